@@ -1,0 +1,116 @@
+"""Per-axis sizes and what a network does to them. No torch here: specs are validated with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator
+
+Triple = tuple[int, int, int]
+"""One number per axis, in the order z, y, x."""
+
+
+def as_triple(value: Any) -> Any:
+    """Repeat a single number for the three axes; leave anything else to validation."""
+    return (value, value, value) if isinstance(value, int) else value
+
+
+PerAxis = Annotated[Triple, BeforeValidator(as_triple)]
+"""A pydantic field type: one number for all axes, or three in the order z, y, x."""
+
+
+def product(values: Triple) -> int:
+    """Number of sites in a box of this size."""
+    return values[0] * values[1] * values[2]
+
+
+def divides(divisor: Triple, size: Triple) -> bool:
+    """True where every axis of `size` is a whole, non-zero multiple of `divisor`'s."""
+    return all(s > 0 and s % d == 0 for d, s in zip(divisor, size, strict=True))
+
+
+def quotient(size: Triple, divisor: Triple) -> Triple:
+    """Per-axis `size / divisor`; the caller has made sure that it is whole."""
+    assert divides(divisor, size), f"{divisor} does not divide {size}"
+    return (size[0] // divisor[0], size[1] // divisor[1], size[2] // divisor[2])
+
+
+def times(a: Triple, b: Triple) -> Triple:
+    """Per-axis product."""
+    return (a[0] * b[0], a[1] * b[1], a[2] * b[2])
+
+
+def show(size: Triple) -> str:
+    """A size as people write it: `96 × 96 × 96`."""
+    return " × ".join(str(s) for s in size)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One resolution of a backbone: voxels per site on each axis, and feature channels."""
+
+    stride: Triple
+    channels: int
+
+
+OperationKind = Literal["conv3d", "conv_transpose3d", "max_pool3d", "avg_pool3d", "interpolate"]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A spatial operation that a backbone asks of a sparse backend.
+
+    `stride` is the factor between input and output sites (an up-sampling factor for
+    `conv_transpose3d` and `interpolate`). `channels` is (in, out).
+    """
+
+    kind: OperationKind
+    kernel: Triple = (1, 1, 1)
+    stride: Triple = (1, 1, 1)
+    padding: Triple = (0, 0, 0)
+    groups: int = 1
+    channels: tuple[int, int] = (1, 1)
+
+    @property
+    def inside_cells(self) -> bool:
+        """True when no output site looks past its own block of input sites (k = s, padding 0)."""
+        return self.kind == "interpolate" or (
+            self.kernel == self.stride and self.padding == (0, 0, 0)
+        )
+
+    @property
+    def depthwise(self) -> bool:
+        """True for one filter per channel."""
+        return self.groups > 1 and self.groups == self.channels[0] == self.channels[1]
+
+    def describe(self) -> str:
+        """Words for an error message."""
+        groups = f", {self.groups} groups" if self.groups > 1 else ""
+        return (
+            f"{self.kind} with kernel {self.kernel}, stride {self.stride}, "
+            f"padding {self.padding}{groups}"
+        )
+
+
+def undefined(op: Operation) -> str | None:
+    """Why an operation has no meaning on a volume with hidden cells, or None when it has one.
+
+    The meaning is: zero-fill the hidden sites, run the dense operation, keep the visible cells.
+    That leaves kernels and strides open; these are the ones that this project fixes.
+    """
+    if op.kind == "interpolate":
+        return None
+    for k, s, p in zip(op.kernel, op.stride, op.padding, strict=True):
+        if k == s and p == 0:
+            continue
+        if op.kind == "conv_transpose3d" and (k, s, p) == (4, 2, 1):
+            continue
+        if k % 2 == 1 and p == (k - 1) // 2 and s in (1, 2):
+            continue
+        return (
+            f"{op.describe()}: kernel {k}, stride {s}, padding {p} on one axis. Allowed per axis: "
+            "odd kernel with padding (kernel - 1) / 2 and stride 1 or 2; kernel = stride with "
+            "padding 0; transposed also kernel 4, stride 2, padding 1"
+        )
+    return None

@@ -1,0 +1,178 @@
+"""The four kinds of component as they are at run time, and what passes between them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ssl3d.component import SparseBackendConfig
+from ssl3d.geometry import Operation, Stage, Triple
+from ssl3d.volume import CellGrid, FeatureMap, HiddenLevels, SparseVolume
+
+ONE: Triple = (1, 1, 1)
+NONE: Triple = (0, 0, 0)
+
+
+class Backbone(nn.Module, ABC):
+    """An encoder that takes a dense volume or the visible part of one."""
+
+    stages: tuple[Stage, ...]
+
+    @abstractmethod
+    def forward(self, volume: FeatureMap) -> tuple[FeatureMap, ...]:
+        """One feature map per stage, fine to coarse, of the kind that was given."""
+
+
+class SparseBackend(ABC):
+    """Spatial operations on the visible part of a volume.
+
+    One meaning for all: zero-fill the hidden sites, run the dense operation, keep the visible
+    cells. Weights are in torch layout, (O, I/groups, kz, ky, kx) and for the transposed
+    convolution (I, O/groups, kz, ky, kx), so parameters do not depend on the backend. Biases apply
+    at visible sites only; max-pooling counts hidden sites and borders as -inf, average pooling
+    divides by the whole kernel. A backend holds no state: tables live on the volume's `CellGrid`.
+    """
+
+    def __init__(self, config: SparseBackendConfig) -> None:
+        self.config = config
+
+    @property
+    def name(self) -> str:
+        """The name that specs use."""
+        return self.config.name
+
+    def supports(self, op: Operation) -> bool:
+        """True when the library has this operation in this sense."""
+        return self.config.supports(op)
+
+    @abstractmethod
+    def conv3d(
+        self,
+        x: SparseVolume,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        *,
+        stride: Triple = ONE,
+        padding: Triple = NONE,
+        groups: int = 1,
+    ) -> SparseVolume:
+        """Convolution; the result's stride is `x.stride · stride`."""
+
+    @abstractmethod
+    def conv_transpose3d(
+        self,
+        x: SparseVolume,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        *,
+        stride: Triple = ONE,
+        padding: Triple = NONE,
+        groups: int = 1,
+    ) -> SparseVolume:
+        """Transposed convolution; the result has `stride` times as many sites per axis.
+
+        For odd kernels with padding (k - 1) / 2 the dense operation's output padding is
+        stride - 1, so that cells keep their size.
+        """
+
+    @abstractmethod
+    def max_pool3d(
+        self, x: SparseVolume, *, kernel: Triple, stride: Triple, padding: Triple = NONE
+    ) -> SparseVolume:
+        """Maximum over visible sites; hidden sites and borders count as -inf."""
+
+    @abstractmethod
+    def avg_pool3d(
+        self, x: SparseVolume, *, kernel: Triple, stride: Triple, padding: Triple = NONE
+    ) -> SparseVolume:
+        """Sum over visible sites divided by the number of sites of the kernel."""
+
+    @abstractmethod
+    def interpolate(self, x: SparseVolume, *, scale: Triple) -> SparseVolume:
+        """Trilinear up-sampling of each cell by itself (align_corners=False)."""
+
+
+class Masker(ABC):
+    """Draws which cells of each sample are hidden."""
+
+    @abstractmethod
+    def __call__(
+        self,
+        grid: Triple,
+        *,
+        batch_size: int,
+        generator: torch.Generator,
+        hideable: Tensor | None = None,
+    ) -> HiddenLevels:
+        """Draw nested levels, each (B, Gd, Gh, Gw) bool on the CPU.
+
+        Args:
+            grid: cells per axis.
+            batch_size: samples, B.
+            generator: a CPU generator, the only source of randomness. What is consumed does not
+                depend on `hideable`, and row i of the result depends on row i of it alone: ranks
+                draw for the global batch and keep their rows.
+            hideable: (B, Gd, Gh, Gw) bool, cells that may be hidden; all by default.
+
+        Raises:
+            ValueError: the grid has fewer than two cells, or cannot hold the asked blocks.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class PretrainOutput:
+    """Everything that one pre-training step gives.
+
+    Attributes:
+        volume: (B, C, D, H, W) as given, invalid voxels set to zero.
+        valid: (B, D, H, W) bool, voxels that are data and not padding.
+        prediction: (B, C, D, H, W), in units of `target`.
+        hidden: for each level (B, D, H, W) bool, in voxels. Level 0 holds all the others.
+        stages: the backbone's feature maps, fine to coarse.
+        levels: the same levels in cells, with their weights.
+        cells: what the encoder saw.
+        target: `patch_normalised` or `voxels`.
+        losses: label to scalar, unweighted.
+        weights: label to its factor in the total.
+        metrics: further scalars to log, without gradient.
+        nested: the outputs of further encoder passes (`passes="nested"`).
+    """
+
+    volume: Tensor
+    valid: Tensor
+    prediction: Tensor
+    hidden: tuple[Tensor, ...]
+    stages: tuple[FeatureMap, ...]
+    levels: HiddenLevels
+    cells: CellGrid
+    target: Literal["patch_normalised", "voxels"]
+    losses: Mapping[str, Tensor] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, Tensor] = field(default_factory=dict)
+    nested: tuple[PretrainOutput, ...] = ()
+
+    @property
+    def loss(self) -> Tensor:
+        """The weighted sum of `losses`."""
+        total = self.prediction.new_zeros(())
+        for label, value in self.losses.items():
+            total = total + self.weights[label] * value
+        return total
+
+
+class Loss(nn.Module, ABC):
+    """A term of the training loss."""
+
+    @abstractmethod
+    def forward(
+        self, output: PretrainOutput, *, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """Named scalars: `loss` is optimised, the others are logged.
+
+        `generator` is a CPU generator for losses that sample.
+        """
