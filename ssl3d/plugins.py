@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import pluggy
 
@@ -56,10 +57,15 @@ def _declared(
     ]
     if not implementations:
         raise TypeError(f"{point.value} has no @hookimpl function ssl3d_components()")
-    configs = [config for found in implementations for config in found.function()]
+    configs: list[type[ComponentConfig]] = []
+    for implementation in implementations:
+        declare: Any = implementation.function
+        configs += declare()
     for config in configs:
         if not (isinstance(config, type) and issubclass(config, ComponentConfig)):
-            raise TypeError(f"ssl3d_components() gave {config!r}, which is no ComponentConfig class")
+            raise TypeError(
+                f"ssl3d_components() gave {config!r}, which is no ComponentConfig class"
+            )
         if not isinstance(config.model_fields["name"].default, str):
             raise TypeError(f"{config.__name__} has no default name: add name: Literal[...] = ...")
         if getattr(config, "__abstractmethods__", None):

@@ -1,0 +1,54 @@
+"""How many compilers this machine can run at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+GIB: Final = 1024**3
+MEMORY_PER_JOB: Final = 2 * GIB
+
+
+def compile_jobs(env: Mapping[str, str]) -> int:
+    """Compiler jobs to run at once: one a core, as memory allows; MAX_JOBS overrides."""
+    asked = env.get("MAX_JOBS", "")
+    if asked.isdigit() and int(asked) > 0:
+        return int(asked)
+    free = available_memory()
+    by_memory = _cores() if free is None else free // MEMORY_PER_JOB
+    return max(1, min(_cores(), by_memory))
+
+
+def available_memory() -> int | None:
+    """Bytes that a new process may take, within the container's limit; None if not known."""
+    known = [amount for amount in (_free_on_machine(), _free_in_container()) if amount is not None]
+    return min(known) if known else None
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _free_on_machine() -> int | None:
+    table = Path("/proc/meminfo")
+    if not table.is_file():
+        return None
+    for line in table.read_text(encoding="ascii").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _free_in_container() -> int | None:
+    group = Path("/sys/fs/cgroup")
+    limit, used = group / "memory.max", group / "memory.current"
+    if not (limit.is_file() and used.is_file()):
+        return None
+    text = limit.read_text(encoding="ascii").strip()
+    if text == "max":
+        return None
+    return max(0, int(text) - int(used.read_text(encoding="ascii")))

@@ -1,0 +1,103 @@
+"""Getting the MinkowskiEngine source: by name through pip, checked, unpacked."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+import tarfile
+from pathlib import Path
+from typing import Final
+
+from ssl3d.install.errors import InstallError
+from ssl3d.install.process import build_environment, last_lines, run_logged
+
+VERSION: Final = "0.5.4"
+ARCHIVE: Final = f"MinkowskiEngine-{VERSION}.tar.gz"
+SHA256: Final = "b1879c00d0b0b1d30ba622cce239886a7e3c78ee9da1064cdfe2f64c2ab15f94"
+
+# pip runs the setup script to learn the package's name and version. Without these options it
+# looks for CUDA and, through a module that NumPy dropped, for a BLAS library.
+_REQUIREMENT: Final = (
+    f"MinkowskiEngine=={VERSION}"
+    ' --config-settings="--global-option=--cpu_only"'
+    ' --config-settings="--global-option=--blas=openblas"\n'
+)
+
+
+def download_source(folder: Path, *, work: Path) -> Path:
+    """Download the source archive to `folder` and return its path; an intact one stays.
+
+    Args:
+        work: folder for temporary files.
+
+    Raises:
+        InstallError: pip is missing or fails.
+    """
+    archive = folder / ARCHIVE
+    if archive.is_file() and sha256(archive) == SHA256:
+        return archive
+    if importlib.util.find_spec("pip") is None:
+        raise InstallError(
+            "download source",
+            reason=f"the Python at {sys.executable} has no pip",
+            advice="run: python -m ensurepip --upgrade",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    work.mkdir(parents=True, exist_ok=True)
+    archive.unlink(missing_ok=True)
+    requirement = work / "requirement.txt"
+    requirement.write_text(_REQUIREMENT, encoding="utf-8")
+    log = folder / "download.log"
+    log.unlink(missing_ok=True)
+    status = run_logged(
+        [
+            *(sys.executable, "-m", "pip", "download"),
+            # Isolation would hide torch from the setup script.
+            *("--no-deps", "--no-build-isolation", "--no-binary", ":all:"),
+            *("--dest", str(folder), "--requirement", str(requirement)),
+        ],
+        log=log,
+        env=build_environment(work / "bin"),
+    )
+    if status != 0 or not archive.is_file():
+        raise InstallError(
+            "download source",
+            reason=f"pip could not fetch MinkowskiEngine {VERSION}:\n{last_lines(log)}",
+            advice=(
+                "check that the package index can be reached, and that pip (23.1 or later), "
+                "setuptools and wheel are up to date: "
+                "python -m pip install --upgrade pip setuptools wheel"
+            ),
+            log=log,
+        )
+    return archive
+
+
+def verify_checksum(archive: Path) -> None:
+    """Refuse an archive that is not the published 0.5.4 source; it is deleted.
+
+    Raises:
+        InstallError: the SHA-256 differs.
+    """
+    found = sha256(archive)
+    if found != SHA256:
+        archive.unlink()
+        raise InstallError(
+            "verify checksum",
+            reason=f"{archive.name} has SHA-256 {found}, expected {SHA256}; it was deleted",
+            advice="run the command again; if it repeats, the index serves a changed file",
+        )
+
+
+def unpack(archive: Path, *, into: Path) -> Path:
+    """Unpack `archive` below `into` and return the source folder."""
+    with tarfile.open(archive) as file:
+        file.extractall(into, filter="data")
+    return into / f"MinkowskiEngine-{VERSION}"
+
+
+def sha256(file: Path) -> str:
+    """SHA-256 of a file in hexadecimal."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
