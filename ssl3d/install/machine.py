@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -45,10 +46,12 @@ def _free_on_machine() -> int | None:
 
 def _free_in_container() -> int | None:
     group = Path("/sys/fs/cgroup")
-    limit, used = group / "memory.max", group / "memory.current"
-    if not (limit.is_file() and used.is_file()):
+    files = [group / name for name in ("memory.max", "memory.current", "memory.stat")]
+    if not all(file.is_file() for file in files):
         return None
-    text = limit.read_text(encoding="ascii").strip()
-    if text == "max":
+    limit, used, statistics = (file.read_text(encoding="ascii") for file in files)
+    if limit.strip() == "max":
         return None
-    return max(0, int(text) - int(used.read_text(encoding="ascii")))
+    # Cached file contents count as used but are given up on demand.
+    cached = re.search(r"^inactive_file (\d+)$", statistics, re.MULTILINE)
+    return int(limit) - int(used) + (int(cached.group(1)) if cached else 0)
