@@ -1,0 +1,1 @@
+"""Kits that a component's own tests subclass."""
