@@ -151,7 +151,7 @@ class DataSpec(_Part):
         "skip", description="go on without a file that cannot be used and report it, or stop"
     )
     max_bad_share: float = Field(
-        0.1, ge=0, le=1, description="stop when more than this share of the samples is bad"
+        0.5, ge=0, le=1, description="stop when more than this share of the samples is bad"
     )
     max_non_finite: float = Field(
         0.05,

@@ -1,0 +1,39 @@
+"""From a spec to an untrained model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from ssl3d.pretrain.decoder import SparkDecoder
+from ssl3d.pretrain.model import PretrainModel
+
+if TYPE_CHECKING:
+    from ssl3d.spec import ExperimentSpec
+
+
+def build_model(spec: ExperimentSpec) -> PretrainModel:
+    """The model of a spec, with weights drawn from its seed; global random state is left alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(spec.seed)
+        stages = spec.backbone.stages()
+        return PretrainModel(
+            spec.backbone.build(in_channels=spec.data.in_channels),
+            backend=spec.sparse_backend.build(),
+            masker=spec.masker.build(),
+            losses={loss.title: loss.build(stages=stages) for loss in spec.losses},
+            weights={loss.title: loss.weight for loss in spec.losses},
+            decoder=SparkDecoder(
+                stages,
+                out_channels=spec.data.in_channels,
+                width=spec.decoder.width or max(8, stages[-1].channels // 4),
+                head_stride=spec.decoder.head_stride,
+                norm=spec.decoder.norm if spec.decoder.densify else None,
+                token=spec.decoder.token,
+            ),
+            in_channels=spec.data.in_channels,
+            cell=spec.cell_size,
+            encoder_input=spec.encoder_input,
+            target=spec.target,
+        )

@@ -1,0 +1,15 @@
+"""The typed experiment spec."""
+
+from ssl3d.spec.data import DataSpec
+from ssl3d.spec.errors import SpecError
+from ssl3d.spec.experiment import ExperimentSpec
+from ssl3d.spec.parts import DecoderSpec, OptimizerSpec, TrainerSpec
+
+__all__ = [
+    "DataSpec",
+    "DecoderSpec",
+    "ExperimentSpec",
+    "OptimizerSpec",
+    "SpecError",
+    "TrainerSpec",
+]

@@ -1,0 +1,109 @@
+"""Specs as files: JSON, YAML and Python, and values set by path."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import runpy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from ssl3d.spec.errors import SpecError
+
+if TYPE_CHECKING:
+    from ssl3d.spec.experiment import ExperimentSpec
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads 1e-4 as a number, as YAML 1.2 does; PyYAML alone gives a string."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?([0-9][0-9_]*(\.[0-9_]*)?|\.[0-9_]+)[eE][-+]?[0-9]+$"),
+    list("-+0123456789."),
+)
+
+
+def parse_yaml(text: str) -> Any:
+    """A YAML value; raises SpecError."""
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise SpecError([("spec", f"not readable as YAML: {error}")]) from None
+
+
+def from_yaml(text: str) -> dict[str, Any]:
+    """A YAML mapping; raises SpecError."""
+    return _mapping(parse_yaml(text))
+
+
+def from_json(text: str) -> dict[str, Any]:
+    """A JSON object; raises SpecError."""
+    try:
+        return _mapping(json.loads(text))
+    except json.JSONDecodeError as error:
+        raise SpecError([("spec", f"not readable as JSON: {error}")]) from None
+
+
+def to_yaml(values: dict[str, Any]) -> str:
+    """A YAML mapping in the given order."""
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise SpecError([("spec", f"must be a mapping of options, got {type(value).__name__}")])
+    return value
+
+
+def load(spec: type[ExperimentSpec], path: Path) -> ExperimentSpec:
+    """Read a spec from a file by its ending; raises SpecError."""
+    readers = {".json": spec.from_json, ".yaml": spec.from_yaml, ".yml": spec.from_yaml}
+    if not path.is_file():
+        raise SpecError([(str(path), "no such file: give a .py, .yaml or .json file")])
+    if path.suffix == ".py":
+        found = runpy.run_path(str(path)).get("spec")
+        if not isinstance(found, spec):
+            raise SpecError([(str(path), "must define `spec`, an ssl3d.ExperimentSpec")])
+        return found
+    if path.suffix not in readers:
+        allowed = ", ".join([".py", *readers])
+        raise SpecError([(str(path), f"ends with {path.suffix!r}; must end with {allowed}")])
+    return readers[path.suffix](path.read_text(encoding="utf-8"))
+
+
+def set_values(spec: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Set values by dotted path in a plain spec; list items by number.
+
+    Raises:
+        SpecError: a path leads through something that has no parts.
+    """
+    result = copy.deepcopy(spec)
+    for path, value in values.items():
+        *parents, last = path.split(".")
+        at: Any = result
+        for depth, part in enumerate(parents):
+            at = _step(at, part, path=path, walked=".".join(parents[:depth]))
+        _assign(at, last, value, path=path)
+    return result
+
+
+def _step(at: Any, part: str, *, path: str, walked: str) -> Any:
+    if isinstance(at, dict) and isinstance(at.get(part), (dict, list)):
+        return at[part]
+    if isinstance(at, list) and part.isdigit() and int(part) < len(at):
+        return at[int(part)]
+    raise SpecError([(path, f"{f'{walked}.{part}' if walked else part} has no parts to set")])
+
+
+def _assign(at: Any, part: str, value: Any, *, path: str) -> None:
+    if isinstance(at, dict):
+        at[part] = value
+    elif isinstance(at, list) and part.isdigit() and int(part) < len(at):
+        at[int(part)] = value
+    else:
+        raise SpecError([(path, f"cannot be set: {part!r} is no item of a list of {len(at)}")])
