@@ -1,0 +1,16 @@
+"""Maskers: which cells are hidden. Importing this loads no torch."""
+
+from __future__ import annotations
+
+from ssl3d.component import ComponentConfig
+from ssl3d.plugins import hookimpl
+from ssl3d_plugins.maskers.mim import MiM
+from ssl3d_plugins.maskers.random import Random
+
+__all__ = ["MiM", "Random"]
+
+
+@hookimpl
+def ssl3d_components() -> tuple[type[ComponentConfig], ...]:
+    """The maskers of this plugin."""
+    return (Random, MiM)

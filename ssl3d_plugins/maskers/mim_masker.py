@@ -1,0 +1,49 @@
+"""The masker `mim`."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ssl3d.geometry import Triple
+from ssl3d.interfaces import Masker
+from ssl3d.volume import HiddenLevels
+from ssl3d_plugins.maskers.blocks import fit_block, fit_inner_block
+from ssl3d_plugins.maskers.draw import check_call, draw_ratio, draw_scores, hide_blocks
+from ssl3d_plugins.maskers.mim import MiM
+
+
+class MiMMasker(Masker):
+    """Hides coarse blocks, and draws finer blocks inside them; the options are `MiM`'s."""
+
+    def __init__(self, config: MiM) -> None:
+        self.config = config
+
+    def __call__(
+        self,
+        grid: Triple,
+        *,
+        batch_size: int,
+        generator: torch.Generator,
+        hideable: Tensor | None = None,
+    ) -> HiddenLevels:
+        """Two levels, each (B, Gd, Gh, Gw), the second inside the first.
+
+        Level 1 is drawn among the cells of level 0 as level 0 is among the hideable cells, so it
+        leaves at least one of them out. It is empty where level 0 has fewer than two cells; both
+        are empty in a sample with fewer than two hideable cells.
+
+        Raises:
+            ValueError: see `Masker.__call__`.
+        """
+        options = self.config
+        outer = fit_block(options.global_block, grid=grid)
+        inner = fit_inner_block(options.local_block, outer=outer)
+        among = check_call(grid, batch_size=batch_size, generator=generator, hideable=hideable)
+        levels: list[Tensor] = []
+        for block, range_ in ((outer, options.global_ratio), (inner, options.local_ratio)):
+            ratio = draw_ratio(range_, generator=generator)
+            scores = draw_scores(grid, batch_size=batch_size, generator=generator)
+            among = hide_blocks(scores, among=among, block=block, ratio=ratio)
+            levels.append(among)
+        return HiddenLevels(tuple(levels), weights=options.level_weights, passes=options.passes)

@@ -1,0 +1,48 @@
+"""Options of the masker `random`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from ssl3d.component import MaskerConfig, Problem
+from ssl3d.geometry import Triple
+from ssl3d_plugins.maskers.blocks import fit_block
+from ssl3d_plugins.maskers.options import Block, Ratio
+
+if TYPE_CHECKING:
+    from ssl3d_plugins.maskers.random_masker import RandomMasker
+
+
+class Random(MaskerConfig):
+    """Hides blocks of cells at random, an exact share of them in each sample.
+
+    With blocks of one cell this is the masking of SparK (arXiv 2301.03580, section 3.1).
+    """
+
+    name: Literal["random"] = "random"
+    ratio: Ratio = Field(
+        default=0.6,
+        description="share of the hideable blocks that is hidden, above 0 and below 1; a range "
+        "(low, high) draws one share for each batch",
+    )
+    block: Block = Field(
+        default=(1, 1, 1),
+        description="cells that are hidden together, per axis; it must divide the grid. auto: the "
+        "largest that leaves 16 blocks, or one cell",
+    )
+
+    def problems(self, *, grid: Triple) -> Iterable[Problem]:
+        """A grid of one cell, or a block that does not divide the grid into two or more."""
+        try:
+            fit_block(self.block, grid=grid)
+        except ValueError as error:
+            yield Problem("block", str(error))
+
+    def build(self) -> RandomMasker:
+        """Make the masker."""
+        from ssl3d_plugins.maskers.random_masker import RandomMasker
+
+        return RandomMasker(self)
