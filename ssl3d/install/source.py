@@ -58,7 +58,8 @@ def download_source(folder: Path, *, work: Path) -> Path:
             *("--dest", str(folder), "--requirement", str(requirement)),
         ],
         log=log,
-        env=build_environment(work / "bin"),
+        # pip below 23.3 passes the options on only so; later ones know no other way.
+        env=build_environment(work / "bin", extra={"PIP_USE_PEP517": "1"}),
     )
     if status != 0 or not archive.is_file():
         raise InstallError(

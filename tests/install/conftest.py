@@ -1,0 +1,36 @@
+"""Nothing here compiles MinkowskiEngine: continuous integration runs the command for that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ssl3d.install.cache import cache_root
+from ssl3d.install.errors import InstallError
+from ssl3d.install.source import download_source, unpack, verify_checksum
+from ssl3d.install.target import BuildTarget
+
+
+@pytest.fixture
+def cpu_target() -> BuildTarget:
+    return BuildTarget(
+        torch="2.13.0+cpu", python="cp311", cuda=None, architectures=(), machine="x86_64"
+    )
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The published source, from the user's cache or from the package index."""
+    try:
+        path = download_source(cache_root() / "minkowski", work=tmp_path_factory.mktemp("work"))
+    except InstallError as error:
+        pytest.skip(f"needs the MinkowskiEngine source from the package index: {error.reason}")
+    verify_checksum(path)
+    return path
+
+
+@pytest.fixture
+def source(archive: Path, tmp_path: Path) -> Path:
+    """A fresh copy of the real source tree."""
+    return unpack(archive, into=tmp_path)
