@@ -2,68 +2,74 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
-from typing import Any
 
-from ssl3d.component import ComponentConfig, Kind
-from ssl3d.registry import installed
-
-
-@dataclass(frozen=True)
-class Option:
-    """One option of a component."""
-
-    name: str
-    type: str
-    default: Any
-    bounds: str
-    description: str
+from ssl3d.component import Kind
+from ssl3d.options import Option, options_of
+from ssl3d.plugins import PluginFailure
+from ssl3d.registry import UnknownComponentError, did_you_mean, installed
 
 
 @dataclass(frozen=True)
 class Component:
-    """An installed component."""
+    """An installed component.
+
+    Attributes:
+        kind: backbone, sparse_backend, masker or loss.
+        name: as specs write it.
+        description: the docstring of its config.
+        config: the typed config, as `module:class`.
+        plugin: entry point that declares it.
+        distribution: installed package that holds the plugin.
+        version: of that package.
+        options: in the order of their declaration.
+    """
 
     kind: Kind
     name: str
     description: str
+    config: str
     plugin: str
     distribution: str
     version: str
     options: tuple[Option, ...]
 
+    @property
+    def summary(self) -> str:
+        """First line of the description."""
+        return self.description.partition("\n")[0]
 
-def components(kind: Kind | None = None) -> tuple[Component, ...]:
-    """Every installed component, or those of one kind, sorted by kind and name."""
-    return tuple(
+
+def components(kind: Kind | None = None, *, name: str | None = None) -> tuple[Component, ...]:
+    """Every installed component, or those of one kind or name, sorted by kind and name.
+
+    Raises:
+        UnknownComponentError: no component has this name; the message lists those installed.
+    """
+    found = tuple(
         Component(
             kind=entry.config.kind,
             name=entry.config.component_name(),
-            description=(entry.config.__doc__ or "").strip(),
+            description=inspect.cleandoc(entry.config.__doc__ or ""),
+            config=f"{entry.config.__module__}:{entry.config.__qualname__}",
             plugin=entry.plugin,
             distribution=entry.distribution,
             version=entry.version,
-            options=_options(entry.config),
+            options=options_of(entry.config),
         )
         for entry in installed().entries(kind)
+        if name in (None, entry.config.component_name())
     )
-
-
-def _options(config: type[ComponentConfig]) -> tuple[Option, ...]:
-    return tuple(
-        Option(
-            name=name,
-            type=_type_name(field.annotation),
-            default="required" if field.is_required() else field.get_default(),
-            bounds=", ".join(str(m) for m in field.metadata if hasattr(m, "__slots__")),
-            description=field.description or "",
+    if name is not None and not found:
+        names = sorted({entry.config.component_name() for entry in installed().entries(kind)})
+        raise UnknownComponentError(
+            f"unknown component {name!r}.{did_you_mean(name, names)} "
+            f"Installed: {', '.join(names) or 'none'}.{installed().failure_note()}"
         )
-        for name, field in config.model_fields.items()
-        if name != "name"
-    )
+    return found
 
 
-def _type_name(annotation: Any) -> str:
-    if isinstance(annotation, type) and not hasattr(annotation, "__args__"):
-        return annotation.__name__
-    return str(annotation).replace("typing.", "")
+def failures() -> tuple[PluginFailure, ...]:
+    """Plugins that could not be loaded, and why."""
+    return installed().failures

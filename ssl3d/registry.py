@@ -60,7 +60,7 @@ class Registry:
         names = self.names(kind)
         raise UnknownComponentError(
             f"unknown {kind} {name!r}.{did_you_mean(name, names)} "
-            f"Installed: {', '.join(names) or 'none'}.{self._failure_note()}"
+            f"Installed: {', '.join(names) or 'none'}.{self.failure_note()}"
         )
 
     def config(self, kind: Kind, *, name: str) -> type[ComponentConfig]:
@@ -75,7 +75,8 @@ class Registry:
         """All components, or those of one kind, sorted by kind and name."""
         return [self._components[k] for k in sorted(self._components) if kind in (None, k[0])]
 
-    def _failure_note(self) -> str:
+    def failure_note(self) -> str:
+        """Plugins that failed to load, for the end of an error message; empty where none did."""
         if not self.failures:
             return ""
         failed = "; ".join(f"{f.plugin} ({f.distribution}): {f.error}" for f in self.failures)

@@ -1,0 +1,98 @@
+"""`ssl3d components`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ssl3d.catalogue import Component
+    from ssl3d.plugins import PluginFailure
+
+
+def components(
+    name: Annotated[
+        str | None, typer.Argument(help="Show this component with every option.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, with every option of every component.")
+    ] = False,
+) -> None:
+    """List what is installed, from which distribution, and the options of a component."""
+    from rich.console import Console
+
+    from ssl3d import catalogue
+
+    found = catalogue.components(name=name)
+    failed = catalogue.failures()
+    if as_json:
+        typer.echo(json.dumps(_plain(found, failed), indent=2, ensure_ascii=False))
+        return
+    console = Console()
+    if name is None:
+        _print_list(console, found)
+    for component in found if name is not None else ():
+        _print_options(console, component)
+    for failure in failed:
+        console.print(
+            f"Plugin {failure.plugin} of {failure.distribution} could not be loaded: "
+            f"{failure.error}",
+            style="red",
+            markup=False,
+        )
+
+
+def _plain(
+    found: tuple[Component, ...], failed: tuple[PluginFailure, ...]
+) -> dict[str, list[dict[str, object]]]:
+    return {
+        "components": [dataclasses.asdict(component) for component in found],
+        "failures": [dataclasses.asdict(failure) for failure in failed],
+    }
+
+
+def _print_list(console: Console, found: tuple[Component, ...]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("kind", "name", "from", "what it is")
+    for component in found:
+        table.add_row(
+            component.kind,
+            Text(component.name, style="bold"),
+            f"{component.distribution} {component.version}",
+            Text(component.summary),
+        )
+    console.print(table)
+    console.print("Options of one: ssl3d components NAME", style="dim")
+
+
+def _print_options(console: Console, component: Component) -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console.print(Text(f"{component.kind} {component.name}", style="bold"))
+    console.print(
+        Text(
+            f"from {component.distribution} {component.version}, plugin {component.plugin}, "
+            f"config {component.config}",
+            style="dim",
+        )
+    )
+    for paragraph in component.description.split("\n\n"):
+        console.print(Text("\n" + paragraph.replace("\n", " ")))
+    console.print(Text("\nOptions" if component.options else "\nIt has no options."))
+    for option in component.options:
+        facts = [option.type, option.unit, option.bounds, f"default {option.shown_default}"]
+        if option.required:
+            facts[-1] = "required"
+        line = Text(f"  {option.name}", style="bold cyan")
+        line.append(f"  {', '.join(fact for fact in facts if fact)}", style="not bold default")
+        console.print(line)
+        console.print(Padding(Text(option.description), (0, 0, 0, 6)))
+    console.print()

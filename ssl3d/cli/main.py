@@ -1,0 +1,86 @@
+"""The program `ssl3d`: its sub-commands, and how it ends."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+import ssl3d
+from ssl3d.cli.components import components
+from ssl3d.cli.pretrain import pretrain
+from ssl3d.cli.schema import schema
+from ssl3d.install.command import app as install
+
+USER_ERRORS = (ValueError, OSError, ImportError)
+"""What a user can put right: one message, exit code 2. Anything else is a bug and is raised."""
+
+
+@dataclass
+class _State:
+    """Options that come before the sub-command."""
+
+    debug: bool = False
+
+
+app = typer.Typer(
+    name="ssl3d",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+# Sub-commands are mounted here. Their modules import nothing heavy: `--help` loads them all.
+app.command()(pretrain)
+app.command()(components)
+app.command()(schema)
+app.add_typer(install, name="install")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ssl3d {ssl3d.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    context: typer.Context,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error as well.")
+    ] = False,
+    version: Annotated[  # noqa: ARG001
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print the version and leave."
+        ),
+    ] = False,
+) -> None:
+    """Pre-train 3D medical imaging models on unlabelled volumes, computing only what is visible."""
+    context.obj.debug = debug
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave the process.
+
+    Exit codes: 0 when done, 1 when something that was asked for failed, 2 for an error that the
+    user can put right (one message on stderr), 130 when interrupted.
+    """
+    state = _State()
+    try:
+        app(args=arguments, prog_name="ssl3d", obj=state)
+    except USER_ERRORS as error:
+        if state.debug:
+            traceback.print_exc()
+        else:
+            typer.secho(f"Error: {_message(error)}", fg="red", err=True)
+        sys.exit(2)
+
+
+def _message(error: Exception) -> str:
+    return str(error) or type(error).__name__

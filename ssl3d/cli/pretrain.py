@@ -1,0 +1,70 @@
+"""`ssl3d pretrain`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def pretrain(
+    spec: Annotated[
+        Path,
+        typer.Argument(help="A Python file that defines `spec`, a YAML or a JSON file."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the run.", metavar="DIR")
+    ] = None,
+    values: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="PATH=VALUE",
+            help="Set an option of the spec, such as optimizer.lr=1e-4 or masker=mim. The value "
+            "is read as YAML. May be given several times.",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the newest checkpoint in DIR.")
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Validate the spec, print it in full with model size, cells and expected memory, "
+            "and leave.",
+        ),
+    ] = False,
+) -> None:
+    """Pre-train the backbone of a spec on its volumes."""
+    from ssl3d.spec import ExperimentSpec
+
+    if out is None and not dry_run:
+        raise typer.BadParameter("give the folder of the run", param_hint="--out")
+    experiment = ExperimentSpec.load(spec)
+    if values:
+        experiment = experiment.with_values(parse_settings(values))
+    if dry_run:
+        from ssl3d.train.summary import print_summary
+
+        print_summary(experiment)
+        return
+    from ssl3d.train import pretrain as run
+
+    assert out is not None
+    run(experiment, out=out, resume=resume)
+
+
+def parse_settings(settings: list[str]) -> dict[str, Any]:
+    """`["optimizer.lr=1e-4"]` to `{"optimizer.lr": 1e-4}`; raises SpecError."""
+    from ssl3d.spec import SpecError
+    from ssl3d.spec.files import parse_yaml
+
+    values: dict[str, Any] = {}
+    for setting in settings:
+        path, equals, value = setting.partition("=")
+        if not (path and equals):
+            raise SpecError([("--set", f"given {setting!r}; must be PATH=VALUE")])
+        values[path.strip()] = parse_yaml(value)
+    return values
