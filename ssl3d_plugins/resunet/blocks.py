@@ -1,0 +1,83 @@
+"""The parts of nnU-Net's residual encoder. Modules are named as nnU-Net names them.
+
+Source: BasicBlockD of dynamic_network_architectures 0.4.4, after ResNet-D (He et al. 2019,
+arXiv 1812.01187, section 4.2): a strided skip averages before it projects.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Literal
+
+from torch import nn
+
+from ssl3d.geometry import Triple
+from ssl3d.layers import Activation, AvgPool3d, Conv3d, make_norm
+from ssl3d.volume import FeatureMap
+
+ONE: Triple = (1, 1, 1)
+SLOPE = 0.01
+Norm = Literal["instance", "batch"]
+
+
+def named(**modules: nn.Module) -> nn.Sequential:
+    """A sequence whose parts have names."""
+    return nn.Sequential(OrderedDict(modules))
+
+
+def leaky_relu() -> Activation:
+    """In place: it follows a norm or a sum, whose result nothing else needs."""
+    return Activation(nn.LeakyReLU(SLOPE, inplace=True))
+
+
+def conv_norm(
+    in_channels: int,
+    out_channels: int,
+    *,
+    kernel: Triple,
+    stride: Triple = ONE,
+    norm: Norm,
+    bias: bool,
+) -> nn.Sequential:
+    """Convolution and norm, without an activation."""
+    return named(
+        conv=Conv3d(in_channels, out_channels, kernel=kernel, stride=stride, bias=bias),
+        norm=make_norm(norm, out_channels),
+    )
+
+
+class ResidualBlock(nn.Module):
+    """conv - norm - leaky ReLU - conv - norm, plus the skip, then leaky ReLU.
+
+    The first convolution is strided. The skip is the input, averaged over the stride where there
+    is one, and projected (1³ convolution without bias, and norm) where the channels change.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        kernel: Triple,
+        stride: Triple = ONE,
+        norm: Norm,
+        bias: bool,
+    ) -> None:
+        super().__init__()
+        self.conv1 = conv_norm(
+            in_channels, out_channels, kernel=kernel, stride=stride, norm=norm, bias=bias
+        )
+        self.conv1.add_module("nonlin", leaky_relu())
+        self.conv2 = conv_norm(out_channels, out_channels, kernel=kernel, norm=norm, bias=bias)
+        self.nonlin2 = leaky_relu()
+        self.skip = nn.Sequential()
+        if stride != ONE:
+            self.skip.append(AvgPool3d(kernel=stride, stride=stride))
+        if in_channels != out_channels:
+            project = conv_norm(in_channels, out_channels, kernel=ONE, norm=norm, bias=False)
+            self.skip.append(project)
+
+    def forward(self, x: FeatureMap) -> FeatureMap:
+        """(B, I, D, H, W) or its visible cells to `out_channels` at `stride` times the stride."""
+        restored: FeatureMap = self.nonlin2(self.conv2(self.conv1(x)) + self.skip(x))
+        return restored

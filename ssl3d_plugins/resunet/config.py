@@ -1,0 +1,134 @@
+"""Options of nnU-Net's residual encoder, and what it asks of a sparse backend."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from pydantic import Field, PositiveInt, model_validator
+
+from ssl3d.component import BackboneConfig
+from ssl3d.geometry import Operation, PerAxis, Stage, Triple, times
+from ssl3d_plugins.resunet.presets import PRESETS, Size, published_blocks, published_widths
+
+if TYPE_CHECKING:
+    from ssl3d_plugins.resunet.encoder import ResUNetEncoder
+
+ONE: Triple = (1, 1, 1)
+TWO: Triple = (2, 2, 2)
+THREE: Triple = (3, 3, 3)
+
+
+class StagePlan(NamedTuple):
+    """One stage: channels, residual blocks, kernel, and the stride of its first block."""
+
+    width: int
+    blocks: int
+    kernel: Triple
+    stride: Triple
+
+
+class ResUNet(BackboneConfig):
+    """nnU-Net's residual encoder (ResEnc), for volumes and for their visible part.
+
+    Weights go to and from `ResidualEncoderUNet` of nnU-Net's dynamic_network_architectures by
+    name. For thick slices give `kernels` and `strides` per axis, as nnU-Net's plans list them.
+    """
+
+    name: Literal["resunet"] = "resunet"
+    size: Size = Field(
+        default="M",
+        description="published widths and depths; M and L are one network, meant for patches of "
+        "128 and 160 voxels, S has five stages for 96",
+    )
+    widths: tuple[PositiveInt, ...] | None = Field(
+        default=None, min_length=1, description="channels of each stage; default: from `size`"
+    )
+    blocks: tuple[PositiveInt, ...] | None = Field(
+        default=None, description="residual blocks of each stage; default: 1, 3, 4, 6, 6, ..."
+    )
+    kernels: tuple[PerAxis, ...] | None = Field(
+        default=None, description="odd kernel of each stage, z y x; default: 3 everywhere"
+    )
+    strides: tuple[PerAxis, ...] | None = Field(
+        default=None,
+        description="1 or 2 per axis for each stage; default: 1 for the first stage, then 2",
+    )
+    norm: Literal["instance", "batch"] = Field(
+        default="instance",
+        description="statistics over the visible sites of a sample, or of the whole batch",
+    )
+    bias: bool = Field(default=True, description="bias in convolutions, as nnU-Net has it")
+
+    @model_validator(mode="after")
+    def _stages_agree(self) -> ResUNet:
+        stages = len(self._widths)
+        for option in ("blocks", "kernels", "strides"):
+            values = getattr(self, option)
+            if values is not None and len(values) != stages:
+                raise ValueError(
+                    f"{option} has {len(values)} entries for {stages} stages: give one for each "
+                    "stage, or leave it out"
+                )
+        for i, plan in enumerate(self.plan()):
+            if any(k < 1 or k % 2 == 0 for k in plan.kernel):
+                raise ValueError(f"kernels[{i}] is {plan.kernel}: use odd numbers, such as 1 or 3")
+            if any(s not in (1, 2) for s in plan.stride):
+                raise ValueError(f"strides[{i}] is {plan.stride}: use 1 or 2 on each axis")
+            if i and plan.stride == ONE:
+                raise ValueError(
+                    f"strides[{i}] is {plan.stride}: every stage after the first has stride 2 on "
+                    "one axis at least; give these blocks to the stage before it"
+                )
+        return self
+
+    @property
+    def _widths(self) -> tuple[int, ...]:
+        return self.widths or published_widths(PRESETS[self.size].stages)
+
+    def plan(self) -> tuple[StagePlan, ...]:
+        """The stages as they are built, with presets and defaults filled in."""
+        n = len(self._widths)
+        blocks = self.blocks or published_blocks(n)
+        kernels = self.kernels or (THREE,) * n
+        strides = self.strides or (ONE, *(TWO,) * (n - 1))
+        columns = zip(self._widths, blocks, kernels, strides, strict=True)
+        return tuple(StagePlan(*row) for row in columns)
+
+    def stages(self) -> tuple[Stage, ...]:
+        """One feature map for each stage, the first one at full size unless it is strided."""
+        stages: list[Stage] = []
+        stride = ONE
+        for plan in self.plan():
+            stride = times(stride, plan.stride)
+            stages.append(Stage(stride, plan.width))
+        return tuple(stages)
+
+    def instance_norm_stages(self) -> tuple[Stage, ...]:
+        """Stages whose norm takes its statistics from one sample's visible sites alone."""
+        return self.stages() if self.norm == "instance" else ()
+
+    def operations(self) -> tuple[Operation, ...]:
+        """Convolutions of stem, blocks and projections, and the average pool of strided skips."""
+        plans = self.plan()
+        found = [_convolution(plans[0].kernel, channels=(1, plans[0].width))]
+        before = plans[0].width
+        for width, _, kernel, stride in plans:
+            found.append(_convolution(kernel, stride=stride, channels=(before, width)))
+            found.append(_convolution(kernel, channels=(width, width)))
+            if stride != ONE:
+                found.append(Operation("avg_pool3d", stride, stride, channels=(before, before)))
+            if before != width:
+                found.append(_convolution(ONE, channels=(before, width)))
+            before = width
+        return tuple(dict.fromkeys(found))
+
+    def build(self, *, in_channels: int) -> ResUNetEncoder:
+        """Make the module with nnU-Net's initialisation."""
+        from ssl3d_plugins.resunet.encoder import ResUNetEncoder
+
+        return ResUNetEncoder(self, in_channels=in_channels)
+
+
+def _convolution(kernel: Triple, *, stride: Triple = ONE, channels: tuple[int, int]) -> Operation:
+    kz, ky, kx = ((k - 1) // 2 for k in kernel)
+    return Operation("conv3d", kernel, stride, (kz, ky, kx), channels=channels)

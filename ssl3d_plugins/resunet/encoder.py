@@ -1,0 +1,80 @@
+"""nnU-Net's residual encoder as a backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from ssl3d.interfaces import Backbone
+from ssl3d.volume import FeatureMap
+from ssl3d_plugins.resunet.blocks import SLOPE, Norm, ResidualBlock, conv_norm, leaky_relu, named
+from ssl3d_plugins.resunet.config import ResUNet, StagePlan
+
+
+class ResidualEncoder(nn.Module):
+    """Stem and stages of residual blocks; the stem keeps the resolution.
+
+    Source: ResidualEncoder of dynamic_network_architectures 0.4.4, whose names it keeps.
+    """
+
+    def __init__(
+        self, plans: Sequence[StagePlan], *, in_channels: int, norm: Norm, bias: bool
+    ) -> None:
+        super().__init__()
+        first = plans[0]
+        stem = conv_norm(in_channels, first.width, kernel=first.kernel, norm=norm, bias=bias)
+        stem.add_module("nonlin", leaky_relu())
+        self.stem = named(convs=nn.Sequential(stem))
+        self.stages = nn.Sequential()
+        before = first.width
+        for width, blocks, kernel, stride in plans:
+            stage = nn.Sequential(
+                ResidualBlock(before, width, kernel=kernel, stride=stride, norm=norm, bias=bias)
+            )
+            for _ in range(blocks - 1):
+                stage.append(ResidualBlock(width, width, kernel=kernel, norm=norm, bias=bias))
+            self.stages.append(named(blocks=stage))
+            before = width
+
+    def forward(self, x: FeatureMap) -> tuple[FeatureMap, ...]:
+        """One feature map for each stage, fine to coarse."""
+        x = self.stem(x)
+        features: list[FeatureMap] = []
+        for stage in self.stages:
+            x = stage(x)
+            features.append(x)
+        return tuple(features)
+
+
+def initialise(module: nn.Module) -> None:
+    """nnU-Net's initialisation of one module, for `Module.apply`.
+
+    Convolutions after He et al. 2015 for the leaky ReLU's slope, biases zero, and the last norm of
+    each residual block zero, so that every block starts as its skip.
+    """
+    if isinstance(module, nn.Conv3d):
+        nn.init.kaiming_normal_(module.weight, a=SLOPE)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    if isinstance(module, ResidualBlock):
+        last = module.conv2.get_submodule("norm")
+        for parameter in last.parameters():
+            nn.init.zeros_(parameter)
+
+
+class ResUNetEncoder(Backbone):
+    """The backbone; its state dict has the names of `ResidualEncoderUNet`'s, `encoder.…`."""
+
+    def __init__(self, config: ResUNet, *, in_channels: int) -> None:
+        super().__init__()
+        self.stages = config.stages()
+        self.encoder = ResidualEncoder(
+            config.plan(), in_channels=in_channels, norm=config.norm, bias=config.bias
+        )
+        self.apply(initialise)
+
+    def forward(self, volume: FeatureMap) -> tuple[FeatureMap, ...]:
+        """(B, C, D, H, W) or its visible cells to one feature map for each stage."""
+        features: tuple[FeatureMap, ...] = self.encoder(volume)
+        return features

@@ -1,0 +1,55 @@
+"""Weights to and from nnU-Net's `ResidualEncoderUNet`.
+
+The encoder's tensors have the same names in both. nnU-Net's network lists each of them up to four
+times: a convolution is also an entry of its block's `all_modules`, and the decoder holds the whole
+encoder once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from ssl3d.weights import TransferReport, transfer
+from ssl3d_plugins.resunet.encoder import ResUNetEncoder
+
+
+def to_nnunet(backbone: ResUNetEncoder, *, network: nn.Module) -> TransferReport:
+    """Fill the encoder of a `ResidualEncoderUNet`; its decoder keeps its weights.
+
+    To fine-tune with nnU-Net's own trainer, save `{"network_weights": network.state_dict()}` and
+    name the file as its pre-trained weights.
+
+    Raises:
+        ValueError: a tensor of either encoder has no partner of its shape in the other; names
+            them all.
+    """
+    return transfer(backbone.state_dict(), network, allow_missing=("decoder.*",))
+
+
+def from_nnunet(
+    weights: Mapping[str, Tensor], *, backbone: ResUNetEncoder, average_inputs: bool = False
+) -> TransferReport:
+    """Fill the backbone from the state dict of a `ResidualEncoderUNet`.
+
+    Args:
+        weights: `network_weights` of an nnU-Net checkpoint, as `read_weights` gives them.
+        backbone: what is filled.
+        average_inputs: True lets the backbone have another number of input channels than the
+            weights: the first convolution is averaged over them. The report says so.
+
+    Raises:
+        ValueError: a tensor of either encoder has no partner of its shape in the other; names
+            them all.
+    """
+    source = {name: value for name, value in weights.items() if not _is_alias(name)}
+    stem = "encoder.stem.convs.0.conv.weight" if average_inputs else None
+    return transfer(source, backbone, allow_unexpected=("decoder.*",), average_inputs=stem)
+
+
+def _is_alias(name: str) -> bool:
+    """True for a second name of a tensor of the encoder."""
+    return name.startswith("decoder.encoder.") or (
+        name.startswith("encoder.") and ".all_modules." in name
+    )
