@@ -1,0 +1,17 @@
+"""Losses: restoration of hidden voxels and contrast of visible sites. Importing loads no torch."""
+
+from __future__ import annotations
+
+from ssl3d.component import ComponentConfig
+from ssl3d.plugins import hookimpl
+from ssl3d_plugins.losses.info_nce import InfoNCE
+from ssl3d_plugins.losses.l1 import L1
+from ssl3d_plugins.losses.mse import MSE
+
+__all__ = ["L1", "MSE", "InfoNCE"]
+
+
+@hookimpl
+def ssl3d_components() -> tuple[type[ComponentConfig], ...]:
+    """The losses of this plugin."""
+    return (MSE, L1, InfoNCE)

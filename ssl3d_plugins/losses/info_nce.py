@@ -1,0 +1,55 @@
+"""Options of the loss `info_nce`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from ssl3d.component import LossConfig, Need
+from ssl3d.geometry import Stage
+
+if TYPE_CHECKING:
+    from ssl3d_plugins.losses.info_nce_loss import InfoNCELoss
+
+
+class InfoNCE(LossConfig):
+    """Contrast of adjacent stages at the same place, on visible sites; see `InfoNCELoss`.
+
+    Beware that the task is easy: the coarser map is computed from the finer one, so even an
+    encoder whose weights are random and frozen lets the heads find most positives. Judge the logged
+    `top1` beside that of such an encoder, and not by itself.
+    """
+
+    name: Literal["info_nce"] = "info_nce"
+    between: Literal["stages"] = Field(
+        default="stages",
+        description="what is contrasted; stages: adjacent stages of the encoder, same place",
+    )
+    temperature: float = Field(
+        default=0.1, gt=0, allow_inf_nan=False, description="divides the cosine similarities"
+    )
+    width: int = Field(default=128, ge=1, description="channels of both projection heads")
+    samples: int = Field(
+        default=256, ge=2, description="sites sampled in each volume, at most; per pair of stages"
+    )
+    negatives: Literal["volume", "batch"] = Field(
+        default="volume",
+        description="where negatives come from; volume: the same volume; batch: all volumes of the "
+        "batch, while training of all ranks",
+    )
+
+    def needs(self) -> frozenset[Need]:
+        """Two stages or more."""
+        return frozenset({"two_stages"})
+
+    def build(self, *, stages: Sequence[Stage]) -> InfoNCELoss:
+        """Make the loss, with projection heads from torch's global generator.
+
+        Raises:
+            ValueError: fewer than two stages, or a stride that is no multiple of the one before.
+        """
+        from ssl3d_plugins.losses.info_nce_loss import InfoNCELoss
+
+        return InfoNCELoss(self, stages=stages)

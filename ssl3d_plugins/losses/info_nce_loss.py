@@ -1,0 +1,164 @@
+"""The loss `info_nce` between adjacent stages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ssl3d.geometry import Stage, divides, quotient
+from ssl3d.interfaces import Loss, PretrainOutput
+from ssl3d.volume import FeatureMap, SparseVolume
+from ssl3d_plugins.losses.gather import gather_keys
+from ssl3d_plugins.losses.sites import group_sites, sample_sites, sites_with_contrast
+
+if TYPE_CHECKING:
+    from ssl3d_plugins.losses.info_nce import InfoNCE
+
+
+class InfoNCELoss(Loss):
+    """InfoNCE (van den Oord et al., arXiv 1807.03748, equation 4) between adjacent stages.
+
+    For each pair of stages, at sampled visible sites of the coarser one:
+
+    - query: the finer stage's features, averaged over the site, through a projection head;
+    - key: the coarser stage's features at the site, through another head;
+    - positive: the key of the same site; negatives: the keys of the other sampled sites, of the
+      same volume or of the batch. A query is never its own negative, and sites without contrast in
+      the volume are neither queries nor keys.
+
+    Both are scaled to length 1, so similarities are cosines, divided by the temperature. The cross
+    entropy is averaged over a sample's sites, over the samples with two usable sites or more (0
+    where there is none), and over the pairs of stages. Gradients flow through queries and keys.
+
+    While training with several ranks, `negatives="batch"` takes keys from all of them, with
+    gradient. In evaluation a rank keeps to its own batch, since ranks may hold unequal numbers of
+    batches there.
+
+    Beware that this is easy (see `InfoNCE`): the key is a function of features around the query,
+    so a high `top1` shows that the heads work, and by itself nothing about the encoder.
+
+    Raises:
+        ValueError: fewer than two stages, or a stride that is no multiple of the one before.
+    """
+
+    def __init__(self, config: InfoNCE, *, stages: Sequence[Stage]) -> None:
+        super().__init__()
+        if len(stages) < 2:
+            raise ValueError(f"info_nce contrasts adjacent stages; the backbone has {len(stages)}")
+        for fine, coarse in pairwise(stages):
+            if not divides(fine.stride, coarse.stride):
+                raise ValueError(
+                    f"info_nce pools a stage of stride {fine.stride} to stride {coarse.stride}, "
+                    "which must be a multiple of it on each axis"
+                )
+        self.config = config
+        self.stages = tuple(stages)
+        self.query_heads = nn.ModuleList(_head(s.channels, config.width) for s in stages[:-1])
+        self.key_heads = nn.ModuleList(_head(s.channels, config.width) for s in stages[1:])
+
+    def forward(
+        self, output: PretrainOutput, *, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """`loss`, and `top1`: the share of queries that are nearest to their positive.
+
+        Raises:
+            ValueError: no generator.
+        """
+        if generator is None:
+            raise ValueError("info_nce samples sites: give a torch.Generator")
+        pairs = [self._pair(output, i, generator) for i in range(len(self.stages) - 1)]
+        losses, top1 = (torch.stack(values).mean() for values in zip(*pairs, strict=True))
+        return {"loss": losses, "top1": top1.detach()}
+
+    def _pair(
+        self, output: PretrainOutput, i: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Loss and top-1 of stages i and i + 1."""
+        fine, coarse = self.stages[i], self.stages[i + 1]
+        queries = group_sites(
+            _visible(output, output.stages[i], stage=fine),
+            factor=quotient(coarse.stride, fine.stride),
+        ).mean(1)
+        keys = _visible(output, output.stages[i + 1], stage=coarse).flatten(0, 3)
+        per_cell = len(keys) // max(output.cells.n, 1)
+        rows, used = sample_sites(
+            sites_with_contrast(output, stride=coarse.stride),
+            counts=[n * per_cell for n in output.cells.counts],
+            samples=self.config.samples,
+            generator=generator,
+        )
+        query, key = (
+            F.normalize(_at_least_single(head(sites[rows])), dim=-1)
+            for head, sites in ((self.query_heads[i], queries), (self.key_heads[i], keys))
+        )
+        start = 0
+        candidates, allowed = key, used
+        if self.config.negatives == "batch":
+            # One group of all samples in place of one group for each sample.
+            query, candidates, allowed = query.flatten(0, 1), key.flatten(0, 1), used.flatten()
+            if self.training:
+                candidates, allowed, start = gather_keys(candidates, used=allowed)
+            query, candidates, allowed = query[None], candidates[None], allowed[None]
+        loss, correct = contrast(
+            query,
+            candidates=candidates,
+            allowed=allowed,
+            first_positive=start,
+            temperature=self.config.temperature,
+        )
+        return _mean(loss.view(used.shape), used=used), _mean(correct.view(used.shape), used=used)
+
+
+def contrast(
+    query: Tensor, *, candidates: Tensor, allowed: Tensor, first_positive: int, temperature: float
+) -> tuple[Tensor, Tensor]:
+    """Cross entropy of each query against its candidates.
+
+    Args:
+        query: (G, Q, C), length 1.
+        candidates: (G, M, C), length 1; the positive of query i is candidate first_positive + i.
+        allowed: (G, M) bool, candidates that count. Queries whose positive does not count get a
+            value without meaning.
+        first_positive: see `candidates`.
+        temperature: divides the cosines.
+
+    Returns:
+        Cross entropy (G, Q), and (G, Q) 1 where the positive is nearer than every negative, else
+        0: ties count as misses, so features that are all alike score 0.
+    """
+    with torch.autocast(query.device.type, enabled=False):
+        logits = query @ candidates.transpose(1, 2) / temperature
+    index = torch.arange(max(logits.shape[1:]), device=logits.device)
+    own = index[: logits.shape[1], None] + first_positive == index[: logits.shape[2]]
+    positive = torch.where(own, logits, 0).sum(-1)
+    # A finite stand-in for -inf: rows without a candidate then give no NaN gradient.
+    logits = torch.where(allowed[:, None], logits, torch.finfo(logits.dtype).min)
+    nearer = (logits >= positive[..., None]) & allowed[:, None] & ~own
+    return logits.logsumexp(-1) - positive, (~nearer.any(-1)).to(logits.dtype)
+
+
+def _head(channels: int, width: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(channels, width), nn.GELU(), nn.Linear(width, width))
+
+
+def _visible(output: PretrainOutput, features: FeatureMap, *, stage: Stage) -> Tensor:
+    """(N, cd, ch, cw, C): the visible cells of a stage, whichever way the encoder ran."""
+    if isinstance(features, SparseVolume):
+        return features.features
+    return output.cells.gather(features, stride=stage.stride)
+
+
+def _at_least_single(values: Tensor) -> Tensor:
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def _mean(values: Tensor, *, used: Tensor) -> Tensor:
+    """Mean over each sample's used sites, then over the samples that have any; 0 where none."""
+    counts = used.sum(1)
+    per_sample = torch.where(used, values, 0).sum(1) / counts.clamp(min=1)
+    return per_sample.sum() / (counts > 0).sum().clamp(min=1)
