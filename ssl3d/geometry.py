@@ -13,10 +13,10 @@ Triple = tuple[int, int, int]
 
 def as_triple(value: Any) -> Any:
     """Repeat a single number for the three axes; leave anything else to validation."""
-    return (value, value, value) if isinstance(value, int) else value
+    return (value, value, value) if isinstance(value, int | float) else value
 
 
-PerAxis = Annotated[Triple, BeforeValidator(as_triple)]
+PerAxis = Annotated[Triple, BeforeValidator(as_triple, json_schema_input_type=int | Triple)]
 """A pydantic field type: one number for all axes, or three in the order z, y, x."""
 
 

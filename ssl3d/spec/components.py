@@ -54,10 +54,10 @@ class _Component:
         except UnknownComponentError as error:
             raise _refuse("", str(error)) from None
         try:
-            return config(**options)
+            return config.model_validate(dict(options))
         except ValidationError as error:
-            problems = explain(error, model=config)
-            text = "; ".join(f"{path}: {message}" for path, message in problems)
+            problems = explain(error, model=config, given=options)
+            text = "; ".join(": ".join(filter(None, problem)) for problem in problems)
             raise PydanticCustomError(
                 "component", "{text}", {"text": text, "problems": problems}
             ) from None

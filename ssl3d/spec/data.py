@@ -8,8 +8,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from ssl3d.geometry import as_triple
+
 Voxels = Annotated[int, Field(ge=1)]
 Millimetres = Annotated[float, Field(gt=0)]
+Patch = Annotated[
+    tuple[Voxels, Voxels, Voxels],
+    BeforeValidator(as_triple, json_schema_input_type=Voxels | tuple[Voxels, Voxels, Voxels]),
+]
+Spacing = Annotated[
+    tuple[Millimetres, Millimetres, Millimetres],
+    BeforeValidator(
+        as_triple,
+        json_schema_input_type=Millimetres | tuple[Millimetres, Millimetres, Millimetres],
+    ),
+]
 
 
 def _as_text(value: Any) -> Any:
@@ -99,7 +112,7 @@ class CacheSpec(_Part):
 
 
 class DataSpec(_Part):
-    """Volumes of a run and their preparation. Triples are z, y, x.
+    """Volumes of a run and their preparation. Triples are z, y, x; one number stands for three.
 
     Give either `volumes` (one file a sample) or `channels` (several co-registered files a sample).
     Paths are kept as written; relative ones start from the current directory.
@@ -115,9 +128,9 @@ class DataSpec(_Part):
         "(files belong together where the stars stand for the same), or a list of files, in the "
         "same order for every channel",
     )
-    patch: tuple[Voxels, Voxels, Voxels] = Field((96, 96, 96), description="crop size, in voxels")
+    patch: Patch = Field((96, 96, 96), description="crop size, in voxels")
     batch_size: int = Field(2, ge=1, description="crops per micro-batch and rank")
-    spacing: tuple[Millimetres, Millimetres, Millimetres] | None = Field(
+    spacing: Spacing | None = Field(
         None, description="voxel size to resample to, in mm; none: as in the files"
     )
     normalise: Normalise = Field(

@@ -75,7 +75,7 @@ class ExperimentSpec(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise SpecError(explain(error, model=type(self))) from None
+            raise SpecError(explain(error, model=type(self), given=values)) from None
         found = list(checks.problems(self))
         if found:
             raise SpecError(found)

@@ -6,11 +6,13 @@ import copy
 import json
 import re
 import runpy
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from ssl3d.registry import did_you_mean
 from ssl3d.spec.errors import SpecError
 
 if TYPE_CHECKING:
@@ -57,6 +59,9 @@ def to_yaml(values: dict[str, Any]) -> str:
 def _mapping(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise SpecError([("spec", f"must be a mapping of options, got {type(value).__name__}")])
+    unnamed = [key for key in value if not isinstance(key, str)]
+    if unnamed:
+        raise SpecError([("spec", f"{unnamed[0]!r} is no name of an option: names are text")])
     return value
 
 
@@ -66,24 +71,43 @@ def load(spec: type[ExperimentSpec], path: Path) -> ExperimentSpec:
     if not path.is_file():
         raise SpecError([(str(path), "no such file: give a .py, .yaml or .json file")])
     if path.suffix == ".py":
-        found = runpy.run_path(str(path)).get("spec")
+        found = _run(path).get("spec")
         if not isinstance(found, spec):
             raise SpecError([(str(path), "must define `spec`, an ssl3d.ExperimentSpec")])
         return found
     if path.suffix not in readers:
         allowed = ", ".join([".py", *readers])
         raise SpecError([(str(path), f"ends with {path.suffix!r}; must end with {allowed}")])
-    return readers[path.suffix](path.read_text(encoding="utf-8"))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError([(str(path), f"cannot be read as text: {error}")]) from None
+    return readers[path.suffix](text)
+
+
+def _run(path: Path) -> dict[str, Any]:
+    """The names that a Python file defines; whatever it raises becomes a SpecError."""
+    try:
+        return runpy.run_path(str(path))
+    except SpecError:
+        raise
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+        place = f"{path}:{lines[-1]}" if lines else str(path)
+        raise SpecError([(place, f"{type(error).__name__}: {error}")]) from error
 
 
 def set_values(spec: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
     """Set values by dotted path in a plain spec; list items by number.
 
+    Short paths come first: a component is replaced before its options are set.
+
     Raises:
         SpecError: a path leads through something that has no parts.
     """
     result = copy.deepcopy(spec)
-    for path, value in values.items():
+    for path, value in sorted(values.items(), key=lambda item: item[0].count(".")):
         *parents, last = path.split(".")
         at: Any = result
         for depth, part in enumerate(parents):
@@ -93,11 +117,21 @@ def set_values(spec: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _step(at: Any, part: str, *, path: str, walked: str) -> Any:
-    if isinstance(at, dict) and isinstance(at.get(part), (dict, list)):
-        return at[part]
-    if isinstance(at, list) and part.isdigit() and int(part) < len(at):
-        return at[int(part)]
-    raise SpecError([(path, f"{f'{walked}.{part}' if walked else part} has no parts to set")])
+    here = f"{walked}.{part}" if walked else part
+    if isinstance(at, dict) and part in at:
+        key: Any = part
+    elif isinstance(at, list) and part.isdigit() and int(part) < len(at):
+        key = int(part)
+    elif isinstance(at, dict):
+        hint = f"{did_you_mean(part, at)} Allowed: {', '.join(at)}"
+        raise SpecError([(here, f"unknown option.{hint}")])
+    else:
+        raise SpecError([(path, f"{part!r} is no item of a list of {len(at)}")])
+    if isinstance(at[key], str):
+        at[key] = {"name": at[key]}  # a component given by its name
+    if not isinstance(at[key], dict | list):
+        raise SpecError([(path, f"{here} has no parts to set")])
+    return at[key]
 
 
 def _assign(at: Any, part: str, value: Any, *, path: str) -> None:
@@ -106,4 +140,4 @@ def _assign(at: Any, part: str, value: Any, *, path: str) -> None:
     elif isinstance(at, list) and part.isdigit() and int(part) < len(at):
         at[int(part)] = value
     else:
-        raise SpecError([(path, f"cannot be set: {part!r} is no item of a list of {len(at)}")])
+        raise SpecError([(path, f"{part!r} is no item of a list of {len(at)}")])
