@@ -64,7 +64,8 @@ def result_stride(x: SparseVolume, op: Operation, *, config: SparseBackendConfig
     """
     reason = config.unsupported(op)
     if reason is not None:
-        raise ValueError(f"sparse backend {config.name!r} does not do this: {reason}")
+        why = reason.removeprefix(f"{op.describe()}: ")
+        raise ValueError(f"sparse backend {config.name!r} cannot do {op.describe()}: {why}")
     if op.kind in ("conv_transpose3d", "interpolate"):
         if any(have % s for have, s in zip(x.stride, op.stride, strict=True)):
             raise ValueError(

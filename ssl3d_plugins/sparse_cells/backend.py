@@ -72,7 +72,7 @@ class CellsBackend(SparseBackend):
         after = result_stride(x, op, config=self.config)
         boxes = self._boxes(x, op, fill=-torch.inf)
         pooled = F.max_pool3d(boxes, kernel, stride)
-        return x.with_features(pooled.permute(0, 2, 3, 4, 1), stride=after)
+        return x.with_features(pooled.permute(0, 2, 3, 4, 1).contiguous(), stride=after)
 
     def avg_pool3d(
         self, x: SparseVolume, *, kernel: Triple, stride: Triple, padding: Triple = NONE
@@ -82,7 +82,7 @@ class CellsBackend(SparseBackend):
         after = result_stride(x, op, config=self.config)
         boxes = self._boxes(x, op, fill=0.0)
         pooled = F.avg_pool3d(boxes, kernel, stride)
-        return x.with_features(pooled.permute(0, 2, 3, 4, 1), stride=after)
+        return x.with_features(pooled.permute(0, 2, 3, 4, 1).contiguous(), stride=after)
 
     def _boxes(self, x: SparseVolume, op: Operation, *, fill: float) -> Tensor:
         """(N, C, …) each cell with what the kernel sees around it."""

@@ -67,7 +67,12 @@ class DenseBackend(SparseBackend):
     ) -> SparseVolume:
         """Hidden sites read as zeros and count in the divisor."""
         op = pooling(x, kind="avg_pool3d", kernel=kernel, stride=stride, padding=padding)
-        return self._densely(x, op, lambda dense: F.avg_pool3d(dense, kernel, stride, padding))
+        border = [
+            p for p in reversed(padding) for _ in range(2)
+        ]  # torch's own needs size >= kernel
+        return self._densely(
+            x, op, lambda dense: F.avg_pool3d(F.pad(dense, border), kernel, stride)
+        )
 
     def interpolate(self, x: SparseVolume, *, scale: Triple) -> SparseVolume:
         """Each cell is up-sampled as a volume of its own."""
