@@ -1,0 +1,51 @@
+"""Multi-head self-attention over the tokens of each sample."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ssl3d_plugins.waveformer.positions import PositionKind, RelativeBias, rotate
+from ssl3d_plugins.waveformer.tokens import Tokens
+
+
+class TokenAttention(nn.Module):
+    """Scaled dot-product attention (Vaswani et al. 2017) with 3D positions.
+
+    Args:
+        channels: width, C.
+        heads: they divide C.
+        positions: rotary positions, a learned bias for each offset, or none.
+    """
+
+    def __init__(self, channels: int, *, heads: int, positions: PositionKind) -> None:
+        super().__init__()
+        self.heads = heads
+        self.rotary = positions == "rope"
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.bias = RelativeBias(heads) if positions == "relative_bias" else None
+        self.out = nn.Linear(channels, channels)
+
+    def forward(self, rows: Tensor, tokens: Tokens) -> Tensor:
+        """(T, C) rows of tokens to (T, C); a sample sees its own tokens only."""
+        q, k, v = self.queries_keys_values(rows, tokens)
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=self._allowed(tokens, q))
+        mixed: Tensor = self.out(tokens.unpad(attended.transpose(1, 2).flatten(2)))
+        return mixed
+
+    def queries_keys_values(self, rows: Tensor, tokens: Tokens) -> tuple[Tensor, Tensor, Tensor]:
+        """Each (B, heads, n, C / heads), positions included."""
+        qkv = self.qkv(rows).unflatten(1, (3, self.heads, -1))
+        qk, v = qkv[:, :2], qkv[:, 2]
+        if self.rotary:
+            qk = rotate(qk, coordinates=tokens.coordinates)
+        q, k = tokens.pad(qk).permute(2, 0, 3, 1, 4)
+        return q, k, tokens.pad(v).transpose(1, 2)
+
+    def _allowed(self, tokens: Tokens, q: Tensor) -> Tensor | None:
+        """What is added to the logits, or which keys are seen; None for all alike."""
+        visible = None if tokens.even else tokens.valid[:, None, None]
+        if self.bias is None:
+            return visible
+        bias: Tensor = self.bias(tokens).to(q.dtype)
+        return bias if visible is None else bias.masked_fill(~visible, float("-inf"))

@@ -1,0 +1,38 @@
+"""The feed-forward half of a block: `x + FFN(norm(x))`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ssl3d.layers import Conv3d
+from ssl3d.volume import FeatureMap
+from ssl3d_plugins.waveformer.boxes import boxes_of, like
+
+FfnKind = Literal["mlp", "conv"]
+
+
+class FeedForward(nn.Module):
+    """Pointwise MLP, with a depthwise 3 x 3 x 3 convolution inside when `kind` is conv."""
+
+    def __init__(self, channels: int, *, hidden: int, kind: FfnKind) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.wide = nn.Linear(channels, hidden)
+        self.depthwise = Conv3d(hidden, hidden, kernel=3, groups=hidden) if kind == "conv" else None
+        self.narrow = nn.Linear(hidden, channels)
+
+    def forward(self, x: FeatureMap) -> FeatureMap:
+        """Same shape as the input."""
+        boxes = boxes_of(x)
+        # Rows: PyTorch adds a bias inside the product for two axes only.
+        rows = boxes.flatten(0, -2)
+        hidden: Tensor = self.wide(self.norm(rows))
+        if self.depthwise is not None:
+            shaped = like(x, hidden.view(*boxes.shape[:-1], -1))
+            hidden = boxes_of(self.depthwise(shaped)).flatten(0, -2)
+        change: Tensor = self.narrow(F.gelu(hidden))
+        change += rows
+        return like(x, change.view_as(boxes))

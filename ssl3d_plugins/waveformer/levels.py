@@ -1,0 +1,54 @@
+"""Wavelet levels of a stage, per axis: how deep they go and which sub-bands they make."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+from ssl3d.component import Problem
+from ssl3d.geometry import Stage, Triple, quotient
+
+AXES = ("z", "y", "x")
+
+
+def deepest_level(size: Triple) -> Triple:
+    """Per axis, how often `size` halves exactly."""
+    z, y, x = ((s & -s).bit_length() - 1 for s in size)
+    return (z, y, x)
+
+
+def block_of(levels: Triple) -> Triple:
+    """Sites of the block that one coefficient of the deepest level stands for: 2^level."""
+    return (2 ** levels[0], 2 ** levels[1], 2 ** levels[2])
+
+
+def axes_at(levels: Triple, depth: int) -> tuple[int, ...]:
+    """Which of the axes 0, 1, 2 are still transformed at this depth, counted from 1."""
+    return tuple(axis for axis, level in enumerate(levels) if level >= depth)
+
+
+def band_names(levels: Triple) -> tuple[str, ...]:
+    """Orientations of all detail sub-bands, one letter an axis, such as `aad`: detail along x."""
+    names = {
+        "".join(name)
+        for depth in range(1, max(levels) + 1)
+        for name in itertools.product(*("ad" if level >= depth else "a" for level in levels))
+    }
+    return tuple(sorted(names - {"aaa"}))
+
+
+def depth_problems(
+    stages: tuple[Stage, ...], levels: tuple[Triple, ...], *, cell: Triple
+) -> Iterator[Problem]:
+    """Levels whose blocks do not divide a cell."""
+    for i, (stage, wanted) in enumerate(zip(stages, levels, strict=True)):
+        edge = quotient(cell, stage.stride)
+        for axis, name in enumerate(AXES):
+            allowed = deepest_level(edge)[axis]
+            if wanted[axis] > allowed:
+                yield Problem(
+                    f"levels.{i}",
+                    f"stage {i} has level {wanted[axis]} on axis {name}, blocks of "
+                    f"{2 ** wanted[axis]} sites, which do not divide the {edge[axis]} sites of a "
+                    f"cell there; allowed: 0 to {allowed}, or a larger cell",
+                )

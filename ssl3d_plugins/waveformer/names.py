@@ -1,0 +1,31 @@
+"""Names of wavelets."""
+
+from __future__ import annotations
+
+import difflib
+
+
+def is_haar(name: str) -> bool:
+    """True for the Haar wavelet, which PyWavelets also calls db1."""
+    return name in ("haar", "db1")
+
+
+def check_wavelet(name: str) -> str:
+    """The name, if PyWavelets has such a discrete wavelet.
+
+    Raises:
+        ValueError: it has none; the message suggests a near miss.
+    """
+    if is_haar(name):
+        return name
+    import pywt  # here, so that the usual spec does not wait for NumPy
+
+    known = pywt.wavelist(kind="discrete")
+    if name in known:
+        return name
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise ValueError(
+        f"unknown wavelet {name!r}.{hint} Allowed: haar and the discrete wavelets of PyWavelets, "
+        f"such as db2, sym4, coif1, bior2.2"
+    )

@@ -1,0 +1,117 @@
+"""The full wavelet transform, with any wavelet and a level for each axis, by ptwt.
+
+Order and names of the sub-bands are those of PyWavelets: `a` for approximation, `d` for detail,
+one letter for each axis that is transformed, in the order z, y, x. An axis stops at its own level:
+the reference is `pywt.dwtn` over the axes that remain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from ptwt.constants import WaveletDetailTuple2d
+from ptwt.conv_transform import wavedec, waverec
+from ptwt.conv_transform_2 import wavedec2, waverec2
+from ptwt.conv_transform_3 import wavedec3, waverec3
+from torch import Tensor
+
+from ssl3d.geometry import Triple
+from ssl3d_plugins.waveformer.levels import axes_at
+
+Bands = dict[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Decomposition:
+    """A volume in the wavelet domain.
+
+    Attributes:
+        approximation: (..., d, h, w), the coarsest.
+        details: for each level, coarsest first, its sub-bands by name; the names have as many
+            letters as the level has axes: `daa` is the detail along z of three axes, `da` the one
+            along the first of two.
+        sizes: (d, h, w) of what each level was made from, coarsest first.
+        levels: levels of each axis.
+        wavelet: a name of PyWavelets.
+    """
+
+    approximation: Tensor
+    details: tuple[Bands, ...]
+    sizes: tuple[torch.Size, ...]
+    levels: Triple
+    wavelet: str
+
+    @property
+    def scale(self) -> float:
+        """The approximation of a constant volume of ones is about 1 / scale: 2^(-levels/2)."""
+        return float(2 ** (-sum(self.levels) / 2))
+
+
+def decompose(volume: Tensor, *, levels: Triple, wavelet: str = "haar") -> Decomposition:
+    """Transform the last three axes, with zeros outside (mode `zero`).
+
+    Args:
+        volume: (..., d, h, w); leading axes are a batch. Half precision is computed in single.
+        levels: levels of each axis, (z, y, x).
+        wavelet: a discrete wavelet of PyWavelets.
+    """
+    details: list[Bands] = []
+    sizes: list[torch.Size] = []
+    with torch.autocast(volume.device.type, enabled=False):
+        rest = _precise(volume)
+        for depth in range(1, max(levels) + 1):
+            sizes.append(rest.shape[-3:])
+            bands = _analyse(rest, axes=axes_at(levels, depth), wavelet=wavelet)
+            rest = bands.pop("a" * len(axes_at(levels, depth)))
+            details.append({name: band.to(volume.dtype) for name, band in bands.items()})
+    return Decomposition(
+        rest.to(volume.dtype), tuple(reversed(details)), tuple(reversed(sizes)), levels, wavelet
+    )
+
+
+def reconstruct(bands: Decomposition) -> Tensor:
+    """Inverse of `decompose`, in the dtype of the approximation."""
+    dtype = bands.approximation.dtype
+    depth = len(bands.details)
+    with torch.autocast(bands.approximation.device.type, enabled=False):
+        rest = _precise(bands.approximation)
+        for details, (d, h, w) in zip(bands.details, bands.sizes, strict=True):
+            precise = {name: _precise(band) for name, band in details.items()}
+            rest = _synthesise(
+                rest, precise, axes=axes_at(bands.levels, depth), wavelet=bands.wavelet
+            )
+            rest = rest[..., :d, :h, :w]  # an odd edge was padded by one site
+            depth -= 1
+    return rest.to(dtype)
+
+
+def _precise(x: Tensor) -> Tensor:
+    """ptwt has no half precision."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
+def _analyse(x: Tensor, *, axes: tuple[int, ...], wavelet: str) -> Bands:
+    """One level over some of the last three axes."""
+    last: Any = tuple(axis - 3 for axis in axes)
+    found: Any
+    if len(axes) == 3:
+        found = wavedec3(x, wavelet, mode="zero", level=1, axes=last)
+        return {"aaa": found[0], **found[1]}
+    if len(axes) == 2:
+        found = wavedec2(x, wavelet, mode="zero", level=1, axes=last)
+        return dict(zip(("aa", "da", "ad", "dd"), (found[0], *found[1]), strict=True))
+    found = wavedec(x, wavelet, mode="zero", level=1, axis=last[0])
+    return {"a": found[0], "d": found[1]}
+
+
+def _synthesise(rest: Tensor, bands: Bands, *, axes: tuple[int, ...], wavelet: str) -> Tensor:
+    """Inverse of `_analyse`."""
+    last: Any = tuple(axis - 3 for axis in axes)
+    if len(axes) == 3:
+        return waverec3((rest, bands), wavelet, axes=last)
+    if len(axes) == 2:
+        details = WaveletDetailTuple2d(bands["da"], bands["ad"], bands["dd"])
+        return waverec2((rest, details), wavelet, axes=last)
+    return waverec([rest, bands["d"]], wavelet, axis=last[0])
