@@ -1,0 +1,120 @@
+"""The grid of cells against loops over every cell and voxel."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from volumes import Case, cases, triples
+
+from ssl3d.geometry import Triple, times
+from ssl3d.volume import CellGrid, grid_of, join_cells, split_cells
+from ssl3d.volume.hidden import cells_to_voxels
+
+
+def box(cell: tuple[int, ...], edge: Triple) -> tuple[slice, ...]:
+    """Where a cell's voxels stand in a dense volume."""
+    return tuple(slice(c * e, (c + 1) * e) for c, e in zip(cell, edge, strict=True))
+
+
+@given(grid=triples(1, 3), cell=triples(1, 4), batch=st.integers(1, 2), channels=st.integers(1, 3))
+def test_split_cells_cuts_boxes_in_raster_order_and_join_cells_undoes_it(
+    grid: Triple, cell: Triple, batch: int, channels: int
+) -> None:
+    volume = torch.randn(batch, channels, *times(grid, cell))
+    boxes = split_cells(volume, cell=cell)
+    rows = iter(boxes)
+    for b in range(batch):
+        for at in itertools.product(*map(range, grid)):
+            assert torch.equal(next(rows), volume[b][(slice(None), *box(at, cell))].movedim(0, -1))
+    assert torch.equal(join_cells(boxes, grid=grid), volume)
+
+
+def test_joined_cells_are_channels_last() -> None:
+    joined = join_cells(torch.randn(2 * 8, 4, 4, 2, 3), grid=(2, 2, 2))
+    assert joined.shape == (2, 3, 8, 8, 4)
+    assert joined.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+@given(cases())
+def test_gather_takes_the_visible_cells_and_scatter_puts_them_back(case: Case) -> None:
+    cells, fill = case.cells, torch.arange(case.volume.shape[1]).double()
+    features = cells.gather(case.volume)
+    assert features.is_contiguous()
+    assert features.shape == (cells.n, *cells.cell, case.volume.shape[1])
+    visible = cells_to_voxels(cells.visible, cell=cells.cell)[:, None]
+    expected = torch.where(visible, case.volume, fill.view(1, -1, 1, 1, 1))
+    assert torch.equal(cells.scatter(features, fill=fill), expected)
+    assert torch.equal(cells.scatter(features), case.volume * visible)
+    assert torch.equal(cells.gather(cells.scatter(features)), features)
+
+
+@given(cases())
+def test_hidden_voxels_get_no_gradient(case: Case) -> None:
+    volume = case.volume.clone().requires_grad_()
+    (case.cells.gather(volume) * 3).sum().backward()
+    visible = cells_to_voxels(case.cells.visible, cell=case.cells.cell)[:, None]
+    assert torch.equal(volume.grad, 3.0 * visible.expand_as(volume))
+
+
+@given(cases())
+def test_neighbours_counts_and_rows_equal_a_loop_over_cells(case: Case) -> None:
+    cells = case.cells
+    seen = {}
+    for at in itertools.product(range(cells.batch), *map(range, cells.grid)):
+        if cells.visible[at]:
+            seen[at] = len(seen)
+    assert cells.n == len(seen)
+    assert cells.counts == tuple(sum(at[0] == b for at in seen) for b in range(cells.batch))
+    assert [tuple(row) for row in cells.cell_coordinates.tolist()] == list(seen)
+    for at, row in seen.items():
+        assert cells.rows[at] == row
+        around = [
+            seen.get((at[0], at[1] + z, at[2] + y, at[3] + x), cells.n)
+            for z, y, x in itertools.product((-1, 0, 1), repeat=3)
+        ]
+        assert cells.neighbours[row].tolist() == around
+    assert int((cells.rows == cells.n).sum()) == cells.visible.numel() - cells.n
+
+
+@given(case=cases(edges=(2, 4)), stride=st.sampled_from([(1, 1, 1), (2, 1, 2), (2, 2, 2)]))
+def test_coordinates_name_every_visible_site_in_row_order(case: Case, stride: Triple) -> None:
+    cells = CellGrid(case.cells.visible, cell=times(case.cells.cell, stride))
+    coordinates = cells.coordinates(stride)
+    assert coordinates.dtype == torch.int32
+    assert coordinates.is_contiguous()
+    # A volume that holds its own coordinates, gathered, gives the same rows.
+    size = times(cells.grid, case.cells.cell)
+    axes = torch.meshgrid(*(torch.arange(n) for n in size), indexing="ij")
+    one = torch.stack(axes)
+    samples = torch.arange(cells.batch).view(-1, 1, 1, 1, 1).expand(-1, 1, *size)
+    own = torch.cat([samples, one.expand(cells.batch, -1, -1, -1, -1)], 1)
+    assert torch.equal(cells.gather(own, stride=stride).reshape(-1, 4).int(), coordinates)
+    assert cells.coordinates(stride) is coordinates, "made anew"
+
+
+def test_tables_belong_to_one_grid() -> None:
+    visible = torch.ones(1, 2, 2, 2, dtype=torch.bool)
+    first, second = CellGrid(visible, cell=(2, 2, 2)), CellGrid(visible, cell=(4, 4, 4))
+    assert first.table("key", lambda: 1) == 1
+    assert first.table("key", lambda: 2) == 1
+    assert second.table("key", lambda: 3) == 3
+
+
+@pytest.mark.parametrize("visible", [torch.ones(1, 2, 2, 2), torch.ones(2, 2, 2, dtype=torch.bool)])
+def test_what_is_no_grid_is_refused(visible: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match=r"boolean tensor \(B, Gd, Gh, Gw\)"):
+        CellGrid(visible, cell=(2, 2, 2))
+
+
+def test_volumes_off_the_grid_are_refused() -> None:
+    cells = CellGrid(torch.ones(2, 1, 2, 2, dtype=torch.bool), cell=(2, 4, 4))
+    for shape in [(2, 1, 2, 8, 4), (1, 1, 2, 8, 8), (2, 2, 8, 8)]:
+        with pytest.raises(ValueError, match=r"needs \(2, C, 2, 8, 8\)"):
+            cells.gather(torch.zeros(shape))
+    with pytest.raises(ValueError, match="multiples of the cell 2 × 4 × 4: crop or pad it"):
+        grid_of(torch.zeros(1, 1, 2, 8, 6), cell=(2, 4, 4))
+    assert grid_of(torch.zeros(1, 1, 4, 8, 4), cell=(2, 4, 4)) == (2, 2, 1)
