@@ -138,7 +138,7 @@ def contrast(
     positive = torch.where(own, logits, 0).sum(-1)
     # A finite stand-in for -inf: rows without a candidate then give no NaN gradient.
     logits = torch.where(allowed[:, None], logits, torch.finfo(logits.dtype).min)
-    nearer = (logits >= positive[..., None]) & allowed[:, None] & ~own
+    nearer = (logits >= positive[..., None]) & ~own
     return logits.logsumexp(-1) - positive, (~nearer.any(-1)).to(logits.dtype)
 
 

@@ -227,6 +227,16 @@ def test_the_trivial_loss_of_normalised_patches_is_about_one():
 
 
 @names
+@pytest.mark.parametrize("target", ["patch_normalised", "voxels"])
+def test_the_target_has_no_gradient(name, target):
+    volume = torch.rand((1, 1, 2, 2, 4), dtype=torch.float64, generator=torch.Generator())
+    volume.requires_grad_()
+    hidden = torch.ones(1, 1, 1, 2, dtype=torch.bool)
+    loss = build(name)(make_output([hidden], volume=volume, target=target))["loss"]
+    assert not loss.requires_grad
+
+
+@names
 def test_gradients(name):
     levels = random_levels((1, 2, 2), batch=2, seed=3, nested=True)
     valid = torch.rand((2, 2, 4, 4), generator=torch.Generator().manual_seed(1)) < 0.8
