@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ssl3d_plugins.waveformer.initial import init_linear
 from ssl3d_plugins.waveformer.positions import PositionKind, RelativeBias, rotate
 from ssl3d_plugins.waveformer.tokens import Tokens
 
@@ -25,6 +26,7 @@ class TokenAttention(nn.Module):
         self.qkv = nn.Linear(channels, 3 * channels)
         self.bias = RelativeBias(heads) if positions == "relative_bias" else None
         self.out = nn.Linear(channels, channels)
+        self.apply(init_linear)
 
     def forward(self, rows: Tensor, tokens: Tokens) -> Tensor:
         """(T, C) rows of tokens to (T, C); a sample sees its own tokens only."""

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from ssl3d.layers import Conv3d
 from ssl3d.volume import FeatureMap
 from ssl3d_plugins.waveformer.boxes import boxes_of, like
+from ssl3d_plugins.waveformer.initial import init_linear
 
 FfnKind = Literal["mlp", "conv"]
 
@@ -23,6 +24,7 @@ class FeedForward(nn.Module):
         self.wide = nn.Linear(channels, hidden)
         self.depthwise = Conv3d(hidden, hidden, kernel=3, groups=hidden) if kind == "conv" else None
         self.narrow = nn.Linear(hidden, channels)
+        self.apply(init_linear)
 
     def forward(self, x: FeatureMap) -> FeatureMap:
         """Same shape as the input."""

@@ -27,6 +27,12 @@ def axes_at(levels: Triple, depth: int) -> tuple[int, ...]:
     return tuple(axis for axis, level in enumerate(levels) if level >= depth)
 
 
+def full_name(band: str, *, axes: tuple[int, ...]) -> str:
+    """A sub-band's name over `axes` as a name over all three: stopped axes are `a`."""
+    letters = dict(zip(axes, band, strict=True))
+    return "".join(letters.get(axis, "a") for axis in range(3))
+
+
 def band_names(levels: Triple) -> tuple[str, ...]:
     """Orientations of all detail sub-bands, one letter an axis, such as `aad`: detail along x."""
     names = {

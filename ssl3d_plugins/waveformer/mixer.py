@@ -8,7 +8,8 @@ from ssl3d.geometry import Triple
 from ssl3d.volume import FeatureMap
 from ssl3d_plugins.waveformer.attention import TokenAttention
 from ssl3d_plugins.waveformer.boxes import boxes_of, like
-from ssl3d_plugins.waveformer.tokens import Tokens
+from ssl3d_plugins.waveformer.levels import block_of
+from ssl3d_plugins.waveformer.tokens import tokens_of
 from ssl3d_plugins.waveformer.wavelet.fused import block_mean, join_blocks, split_blocks, spread
 
 
@@ -25,8 +26,9 @@ class HaarMixer(nn.Module):
         self.norm = nn.LayerNorm(channels)
         self.attention = attention
 
-    def forward(self, x: FeatureMap, tokens: Tokens) -> FeatureMap:
-        """Same shape as the input; `tokens` has one for each block of 2^levels sites."""
+    def forward(self, x: FeatureMap) -> FeatureMap:
+        """Same shape as the input."""
+        tokens = tokens_of(x, block=block_of(self.levels))
         blocks = split_blocks(boxes_of(x), levels=self.levels)
         normed: Tensor = self.norm(blocks)
         mean = block_mean(normed)

@@ -36,7 +36,7 @@ def rotate(x: Tensor, *, coordinates: Tensor) -> Tensor:
     angles = (coordinates.to(precise)[:, :, None] * BASE ** (-steps / pairs)).flatten(1)
     angles = angles.view(-1, *(1,) * (x.dim() - 2), 3 * pairs)
     cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
-    a, b, rest = x.split([3 * pairs, 3 * pairs, x.shape[-1] - 6 * pairs], -1)
+    a, b, rest = torch.split(x, [3 * pairs, 3 * pairs, x.shape[-1] - 6 * pairs], -1)
     return torch.cat([a * cos - b * sin, b * cos + a * sin, rest], -1)
 
 
