@@ -33,7 +33,9 @@ class BatchNorm(nn.BatchNorm3d):
     def forward(self, x: FeatureMap) -> FeatureMap:  # type: ignore[override]
         """Same shape as the input."""
         if isinstance(x, SparseVolume):
-            return x.with_features(self._normalise(x.sites)) if x.cells.n else x
+            # A rank that shows nothing still takes part in the reduction over ranks.
+            alone = not self.training or world_size() == 1
+            return x if alone and not x.cells.n else x.with_features(self._normalise(x.sites))
         return self._normalise(x)
 
     def _normalise(self, rows: Tensor) -> Tensor:
