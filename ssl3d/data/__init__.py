@@ -1,0 +1,60 @@
+"""Volumes in, crops out: finding, reading, preparing, caching and sampling.
+
+Importing this package loads neither torch nor MONAI: names are looked up on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ssl3d.data.bad import BadFilePolicy, BadFileRecord
+    from ssl3d.data.crops import CropDataset, HeldOutDataset
+    from ssl3d.data.errors import BadVolume, DataError
+    from ssl3d.data.files import Source, find_sources
+    from ssl3d.data.module import DataModule
+    from ssl3d.data.preparation import Prepared, prepare
+    from ssl3d.data.sampler import ResumableSampler
+    from ssl3d.data.split import split_sources
+    from ssl3d.data.store import VolumeStore
+
+_HOME = {
+    "BadFilePolicy": "bad",
+    "BadFileRecord": "bad",
+    "BadVolume": "errors",
+    "CropDataset": "crops",
+    "DataError": "errors",
+    "DataModule": "module",
+    "HeldOutDataset": "crops",
+    "Prepared": "preparation",
+    "ResumableSampler": "sampler",
+    "Source": "files",
+    "VolumeStore": "store",
+    "find_sources": "files",
+    "prepare": "preparation",
+    "split_sources": "split",
+}
+
+__all__ = [
+    "BadFilePolicy",
+    "BadFileRecord",
+    "BadVolume",
+    "CropDataset",
+    "DataError",
+    "DataModule",
+    "HeldOutDataset",
+    "Prepared",
+    "ResumableSampler",
+    "Source",
+    "VolumeStore",
+    "find_sources",
+    "prepare",
+    "split_sources",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'ssl3d.data' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"ssl3d.data.{_HOME[name]}"), name)

@@ -1,0 +1,170 @@
+"""Crops of prepared volumes. Each one is a pure function of (seed, index)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ssl3d.data.bad import BadFilePolicy
+from ssl3d.data.disk import DiskVolume
+from ssl3d.data.errors import BadVolume, DataError
+from ssl3d.data.files import Source
+from ssl3d.data.store import MemoryVolume, VolumeStore
+from ssl3d.spec.data import DataSpec
+
+Volume = MemoryVolume | DiskVolume
+
+# Names of the random streams: no two uses of one seed share numbers.
+_ORDER, _CROP = 0, 1
+
+
+class CropDataset(Dataset[dict[str, Any]]):
+    """Endless training crops: `dataset[index]` for any index from 0.
+
+    Every pass over the samples visits each one once, in an order of its own. A sample that cannot
+    be used is replaced by the next of its pass.
+
+    A crop is a dict: `volume` float32 (C, *patch), 0 where not valid; `valid` bool (*patch), False
+    for padding and for voxels that are not finite in the file; `index` int; `source` str.
+
+    Raises:
+        DataError: on access, where the policy for bad files says so.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        *,
+        spec: DataSpec,
+        seed: int,
+        store: VolumeStore,
+        policy: BadFilePolicy,
+    ) -> None:
+        if seed < 0:
+            raise ValueError(f"seed is {seed}: give a number from 0")
+        self._sources = tuple(sources)
+        self._spec = spec
+        self._seed = seed
+        self._store = store
+        self._policy = policy
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        order, place = divmod(index, len(self._sources))
+        rng = np.random.default_rng((self._seed, _ORDER, order))
+        candidates = np.roll(rng.permutation(len(self._sources)), -place)
+        source, volume = _first_usable(
+            [self._sources[i] for i in candidates], store=self._store, policy=self._policy
+        )
+        rng = np.random.default_rng((self._seed, _CROP, index))
+        corner = self._corner(volume, rng)
+        crop = cut(volume, corner=corner, patch=self._spec.patch)
+        flipped = rng.random(3) < 0.5
+        axes = tuple(a + 1 for a in range(3) if self._spec.flips[a] and flipped[a])
+        return as_sample(np.flip(crop, axes), index=index, source=source)
+
+    def _corner(self, volume: Volume, rng: np.random.Generator) -> list[int]:
+        edges, patch = volume.shape[1:], self._spec.patch
+        if rng.random() >= self._spec.foreground.share:
+            bounds = [_bounds(edge, size) for edge, size in zip(edges, patch, strict=True)]
+            return [int(rng.integers(low, high + 1)) for low, high in bounds]
+        points = volume.points
+        point = points[rng.integers(len(points))]
+        # A quarter of a patch of play: the voxel stays inside, the places outnumber the points.
+        play = [int(rng.integers(-(size // 4), size // 4 + 1)) for size in patch]
+        return around(point + np.array(play), edges=edges, patch=patch)
+
+
+class HeldOutDataset(Dataset[dict[str, Any]]):
+    """The same few crops of each held-out sample in every run, whatever the seed; no flips.
+
+    The first crop of a sample is centred on the middle of its foreground, the others on foreground
+    voxels. Crops are dicts as those of `CropDataset`.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        *,
+        spec: DataSpec,
+        store: VolumeStore,
+        policy: BadFilePolicy,
+    ) -> None:
+        self._sources = tuple(sources)
+        self._spec = spec
+        self._store = store
+        self._policy = policy
+
+    def __len__(self) -> int:
+        return len(self._sources) * self._spec.holdout_crops
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if not 0 <= index < len(self):
+            raise IndexError(f"index {index}: there are {len(self)} held-out crops")
+        first, number = divmod(index, self._spec.holdout_crops)
+        candidates = self._sources[first:] + self._sources[:first]
+        source, volume = _first_usable(candidates, store=self._store, policy=self._policy)
+        points = volume.points
+        middle = points.mean(axis=0).round().astype(np.int32)
+        centre = middle if number == 0 else points[number % len(points)]
+        corner = around(centre, edges=volume.shape[1:], patch=self._spec.patch)
+        crop = cut(volume, corner=corner, patch=self._spec.patch)
+        return as_sample(crop, index=index, source=source)
+
+
+def _bounds(edge: int, size: int) -> tuple[int, int]:
+    """Smallest and largest start of a window of `size` on an axis of `edge` voxels.
+
+    A window that is larger than the axis starts before it and always covers it.
+    """
+    return min(0, edge - size), max(0, edge - size)
+
+
+def around(point: NDArray[Any], *, edges: Sequence[int], patch: Sequence[int]) -> list[int]:
+    """Corner (z, y, x) of the patch centred on `point`, moved as little as the borders need."""
+    corner = []
+    for place, edge, size in zip(point, edges, patch, strict=True):
+        low, high = _bounds(edge, size)
+        corner.append(min(max(int(place) - size // 2, low), high))
+    return corner
+
+
+def cut(volume: Volume, *, corner: Sequence[int], patch: Sequence[int]) -> NDArray[np.float32]:
+    """Box (C, *patch) from `corner` (z, y, x), NaN outside the volume."""
+    channels, *edges = volume.shape
+    low = [max(c, 0) for c in corner]
+    high = [min(c + size, edge) for c, size, edge in zip(corner, patch, edges, strict=True)]
+    inside = volume.read(low, [last - first for first, last in zip(low, high, strict=True)])
+    crop = np.full((channels, *patch), np.nan, dtype=np.float32)
+    start = [first - c for first, c in zip(low, corner, strict=True)]
+    target = (slice(s, s + size) for s, size in zip(start, inside.shape[1:], strict=True))
+    crop[(slice(None), *target)] = inside
+    return crop
+
+
+def as_sample(crop: NDArray[np.float32], *, index: int, source: Source) -> dict[str, Any]:
+    """Turn the NaN marks of a (C, *patch) crop into `valid`; see `CropDataset`."""
+    values: Tensor = torch.from_numpy(np.ascontiguousarray(crop))
+    valid = torch.isfinite(values).all(dim=0)
+    return {
+        "volume": values.masked_fill_(~valid, 0.0),
+        "valid": valid,
+        "index": index,
+        "source": source.name,
+    }
+
+
+def _first_usable(
+    candidates: Sequence[Source], *, store: VolumeStore, policy: BadFilePolicy
+) -> tuple[Source, Volume]:
+    for source in candidates:
+        try:
+            return source, store.volume(source)
+        except BadVolume as error:
+            policy.handle(error, source=source)
+    raise DataError(f"data: none of {len(candidates)} samples can be used:\n{policy.summary()}")

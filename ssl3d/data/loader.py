@@ -1,0 +1,67 @@
+"""A data loader that keeps readable errors readable across worker processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data.dataloader import default_collate
+
+from ssl3d.data.errors import DataError
+
+
+class _Guarded(Dataset[Any]):
+    """Hands a `DataError` on as a value: the loader would wrap it in the worker's traceback."""
+
+    def __init__(self, dataset: Dataset[dict[str, Any]]) -> None:
+        self._dataset = dataset
+
+    def __getitem__(self, index: int) -> dict[str, Any] | DataError:
+        try:
+            return self._dataset[index]
+        except DataError as error:
+            return error
+
+
+def _collate(samples: list[Any]) -> Any:
+    errors = [sample for sample in samples if isinstance(sample, DataError)]
+    return errors[0] if errors else default_collate(samples)
+
+
+class CropLoader(DataLoader[Any]):
+    """Batches of crops: `volume` (B, C, *patch), `valid` (B, *patch), `index` (B,), `source`.
+
+    Raises:
+        DataError: while iterating, as the dataset raised it.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset[dict[str, Any]],
+        *,
+        batch_size: int,
+        sampler: Sampler[int],
+        workers: int,
+    ) -> None:
+        super().__init__(
+            _Guarded(dataset),
+            batch_size=batch_size,
+            sampler=sampler,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            collate_fn=_collate,
+        )
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        for batch in super().__iter__():
+            if isinstance(batch, DataError):
+                try:
+                    raise batch
+                finally:
+                    # Else error and frame hold each other, and the workers, until the garbage
+                    # collector comes; it then takes five seconds to end each of them.
+                    del batch
+            yield batch

@@ -1,0 +1,153 @@
+"""Training and held-out crops of a run, for Lightning."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from pathlib import Path
+
+import lightning
+from rich.progress import track
+from torch.utils.data import DistributedSampler, SequentialSampler
+
+from ssl3d.data.bad import BadFilePolicy, BadFileRecord
+from ssl3d.data.crops import CropDataset, HeldOutDataset
+from ssl3d.data.errors import BadVolume, DataError
+from ssl3d.data.files import Source, find_sources
+from ssl3d.data.loader import CropLoader
+from ssl3d.data.read import check_header
+from ssl3d.data.sampler import ResumableSampler
+from ssl3d.data.split import split_sources
+from ssl3d.data.store import VolumeStore
+from ssl3d.spec.data import DataSpec
+
+logger = logging.getLogger(__name__)
+
+# Headers of fewer files are read before a progress bar could be noticed.
+_SILENT = 200
+
+
+class DataModule(lightning.LightningDataModule):
+    """Finds, splits and serves the volumes of a run.
+
+    Training is one endless pass. `start_sample` crops count as consumed already, so a resumed run
+    goes on where it stopped. Train with `Trainer(use_distributed_sampler=False)`: the sampler here
+    already gives each rank its own crops.
+
+    Args:
+        spec: what to read.
+        seed: of crops and their order, from 0; the split does not depend on it.
+        start_sample: crops that all ranks together have consumed.
+        record: JSON-lines file for samples that cannot be used; none: a temporary one. Several
+            ranks need a file that they share.
+    """
+
+    def __init__(
+        self, spec: DataSpec, *, seed: int, start_sample: int = 0, record: Path | None = None
+    ) -> None:
+        super().__init__()
+        self.spec = spec
+        self.seed = seed
+        self.start_sample = start_sample
+        self.train_files: list[Source] = []
+        self.held_out_files: list[Source] = []
+        if record is None:
+            self._scratch = tempfile.TemporaryDirectory(prefix="ssl3d-")
+            record = Path(self._scratch.name) / "bad_files.jsonl"
+        self._record = BadFileRecord(record)
+
+    def prepare_data(self) -> None:
+        """Forget the bad samples of an earlier run (once, before any rank looks at a file)."""
+        self._record.clear()
+
+    def setup(self, stage: str | None = None) -> None:  # noqa: ARG002  (Lightning's signature)
+        """Find the files, check every header, split. Does nothing the second time.
+
+        Raises:
+            DataError: nothing found, too many bad files, or a bad file that shall stop the run.
+        """
+        if self.train_files:
+            return
+        sources = find_sources(self.spec)
+        self._policy = BadFilePolicy(
+            self._record,
+            total=len(sources),
+            on_bad_file=self.spec.on_bad_file,
+            max_share=self.spec.max_bad_share,
+        )
+        usable = self._with_good_headers(sources)
+        self.train_files, self.held_out_files = split_sources(usable, spec=self.spec)
+        if self.spec.holdout > 0 and not self.held_out_files:
+            logger.warning("Nothing is held out: there is only one group of files to train on.")
+        # Held-out volumes are read in the main process, training volumes in the workers.
+        share = max(1, self.spec.workers) + 1
+        self._train_store = VolumeStore(self.spec, share=share)
+        self._held_out_store = VolumeStore(self.spec, share=share)
+
+    def _with_good_headers(self, sources: list[Source]) -> list[Source]:
+        silent = len(sources) < _SILENT or self._rank() > 0
+        usable = []
+        for source in track(sources, description="Reading headers", transient=True, disable=silent):
+            try:
+                for file in source.files:
+                    check_header(file, spacing=self.spec.spacing)
+                usable.append(source)
+            except BadVolume as error:
+                self._policy.handle(error, source=source)
+        if not usable:
+            raise DataError(
+                f"data: none of {len(sources)} samples can be used:\n{self._policy.summary()}"
+            )
+        return usable
+
+    def bad_files(self) -> dict[str, str]:
+        """{sample: problem} of all samples that the run goes without, so far."""
+        return self._record.read()
+
+    def train_dataloader(self) -> CropLoader:
+        """Endless batches of training crops, as `CropDataset` describes them."""
+        sampler = ResumableSampler(
+            batch_size=self.spec.batch_size,
+            rank=self._rank(),
+            world=self._world(),
+            start=self.start_sample,
+        )
+        dataset = CropDataset(
+            self.train_files,
+            spec=self.spec,
+            seed=self.seed,
+            store=self._train_store,
+            policy=self._policy,
+        )
+        return CropLoader(
+            dataset,
+            batch_size=self.spec.batch_size,
+            sampler=sampler,
+            workers=self.spec.workers,
+        )
+
+    def held_out_dataset(self) -> HeldOutDataset:
+        """The fixed held-out crops; none where nothing is held out."""
+        return HeldOutDataset(
+            self.held_out_files, spec=self.spec, store=self._held_out_store, policy=self._policy
+        )
+
+    def val_dataloader(self) -> CropLoader:
+        """Batches of the held-out crops, read in the main process.
+
+        With several ranks each takes a part; as in any distributed evaluation a few crops are
+        taken twice where the number of crops is not a multiple of the number of ranks.
+        """
+        dataset = self.held_out_dataset()
+        sampler: SequentialSampler | DistributedSampler[int] = SequentialSampler(dataset)
+        if self._world() > 1 and len(dataset):
+            sampler = DistributedSampler(
+                dataset, num_replicas=self._world(), rank=self._rank(), shuffle=False
+            )
+        return CropLoader(dataset, batch_size=self.spec.batch_size, sampler=sampler, workers=0)
+
+    def _rank(self) -> int:
+        return self.trainer.global_rank if self.trainer is not None else 0
+
+    def _world(self) -> int:
+        return self.trainer.world_size if self.trainer is not None else 1

@@ -1,0 +1,68 @@
+"""From files to one prepared volume: a pure function of the files and of the spec."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssl3d.data.errors import BadVolume
+from ssl3d.data.files import Source
+from ssl3d.data.intensity import NoContrast, foreground, normalise
+from ssl3d.data.read import read_source
+from ssl3d.spec.data import DataSpec
+
+FOREGROUND_POINTS = 1024
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A volume that is ready to be cropped.
+
+    `values` (C, z, y, x) float32, NaN where not valid; `points` (n, 3) int32, foreground voxels in
+    random order, at most 1024: a crop needs one of them, not the whole map.
+    """
+
+    values: NDArray[np.float32]
+    points: NDArray[np.int32]
+
+    @property
+    def nbytes(self) -> int:
+        return self.values.nbytes + self.points.nbytes
+
+
+def prepare(source: Source, *, spec: DataSpec) -> Prepared:
+    """Read, orient, resample and normalise one sample.
+
+    Raises:
+        BadVolume: a file cannot be used, with the reason.
+    """
+    volume = read_source(source, spacing=spec.spacing)[0].numpy()
+    for path, channel in zip(source.files, volume, strict=True):
+        share = 1 - np.isfinite(channel).mean()
+        if share > spec.max_non_finite:
+            raise BadVolume(
+                path.as_posix(),
+                f"{share:.1%} of its voxels are NaN or infinite, data.max_non_finite allows "
+                f"{spec.max_non_finite:.1%}",
+            )
+        low, high = np.nanmin(channel), np.nanmax(channel)
+        if low == high:
+            raise BadVolume(path.as_posix(), f"no contrast: every voxel is {low:g}")
+    try:
+        inside = foreground(volume, threshold=spec.foreground.threshold)
+        values = normalise(volume, how=spec.normalise, foreground=inside)
+    except NoContrast as error:
+        raise BadVolume(source.name, str(error)) from error
+    return Prepared(values=values, points=_some_points(inside))
+
+
+def _some_points(inside: NDArray[np.bool_]) -> NDArray[np.int32]:
+    rng = np.random.default_rng(0)  # the same points for the same volume, whatever the run's seed
+    flat = np.flatnonzero(inside)
+    if flat.size > FOREGROUND_POINTS:
+        chosen = flat[rng.integers(flat.size, size=FOREGROUND_POINTS)]
+    else:
+        chosen = rng.permutation(flat)
+    return np.stack(np.unravel_index(chosen, inside.shape), axis=1).astype(np.int32)

@@ -1,0 +1,96 @@
+"""Prepared volumes of a run: in memory up to a bound, on disk beyond it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssl3d.data.disk import DiskCache, DiskVolume
+from ssl3d.data.errors import BadVolume
+from ssl3d.data.files import Source
+from ssl3d.data.preparation import Prepared, prepare
+from ssl3d.spec.data import DataSpec
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class MemoryVolume:
+    """A prepared volume in memory; reads like one on disk."""
+
+    prepared: Prepared
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.prepared.values.shape
+
+    @property
+    def points(self) -> NDArray[np.int32]:
+        return self.prepared.points
+
+    def read(self, corner: Sequence[int], size: Sequence[int]) -> NDArray[np.float32]:
+        """Box (C, *size) from `corner` (z, y, x); it must lie inside the volume."""
+        box = tuple(slice(c, c + s) for c, s in zip(corner, size, strict=True))
+        return self.prepared.values[(slice(None), *box)]
+
+
+class VolumeStore:
+    """Gives the prepared volume of a source, preparing it at most once per process.
+
+    What comes first stays in memory until the bound is reached; the rest goes to disk. Nothing is
+    evicted: every volume is asked for equally often, so swapping would only cost time.
+
+    Args:
+        spec: how to prepare and where to keep.
+        share: processes that share `spec.cache.memory`, this one among them.
+    """
+
+    def __init__(self, spec: DataSpec, *, share: int = 1) -> None:
+        self._spec = spec
+        self._bound = int(spec.cache.memory * 2**30) // share
+        self._disk = DiskCache(spec)
+        self._memory: dict[Source, MemoryVolume] = {}
+        self._on_disk: dict[Source, DiskVolume] = {}
+        self._bad: dict[Source, BadVolume] = {}
+        self.nbytes = 0
+
+    def volume(self, source: Source) -> MemoryVolume | DiskVolume:
+        """Prepared volume of `source`.
+
+        Raises:
+            BadVolume: the source cannot be used; raised again at once when asked again.
+        """
+        if source in self._memory:
+            return self._memory[source]
+        if source in self._on_disk:
+            return self._on_disk[source]
+        if source in self._bad:
+            raise self._bad[source].with_traceback(None)
+        try:
+            return self._first_time(source)
+        except BadVolume as error:
+            self._bad[source] = error
+            raise
+
+    def _first_time(self, source: Source) -> MemoryVolume | DiskVolume:
+        path = self._disk.path(source)
+        stored = DiskVolume(path)
+        if path.exists():
+            try:
+                size = 4 * int(np.prod(stored.shape))
+                prepared = stored.load() if self.nbytes + size <= self._bound else None
+            except Exception as error:  # whatever the library raises for a damaged file
+                logger.warning("preparing %s anew, %s is damaged: %s", source.name, path, error)
+                prepared = prepare(source, spec=self._spec)
+        else:
+            prepared = prepare(source, spec=self._spec)
+        if prepared is not None and self.nbytes + prepared.nbytes <= self._bound:
+            self.nbytes += prepared.nbytes
+            self._memory[source] = MemoryVolume(prepared)
+            return self._memory[source]
+        self._on_disk[source] = stored if prepared is None else self._disk.write(path, prepared)
+        return self._on_disk[source]
