@@ -1,0 +1,16 @@
+"""Backbone `monai`: MONAI's dense encoders on visible cells. Importing this loads no torch."""
+
+from __future__ import annotations
+
+from ssl3d.plugins import hookimpl
+from ssl3d_plugins.monai_encoders.config import Monai
+from ssl3d_plugins.monai_encoders.resnet import ResNet
+from ssl3d_plugins.monai_encoders.segresnet import SegResNet
+
+__all__ = ["Monai", "ResNet", "SegResNet", "ssl3d_components"]
+
+
+@hookimpl
+def ssl3d_components() -> tuple[type[Monai]]:
+    """The components of this plugin."""
+    return (Monai,)

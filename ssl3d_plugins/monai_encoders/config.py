@@ -1,0 +1,57 @@
+"""The `monai` backbone: which of MONAI's encoders, and its options."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from ssl3d.component import BackboneConfig
+from ssl3d.geometry import Operation, Stage
+from ssl3d_plugins.monai_encoders.resnet import ResNet
+from ssl3d_plugins.monai_encoders.segresnet import SegResNet
+
+if TYPE_CHECKING:
+    from ssl3d_plugins.monai_encoders.backbone import TracedBackbone
+
+
+def _by_name(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+Network = Annotated[SegResNet | ResNet, Field(discriminator="name"), BeforeValidator(_by_name)]
+
+
+class Monai(BackboneConfig):
+    """One of MONAI's dense encoders, unchanged on plain tensors, masked on visible cells.
+
+    On visible cells every layer of MONAI's network runs in this project's sense: hidden sites are
+    zero before each operation and statistics see visible sites only. What it costs is up to the
+    sparse backend: `dense`, the reference, pays for the whole volume at every layer; `cells` for
+    what is visible.
+    """
+
+    name: Literal["monai"] = "monai"
+    network: Network = Field(
+        default=SegResNet(), description="segresnet or resnet, with options named as in MONAI"
+    )
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Those of the network."""
+        return self.network.stages()
+
+    def operations(self) -> tuple[Operation, ...]:
+        """Those of the network."""
+        return self.network.operations()
+
+    def instance_norm_stages(self) -> tuple[Stage, ...]:
+        """Stages with a norm over the visible sites of one sample and one channel."""
+        return self.network.instance_norm_stages()
+
+    def build(self, *, in_channels: int) -> TracedBackbone:
+        """Make MONAI's network with MONAI's initialisation."""
+        from ssl3d_plugins.monai_encoders.backbone import TracedBackbone
+
+        return TracedBackbone(
+            self.network.network(in_channels=in_channels), stages=self.network.stages()
+        )

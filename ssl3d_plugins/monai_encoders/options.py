@@ -1,0 +1,51 @@
+"""What each MONAI encoder lets a spec choose, and what validation must know of it. No torch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from ssl3d.geometry import Operation, OperationKind, Stage, Triple
+
+if TYPE_CHECKING:
+    from torch import nn
+
+ONE: Triple = (1, 1, 1)
+TWO: Triple = (2, 2, 2)
+
+
+class EncoderOptions(BaseModel, ABC):
+    """Options of one encoder, under the names that MONAI gives them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    @abstractmethod
+    def stages(self) -> tuple[Stage, ...]:
+        """Stride and channels of each feature map, fine to coarse."""
+
+    @abstractmethod
+    def operations(self) -> tuple[Operation, ...]:
+        """Every spatial operation of the encoder, each once."""
+
+    def instance_norm_stages(self) -> tuple[Stage, ...]:
+        """Stages with a norm over the sites of one sample and one channel."""
+        return ()
+
+    @abstractmethod
+    def network(self, *, in_channels: int) -> nn.Module:
+        """MONAI's encoder: (B, C, D, H, W) to a tuple of the stages' feature maps."""
+
+
+def centred(
+    kernel: int | Triple,
+    *,
+    stride: Triple = ONE,
+    channels: tuple[int, int],
+    kind: OperationKind = "conv3d",
+) -> Operation:
+    """An operation with an odd kernel and padding (kernel - 1) / 2."""
+    size = (kernel, kernel, kernel) if isinstance(kernel, int) else kernel
+    pz, py, px = ((k - 1) // 2 for k in size)
+    return Operation(kind, size, stride, (pz, py, px), channels=channels)
