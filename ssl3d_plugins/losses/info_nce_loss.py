@@ -39,8 +39,10 @@ class InfoNCELoss(Loss):
     gradient. In evaluation a rank keeps to its own batch, since ranks may hold unequal numbers of
     batches there.
 
-    Beware that this is easy (see `InfoNCE`): the key is a function of features around the query,
-    so a high `top1` shows that the heads work, and by itself nothing about the encoder.
+    Beware that this is easy: the key is a function of features around the query, so a high `top1`
+    shows that the heads work, and by itself nothing about the encoder. Measured: heads alone, on
+    the default WaveFormer with random frozen weights, reach a top-1 of 0.89 after 400 steps (of at
+    most 256 sites; batches of two crops of 64³ from seven CT and MR volumes, 60 % hidden).
 
     Raises:
         ValueError: fewer than two stages, or a stride that is no multiple of the one before.
