@@ -31,7 +31,9 @@ class Problem(NamedTuple):
 class ComponentConfig(BaseModel, ABC):
     """Base of every component's options. Subclasses set `name: Literal["..."] = "..."`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
 
     kind: ClassVar[Kind]
     name: str

@@ -38,7 +38,9 @@ class ExperimentSpec(BaseModel):
         SpecError: a ValueError with one line for each problem.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
 
     backbone: BackboneField = Field(
         default=_named("waveformer"), description="the network to pre-train"

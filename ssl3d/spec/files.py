@@ -23,11 +23,16 @@ class _Loader(yaml.SafeLoader):
     """Reads 1e-4 as a number, as YAML 1.2 does; PyYAML alone gives a string."""
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?([0-9][0-9_]*(\.[0-9_]*)?|\.[0-9_]+)[eE][-+]?[0-9]+$"),
-    list("-+0123456789."),
-)
+class _Dumper(yaml.SafeDumper):
+    """Quotes text that `_Loader` would read as a number."""
+
+
+for _class in (_Loader, _Dumper):
+    _class.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"^[-+]?([0-9][0-9_]*(\.[0-9_]*)?|\.[0-9_]+)[eE][-+]?[0-9]+$"),
+        list("-+0123456789."),
+    )
 
 
 def parse_yaml(text: str) -> Any:
@@ -53,7 +58,7 @@ def from_json(text: str) -> dict[str, Any]:
 
 def to_yaml(values: dict[str, Any]) -> str:
     """A YAML mapping in the given order."""
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -1,0 +1,141 @@
+"""What must fit together in a spec, each problem with its full path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import pytest
+
+from ssl3d import ExperimentSpec
+from ssl3d.component import BackboneConfig, Problem, SparseBackendConfig
+from ssl3d.geometry import Operation, Stage, Triple
+from ssl3d.registry import installed
+from ssl3d.spec import SpecError
+
+
+class Net(BackboneConfig):
+    """A backbone for these tests."""
+
+    name: Literal["net"] = "net"
+    op: Operation = Operation("conv3d", (3, 3, 3), (1, 1, 1), (1, 1, 1), channels=(8, 8))
+    strides: tuple[int, ...] = (2, 4)
+
+    def stages(self) -> tuple[Stage, ...]:
+        return tuple(Stage((s, s, s), 8) for s in self.strides)
+
+    def operations(self) -> tuple[Operation, ...]:
+        return (self.op, self.op)
+
+    def problems(self, *, cell: Triple, sparse: bool) -> Iterable[Problem]:
+        if sparse and cell == (16, 16, 16):
+            yield Problem("strides", "not with this cell")
+
+    def build(self, *, in_channels: int) -> Any:
+        raise NotImplementedError
+
+
+class Poor(SparseBackendConfig):
+    """A backend that can do nothing."""
+
+    name: Literal["poor"] = "poor"
+
+    def unsupported(self, op: Operation) -> str | None:
+        return f"it has no {op.kind}"
+
+    def build(self) -> Any:
+        raise NotImplementedError
+
+
+def problems(*, patch: Any = (32, 32, 32), **values: Any) -> list[tuple[str, str]]:
+    """(path, message) of everything that is wrong with a spec."""
+    try:
+        ExperimentSpec(data={"volumes": "scans/", "patch": patch}, **values)
+    except SpecError as error:
+        return list(error.problems)
+    return []
+
+
+def test_a_spec_that_fits_has_no_problem() -> None:
+    assert problems(backbone=Net()) == []
+
+
+def test_the_cell_must_be_a_multiple_of_the_total_stride() -> None:
+    ((path, message),) = problems(backbone=Net(), cell=6)
+    assert path == "cell"
+    assert "given 6 × 6 × 6 voxels" in message
+    assert "total stride 4 × 4 × 4" in message
+    assert problems(backbone=Net(), cell=8) == []
+    assert problems(backbone=Net(), cell=(4, 8, 16)) == []
+    assert problems(backbone=Net(), cell=0) != []
+
+
+def test_the_patch_must_be_a_multiple_of_the_cell() -> None:
+    ((path, message),) = problems(backbone=Net(), cell=(4, 8, 8), patch=(30, 32, 36))
+    assert path == "data.patch"
+    assert "given 30 × 32 × 36 voxels" in message
+    assert "such as 32 × 32 × 40" in message
+
+
+def test_a_masker_says_which_grids_it_cannot_work_on() -> None:
+    ((path, message),) = problems(backbone=Net(), patch=4)
+    assert path.startswith("masker.")
+    assert message
+    ((path, _),) = problems(backbone=Net(), patch=8, masker={"name": "random", "block": 4})
+    assert path == "masker.block"
+
+
+def test_a_backbone_says_which_cells_it_cannot_work_with() -> None:
+    assert problems(backbone=Net(), cell=16) == [("backbone.strides", "not with this cell")]
+    assert problems(backbone=Net(), cell=16, encoder_input="zeroed") == []
+
+
+def test_wavelets_that_do_not_fit_visible_cells() -> None:
+    deep = {"name": "waveformer", "widths": (32, 64), "levels": ((2, 2, 2), (0, 0, 0))}
+    assert {path for path, _ in problems(backbone=deep)} == {"backbone.levels.0"}
+    assert problems(backbone=deep, cell=8) == []
+    long = {"name": "waveformer", "widths": (32, 64), "wavelet": "db2"}
+    ((path, message),) = problems(backbone=long)
+    assert path == "backbone.wavelet"
+    assert "haar" in message
+    assert problems(backbone=long, encoder_input="zeroed") == []
+
+
+def test_a_loss_that_compares_stages_needs_two() -> None:
+    ((path, message),) = problems(backbone=Net(strides=(4,)), losses=["mse", "info_nce"])
+    assert path == "losses.1"
+    assert "needs two stages to compare; backbone 'net' has 1" in message
+
+
+def test_labels_are_unique_and_some_loss_is_given() -> None:
+    ((path, message),) = problems(backbone=Net(), losses=["mse", {"name": "l1", "label": "mse"}])
+    assert path == "losses"
+    assert "2 losses have the label 'mse'" in message
+    assert problems(backbone=Net(), losses=["mse", {"name": "mse", "label": "again"}]) == []
+    assert problems(backbone=Net(), losses=[]) == [("losses", "empty: give at least one loss")]
+
+
+def test_an_operation_that_the_backend_lacks_names_backends_that_have_it() -> None:
+    ((path, message),) = problems(backbone=Net(), sparse_backend=Poor())
+    assert path == "sparse_backend"
+    assert "'poor' cannot do what backbone 'net' asks for (conv3d with kernel (3, 3, 3)" in message
+    assert "it has no conv3d. Backends that can: cells, dense" in message
+    assert problems(backbone=Net(), sparse_backend=Poor(), encoder_input="zeroed") == []
+
+
+def test_an_operation_without_a_meaning_is_refused() -> None:
+    wide = Operation("conv3d", (3, 3, 3), (3, 3, 3), (1, 1, 1), channels=(8, 8))
+    ((path, message),) = problems(backbone=Net(op=wide))
+    assert path == "backbone"
+    assert "kernel 3, stride 3, padding 1" in message
+
+
+def test_everything_wrong_is_told_at_once() -> None:
+    found = problems(backbone=Net(strides=(4,)), cell=6, losses=["info_nce"], sparse_backend=Poor())
+    assert [path for path, _ in found] == ["losses.0", "cell", "sparse_backend"]
+
+
+@pytest.mark.parametrize("name", installed().names("backbone"))
+@pytest.mark.parametrize("cell", [1, (3, 3, 3), (5, 7, 16)])
+def test_no_backbone_stumbles_over_a_cell_that_does_not_fit(name: str, cell: Any) -> None:
+    assert next(path for path, _ in problems(backbone=name, cell=cell)) == "cell"
