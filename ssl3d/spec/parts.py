@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 class SpecPart(BaseModel):
     """Base of the parts: frozen, and unknown options are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
 
 
 class DecoderSpec(SpecPart):
@@ -78,4 +80,7 @@ class TrainerSpec(SpecPart):
     )
     checkpoint_every: int = Field(default=500, ge=1, description="steps between checkpoints")
     keep_checkpoints: int = Field(default=3, ge=1, description="newest checkpoints to keep")
+    loggers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = Field(
+        default=("tensorboard",), description="what logs beside metrics.csv, which is always there"
+    )
     pictures: int = Field(default=4, ge=0, description="held-out volumes to draw at the end")
