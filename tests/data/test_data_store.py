@@ -1,0 +1,156 @@
+"""The cache: what it gives back, how much memory it takes, how much of a file a crop reads."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ssl3d.data import store as store_module
+from ssl3d.data.crops import cut
+from ssl3d.data.disk import DiskVolume, cache_folder
+from ssl3d.data.errors import BadVolume, DataError
+from ssl3d.data.files import Source, find_sources
+from ssl3d.data.preparation import prepare
+from ssl3d.data.store import MemoryVolume, VolumeStore
+from ssl3d.spec.data import DataSpec
+
+GIB = 2**30
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the volumes that were prepared, in order."""
+    names: list[str] = []
+
+    def prepare_and_count(source: Source, *, spec: DataSpec):
+        names.append(source.files[0].name)
+        return prepare(source, spec=spec)
+
+    monkeypatch.setattr(store_module, "prepare", prepare_and_count)
+    return names
+
+
+def spec_for(tmp_path: Path, **options) -> DataSpec:
+    cache = {"folder": str(tmp_path / "cache"), "memory": options.pop("memory", 0.0)}
+    return DataSpec(volumes=str(tmp_path / "set"), cache=cache, **options)
+
+
+def test_disk_equals_memory_bitwise(tmp_path, write_nifti, noisy) -> None:
+    array = noisy((70, 33, 90))
+    array[3, 3, 3] = np.nan
+    write_nifti("set/a.nii.gz", array)
+    (source,) = find_sources(spec_for(tmp_path))
+    on_disk = VolumeStore(spec_for(tmp_path)).volume(source)
+    in_memory = VolumeStore(spec_for(tmp_path, memory=1.0)).volume(source)
+    assert isinstance(on_disk, DiskVolume)
+    assert isinstance(in_memory, MemoryVolume)
+    assert on_disk.shape == in_memory.shape == (1, 70, 33, 90)
+    assert np.array_equal(on_disk.points, in_memory.points)
+    for corner in ((0, 0, 0), (-5, 20, 61), (64, -3, 10)):
+        crop, other = (cut(v, corner=corner, patch=(40, 40, 40)) for v in (on_disk, in_memory))
+        assert crop.tobytes() == other.tobytes()
+    # The values of a volume that was prepared now, not of one that came back from disk.
+    fresh = prepare(source, spec=spec_for(tmp_path)).values
+    assert on_disk.load().values.tobytes() == fresh.tobytes()
+
+
+def test_memory_stays_within_the_bound_and_nothing_is_prepared_twice(
+    tmp_path, write_nifti, noisy, counted
+) -> None:
+    for i in range(6):
+        write_nifti(f"set/{i}.nii", noisy(seed=i))
+    size = 20 * 24 * 28 * 4 + 1024 * 3 * 4
+    spec = spec_for(tmp_path, memory=2.5 * size / GIB)
+    store = VolumeStore(spec)
+    for source in find_sources(spec) * 2:
+        store.volume(source)
+    kinds = [type(store.volume(source)) for source in find_sources(spec)]
+    assert kinds == [MemoryVolume] * 2 + [DiskVolume] * 4
+    assert 0 < store.nbytes <= 2.5 * size
+    assert counted == [f"{i}.nii" for i in range(6)]
+
+    # Another process finds what the first left on disk, and shares the bound with it.
+    half = VolumeStore(spec, share=2)
+    kinds = [type(half.volume(source)) for source in find_sources(spec)]
+    assert kinds == [MemoryVolume] + [DiskVolume] * 5
+    assert counted[6:] == ["0.nii", "1.nii"]
+    # A volume that is on disk is taken into memory where there is room.
+    roomy = VolumeStore(spec_for(tmp_path, memory=1.0))
+    assert {type(roomy.volume(source)) for source in find_sources(spec)} == {MemoryVolume}
+    assert counted[8:] == ["0.nii"]
+
+
+def test_a_changed_file_or_other_options_are_prepared_anew(
+    tmp_path, write_nifti, noisy, counted
+) -> None:
+    path = write_nifti("set/a.nii", noisy(seed=1))
+    (source,) = find_sources(spec_for(tmp_path))
+
+    def values(**options) -> np.ndarray:
+        volume = VolumeStore(spec_for(tmp_path, **options)).volume(source)
+        assert isinstance(volume, DiskVolume)
+        return volume.load().values
+
+    first = values()
+    assert np.array_equal(values(patch=(8, 8, 8), batch_size=7), first)
+    assert len(counted) == 1
+    assert not np.array_equal(values(normalise="zscore"), first)
+    assert values(spacing=(2, 2, 2)).shape == (1, 10, 12, 14)
+    values(foreground={"threshold": "none"})
+    assert len(counted) == 4
+    write_nifti("set/a.nii", noisy(seed=2))
+    os.utime(path, ns=(1, 1))
+    assert not np.array_equal(values(), first)
+    path.unlink()
+    with pytest.raises(BadVolume, match=r"a\.nii: cannot be read: No such file"):
+        values()
+
+
+def test_a_damaged_entry_is_prepared_anew(tmp_path, write_nifti, noisy, counted) -> None:
+    write_nifti("set/a.nii", noisy())
+    spec = spec_for(tmp_path)
+    (source,) = find_sources(spec)
+    stored = VolumeStore(spec).volume(source)
+    good = stored.load().values
+    stored.path.write_bytes(b"not an array")
+    assert np.array_equal(VolumeStore(spec).volume(source).load().values, good)
+    assert len(counted) == 2
+    assert [p.name for p in stored.path.parent.iterdir()] == [stored.path.name]
+
+
+def test_cache_folder_that_cannot_be_written_is_said(tmp_path, write_nifti, noisy) -> None:
+    write_nifti("set/a.nii", noisy())
+    (tmp_path / "cache").write_text("a file is in the way")
+    spec = spec_for(tmp_path)
+    with pytest.raises(DataError, match=r"data\.cache\.folder: cannot write to .*cache'"):
+        VolumeStore(spec).volume(find_sources(spec)[0])
+
+
+def test_default_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder(DataSpec(volumes="x")) == tmp_path / "ssl3d" / "volumes"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_folder(DataSpec(volumes="x")) == Path.home() / ".cache" / "ssl3d" / "volumes"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="bytes read are counted by Linux only")
+def test_a_crop_reads_only_the_chunks_that_it_touches(tmp_path, write_nifti) -> None:
+    noise = np.random.default_rng(0).normal(size=(160, 160, 160)).astype(np.float32)
+    write_nifti("set/a.nii", noise)
+    spec = spec_for(tmp_path, normalise="zscore", foreground={"threshold": "none"})
+    volume = VolumeStore(spec).volume(find_sources(spec)[0])
+    assert isinstance(volume, DiskVolume)
+
+    def read_bytes() -> int:
+        return int(Path("/proc/self/io").read_text().split()[1])
+
+    before = read_bytes()
+    volume.read((70, 70, 70), (32, 32, 32))
+    used = read_bytes() - before
+    # One of 27 chunks of random numbers, 1 MB, of which not all blocks are touched.
+    assert used < 1.2 * 64**3 * 4
+    assert volume.path.stat().st_size > 10 * used
