@@ -61,7 +61,8 @@ class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         if type(m) in LEAVES:
             return True
-        if type(m).__module__.startswith("torch.nn") and not isinstance(m, nn.Sequential):
+        torch_own = type(m).__module__.startswith("torch.nn")
+        if isinstance(m, tuple(LEAVES)) or (torch_own and not isinstance(m, nn.Sequential)):
             raise ValueError(f"{module_qualified_name}: {refusal(m)}")
         return False
 
@@ -82,9 +83,11 @@ def trace(network: nn.Module) -> Program:
         raise ValueError(f"{kind} cannot run on visible cells: {error}") from error
     inputs = [node.name for node in graph.nodes if node.op == "placeholder"]
     returned = graph.output_node().args[0]
-    if len(inputs) != 1 or not isinstance(returned, tuple):
+    results = returned if isinstance(returned, tuple) else ()
+    maps = [node.name for node in results if isinstance(node, fx.Node)]
+    if len(inputs) != 1 or not maps or len(maps) != len(results):
         raise ValueError(f"{kind} must map one volume to a tuple of feature maps")
-    return Program(inputs[0], tuple(filter(None, found)), tuple(str(node) for node in returned))
+    return Program(inputs[0], tuple(filter(None, found)), tuple(maps))
 
 
 def _step(node: fx.Node, network: nn.Module, order: dict[fx.Node, int]) -> Step | None:
@@ -94,15 +97,18 @@ def _step(node: fx.Node, network: nn.Module, order: dict[fx.Node, int]) -> Step 
     inputs = tuple(argument for argument in node.args if isinstance(argument, fx.Node))
     names = tuple(n.name for n in inputs)
     last_use = {n.name: None for n in inputs if max(n.users, key=order.__getitem__) is node}
+    plain = len(inputs) == len(node.args) and not node.kwargs
     if node.op == "call_module":
         reason = refusal(network.get_submodule(str(node.target)))
         if reason is not None:
             raise ValueError(f"{node.target}: {reason}")
-        return Step(node.name, str(node.target), names, tuple(last_use))
-    if node.op == "call_function" and node.target in SUMS and len(inputs) == 2:
+        if plain and len(inputs) == 1:
+            return Step(node.name, str(node.target), names, tuple(last_use))
+    if node.op == "call_function" and node.target in SUMS and plain and len(inputs) == 2:
         return Step(node.name, None, names, tuple(last_use))
     called = getattr(node.target, "__name__", node.target)
+    given = ", ".join([*map(str, node.args), *(f"{k}={v}" for k, v in node.kwargs.items())])
     raise ValueError(
-        f"{node.op} {called} has no form on visible cells; known are sums of two feature maps and "
-        "the modules of a closed list"
+        f"{node.op} {called}({given}) has no form on visible cells; known are sums of two feature "
+        "maps and modules of a closed list on one"
     )
