@@ -1,0 +1,108 @@
+"""A stranger's distribution, installed with pip, adds a masker that specs may name."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "third_party_masker"
+SPEC = """
+backbone: {name: waveformer, widths: [16, 32], depths: [1, 1]}
+masker: {name: checkerboard, block: 2, keep: 0.1}
+cell: 4
+data: {volumes: nowhere, patch: 16}
+"""
+STEP = """
+import torch
+from ssl3d import ExperimentSpec
+
+spec = ExperimentSpec.load("spec.yaml")
+model = spec.build()
+out = model(torch.rand(2, 1, 16, 16, 16), generator=torch.Generator().manual_seed(0))
+out.loss.backward()
+print(type(model.masker).__module__, out.levels.levels[0].float().mean().item())
+"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that pip installed the example into."""
+    source = tmp_path_factory.mktemp("source") / "example"
+    shutil.copytree(EXAMPLE, source)  # pip leaves a build folder beside the sources
+    target = tmp_path_factory.mktemp("site")
+    options = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet"]
+    command = [sys.executable, "-m", "pip", "install", *options, "--target", target, source]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+@pytest.fixture
+def run(site: Path, tmp_path: Path):  # type: ignore[no-untyped-def]
+    """Run a command in a folder with the spec, with the example on the path."""
+    (tmp_path / "spec.yaml").write_text(SPEC, encoding="utf-8")
+
+    def start(*command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *command],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(site)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return start
+
+
+def test_a_spec_that_names_it_takes_a_step(run) -> None:  # type: ignore[no-untyped-def]
+    done = run("-c", STEP)
+    assert done.returncode == 0, done.stderr
+    module, share = done.stdout.split()
+    assert module == "checkerboard_masker.masker"
+    assert 0.3 < float(share) < 0.5
+
+
+def test_its_options_are_validated_with_their_full_path(run) -> None:  # type: ignore[no-untyped-def]
+    for setting, message in {
+        "masker.block=0": "masker.block: given 0; must be greater than or equal to 1",
+        "masker.kep=0.1": "masker.kep: unknown option. Did you mean 'keep'? Allowed: block, keep",
+        "masker.block=9": "masker.block: given 9; the grid of 4 × 4 × 4 cells must be longer",
+        "masker=chekerboard": "masker: unknown masker 'chekerboard'. Did you mean 'checkerboard'?",
+    }.items():
+        command = ["-m", "ssl3d", "pretrain", "spec.yaml", "--dry-run", "--set", setting]
+        done = run(*command)
+        assert done.returncode == 2, done.stderr
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_it_is_listed_with_its_distribution_units_and_bounds(run) -> None:  # type: ignore[no-untyped-def]
+    done = run("-m", "ssl3d", "components", "checkerboard", "--json")
+    assert done.returncode == 0, done.stderr
+    (component,) = json.loads(done.stdout)["components"]
+    assert component["distribution"] == "checkerboard-masker"
+    assert component["version"] == "1.0.0"
+    block, keep = component["options"]
+    assert (block["unit"], block["bounds"], block["default"]) == ("cells", "x ≥ 1", 1)
+    assert (keep["type"], keep["bounds"]) == ("float", "0 ≤ x < 1")
+
+
+def test_it_meets_the_contract_of_a_masker(run) -> None:  # type: ignore[no-untyped-def]
+    tests = str(EXAMPLE / "test_checkerboard.py")
+    done = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, tests)
+    assert done.returncode == 0, done.stdout
+
+
+def test_without_it_nothing_knows_its_name(tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(SPEC, encoding="utf-8")
+    command = [sys.executable, "-m", "ssl3d", "pretrain", "spec.yaml", "--dry-run"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "masker: unknown masker 'checkerboard'." in done.stderr
