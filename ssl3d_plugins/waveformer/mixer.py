@@ -10,7 +10,12 @@ from ssl3d_plugins.waveformer.attention import TokenAttention
 from ssl3d_plugins.waveformer.boxes import boxes_of, like
 from ssl3d_plugins.waveformer.levels import block_of
 from ssl3d_plugins.waveformer.tokens import tokens_of
-from ssl3d_plugins.waveformer.wavelet.fused import block_mean, join_blocks, split_blocks, spread
+from ssl3d_plugins.waveformer.wavelet import (
+    add_to_blocks_,
+    block_mean,
+    join_blocks,
+    split_blocks,
+)
 
 
 class HaarMixer(nn.Module):
@@ -34,6 +39,6 @@ class HaarMixer(nn.Module):
         mean = block_mean(normed)
         new = self.attention(mean.flatten(0, 3), tokens).view_as(mean)
         # The backward pass needs none of these values, so the sums can be made in place.
-        normed += spread(new - mean)
-        normed += blocks
-        return like(x, join_blocks(normed))
+        mixed = add_to_blocks_(normed, tokens=new - mean)
+        mixed += blocks
+        return like(x, join_blocks(mixed))

@@ -1,9 +1,9 @@
 """Wavelet transforms over the last three axes, or fused for attention over the Haar average."""
 
 from ssl3d_plugins.waveformer.wavelet.fused import (
+    add_to_blocks_,
     block_mean,
     join_blocks,
-    replace_mean,
     split_blocks,
 )
 from ssl3d_plugins.waveformer.wavelet.transform import Bands, Decomposition, decompose, reconstruct
@@ -11,10 +11,10 @@ from ssl3d_plugins.waveformer.wavelet.transform import Bands, Decomposition, dec
 __all__ = [
     "Bands",
     "Decomposition",
+    "add_to_blocks_",
     "block_mean",
     "decompose",
     "join_blocks",
     "reconstruct",
-    "replace_mean",
     "split_blocks",
 ]

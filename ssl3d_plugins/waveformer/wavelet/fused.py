@@ -15,6 +15,9 @@ t blocks of b sites on each axis.
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Tensor
 
 from ssl3d.geometry import Triple
@@ -37,12 +40,52 @@ def join_blocks(blocks: Tensor) -> Tensor:
 
 def block_mean(blocks: Tensor) -> Tensor:
     """(M, td, th, tw, C): the deepest Haar approximation over 2^(level/2) for each axis."""
-    return blocks.mean(WITHIN)
+    mean: Tensor = _BlockMean.apply(blocks)  # type: ignore[no-untyped-call]
+    return mean
 
 
-def replace_mean(blocks: Tensor, *, mean: Tensor, new: Tensor) -> Tensor:
-    """The inverse transform with `new` in place of `mean` and the details of `blocks`."""
-    return blocks + spread(new - mean)
+def add_to_blocks_(blocks: Tensor, *, tokens: Tensor) -> Tensor:
+    """Add `tokens` (M, td, th, tw, C) to every site of their blocks, in place.
+
+    With `tokens = new - block_mean(blocks)` it is the inverse transform of `new` and the untouched
+    details of `blocks`.
+    """
+    added: Tensor = _AddToBlocks.apply(blocks, tokens)  # type: ignore[no-untyped-call]
+    return added
+
+
+# Written out because a mean and a broadcast sum would each write, for their gradient, a tensor of
+# the size of the volume, and because PyTorch sums over three axes apart at a fifth of the speed.
+
+
+class _BlockMean(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, blocks: Tensor) -> Tensor:
+        ctx.shape = blocks.shape
+        if blocks.shape[1] == blocks.shape[3] == blocks.shape[5] == 1:
+            return blocks.mean(WITHIN)  # one run of memory
+        return blocks.mean(2).mean(3).mean(4)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        sites = ctx.shape[2] * ctx.shape[4] * ctx.shape[6]
+        return spread(grad / sites).expand(ctx.shape)
+
+
+class _AddToBlocks(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, blocks: Tensor, tokens: Tensor) -> Tensor:
+        ctx.mark_dirty(blocks)
+        ctx.dtype = tokens.dtype
+        return blocks.add_(spread(tokens))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        if grad.shape[1] == grad.shape[3] == grad.shape[5] == 1:
+            tokens = grad.sum(WITHIN)
+        else:
+            tokens = grad.sum(2).sum(3).sum(4)
+        return grad, tokens.to(ctx.dtype)
 
 
 def spread(tokens: Tensor) -> Tensor:
