@@ -68,7 +68,7 @@ def build_command(target: BuildTarget, *, nice: bool) -> list[str]:
 def compile_environment(target: BuildTarget, *, env: Mapping[str, str]) -> dict[str, str]:
     """`env` with the number of jobs, no debug information, and the CUDA toolkit to use."""
     settings = dict(env)
-    settings["MAX_JOBS"] = str(compile_jobs(env))
+    settings["MAX_JOBS"] = str(compile_jobs(env, cuda=target.cuda is not None))
     # Debug information makes the wheel forty times larger. Later flags win over Python's own -g.
     settings["CFLAGS"] = f"{env.get('CFLAGS', '')} -g0".strip()
     home = cuda_home(env)

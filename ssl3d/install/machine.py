@@ -9,16 +9,24 @@ from pathlib import Path
 from typing import Final
 
 GIB: Final = 1024**3
-MEMORY_PER_JOB: Final = 2 * GIB
+
+# Largest compiler process seen while building MinkowskiEngine, rounded up.
+MEMORY_PER_JOB_CPU: Final = 2 * GIB
+MEMORY_PER_JOB_CUDA: Final = 4 * GIB
 
 
-def compile_jobs(env: Mapping[str, str]) -> int:
+def memory_per_job(*, cuda: bool) -> int:
+    """Bytes that one compiler may take."""
+    return MEMORY_PER_JOB_CUDA if cuda else MEMORY_PER_JOB_CPU
+
+
+def compile_jobs(env: Mapping[str, str], *, cuda: bool) -> int:
     """Compiler jobs to run at once: one a core, as memory allows; MAX_JOBS overrides."""
     asked = env.get("MAX_JOBS", "")
     if asked.isdigit() and int(asked) > 0:
         return int(asked)
     free = available_memory()
-    by_memory = _cores() if free is None else free // MEMORY_PER_JOB
+    by_memory = _cores() if free is None else free // memory_per_job(cuda=cuda)
     return max(1, min(_cores(), by_memory))
 
 

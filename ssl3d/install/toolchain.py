@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from ssl3d.install.errors import InstallError
-from ssl3d.install.machine import GIB, MEMORY_PER_JOB, available_memory
+from ssl3d.install.machine import GIB, available_memory, memory_per_job
 from ssl3d.install.target import BuildTarget
 
 _CUDA_HEADERS: Final = ("cuda_runtime.h", "cublas_v2.h", "cusparse.h", "cusolverDn.h", "curand.h")
@@ -53,9 +53,9 @@ def find_missing(target: BuildTarget, *, env: Mapping[str, str]) -> list[Missing
         _python_headers,
         _openblas,
         _ninja,
-        _memory,
     ]
     found = [check(env) for check in checks]
+    found.append(_memory(env, need=memory_per_job(cuda=target.cuda is not None)))
     if target.cuda is not None:
         found.append(_cuda(env, version=target.cuda))
     return [item for item in found if item is not None]
@@ -124,13 +124,12 @@ def _ninja(env: Mapping[str, str]) -> Missing | None:
     return None
 
 
-def _memory(env: Mapping[str, str]) -> Missing | None:
+def _memory(env: Mapping[str, str], *, need: int) -> Missing | None:
     free = available_memory()
-    if "MAX_JOBS" in env or free is None or free >= MEMORY_PER_JOB:
+    if "MAX_JOBS" in env or free is None or free >= need:
         return None
     return Missing(
-        f"memory ({free / GIB:.1f} GiB available, one compiler job takes up to "
-        f"{MEMORY_PER_JOB / GIB:.1f})",
+        f"memory ({free / GIB:.1f} GiB available, one compiler job takes up to {need / GIB:.1f})",
         "free some, or set MAX_JOBS=1 to try all the same",
     )
 

@@ -106,8 +106,9 @@ def test_jobs_follow_cores_and_memory(
 ) -> None:
     monkeypatch.setattr(machine, "_cores", lambda: cores)
     monkeypatch.setattr(machine, "available_memory", lambda: gib * GIB)
-    assert compile_jobs({}) == jobs
-    assert compile_jobs({"MAX_JOBS": "5"}) == 5
+    assert compile_jobs({}, cuda=False) == jobs
+    assert 1 <= compile_jobs({}, cuda=True) <= jobs
+    assert compile_jobs({"MAX_JOBS": "5"}, cuda=False) == 5
 
 
 def test_available_memory_is_within_the_machine() -> None:
