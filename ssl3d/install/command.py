@@ -48,6 +48,9 @@ def minkowski(
         with rich_reporter(console) as reporter:
             done = install_minkowski(reporter=reporter, cuda=cuda, force=force, wheel_dir=wheel_dir)
     except InstallError as error:
-        Console(stderr=True).print(str(error), style="red", markup=False, highlight=False)
+        Console(stderr=True).print(
+            str(error), style="red", markup=False, highlight=False, soft_wrap=True
+        )
         raise typer.Exit(code=1) from error
-    console.print(f"MinkowskiEngine 0.5.4 is installed. Wheel: {done.wheel}", highlight=False)
+    said = f"MinkowskiEngine 0.5.4 is installed. Wheel: {done.wheel}"
+    console.print(said, highlight=False, soft_wrap=True)

@@ -12,7 +12,7 @@ from ssl3d.install.edits import Edit
 
 _ABSTRACT_TYPES = "Python 3.10 moved the abstract collection types to collections.abc"
 _NO_FUNCTION_BASE = "CUDA 13 removed thrust::unary_function; nothing reads its typedefs"
-_NO_NVTX = "the bundled profiling header wants an NVTX 2 that CUDA 12.9 and later no longer ship"
+_NO_NVTX = "profiling only, and its NVTX headers are missing from some CUDA toolkits"
 _PREFETCH = "CUDA 13 takes a location where earlier ones took a device number"
 _SHARED_PTR = "the conversion from unique_ptr finds two __to_address; pointer and deleter by hand"
 _THRUST_INCLUDES = "thrust headers stopped including each other"

@@ -50,7 +50,7 @@ class RichReporter:
             self._console.print(f"{self._step}: {done} of {total}")
 
     def note(self, text: str) -> None:
-        self._console.print(text, highlight=False)
+        self._console.print(text, highlight=False, soft_wrap=True)
 
     def finish(self) -> None:
         """The current step succeeded."""
