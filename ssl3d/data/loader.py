@@ -56,12 +56,14 @@ class CropLoader(DataLoader[Any]):
         )
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        error: DataError | None = None
         for batch in super().__iter__():
             if isinstance(batch, DataError):
-                try:
-                    raise batch
-                finally:
-                    # Else error and frame hold each other, and the workers, until the garbage
-                    # collector comes; it then takes five seconds to end each of them.
-                    del batch
+                error = batch
+                break
             yield batch
+        if error is not None:
+            # End the workers now: a traceback that someone keeps would keep them too, and ending
+            # them from the garbage collector takes five seconds each.
+            self._iterator = None
+            raise error

@@ -57,8 +57,10 @@ class DataModule(lightning.LightningDataModule):
         self._record = BadFileRecord(record)
 
     def prepare_data(self) -> None:
-        """Forget the bad samples of an earlier run (once, before any rank looks at a file)."""
-        self._record.clear()
+        """Forget the bad samples of an earlier run: once, before any rank looks at a file."""
+        # Lightning calls this also where a caller has set the module up before it.
+        if not self.train_files:
+            self._record.clear()
 
     def setup(self, stage: str | None = None) -> None:  # noqa: ARG002  (Lightning's signature)
         """Find the files, check every header, split. Does nothing the second time.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ from ssl3d.data.files import Source
 
 # 4 GB of float32 a channel: beyond it the spacing in the file (or the spec) is surely a mistake.
 MAX_VOXELS = 10**9
+# Formats beside NIfTI are read by packages that are not required: (module, name to install).
+READERS = {".nrrd": ("nrrd", "pynrrd"), ".mha": ("itk", "itk")}
 RAS_LABELS = (("L", "R"), ("P", "A"), ("I", "S"))
 
 
@@ -32,7 +35,10 @@ def check_header(path: Path, *, spacing: Sequence[float] | None = None) -> None:
     """
     if not path.is_file():
         raise BadVolume(path.as_posix(), "there is no such file")
-    if not path.name.lower().endswith((".nii", ".nii.gz")):
+    module, package = READERS.get(path.suffix.lower(), ("nibabel", "nibabel"))
+    if importlib.util.find_spec(module) is None:
+        raise BadVolume(path.as_posix(), f"cannot be read: install {package} for {path.suffix}")
+    if module != "nibabel":
         return
     try:
         image = cast(SpatialImage, load(path))

@@ -191,3 +191,13 @@ def test_truncated_gzip_that_ends_in_the_header(tmp_path: Path) -> None:
     path.write_bytes(b"")
     with pytest.raises(BadVolume, match="cannot be read"):
         check_header(path)
+
+
+@pytest.mark.parametrize(("ending", "package"), [("nrrd", "pynrrd"), ("mha", "itk")])
+def test_a_format_without_its_reader(
+    tmp_path: Path, monkeypatch, ending: str, package: str
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    (tmp_path / f"a.{ending}").touch()
+    with pytest.raises(BadVolume, match=rf"cannot be read: install {package} for \.{ending}"):
+        check_header(tmp_path / f"a.{ending}")

@@ -7,6 +7,7 @@ import logging
 import pickle
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import lightning
 import pytest
@@ -157,3 +158,18 @@ def test_lightning_trains_on_the_endless_stream(folder: Path) -> None:
     trainer.fit(model, datamodule=module_over(folder, start=6))
     assert model.trained == list(range(6, 6 + 15))
     assert model.validated == [0, 1] * 2
+
+
+def test_ranks_share_training_and_held_out_crops(folder: Path) -> None:
+    alone = module_over(folder, batch_size=4, holdout=0.4)
+    expected = stream(alone, 3)
+    ranks = []
+    for rank in range(2):
+        module = module_over(folder, batch_size=2, holdout=0.4)
+        module.trainer = SimpleNamespace(global_rank=rank, world_size=2)  # type: ignore[assignment]
+        ranks.append((stream(module, 3), list(module.val_dataloader())))
+    for step, batch in enumerate(expected):
+        together = torch.cat([train[step]["volume"] for train, _ in ranks])
+        assert torch.equal(together, batch["volume"])
+    taken = [i for _, held in ranks for batch in held for i in batch["index"].tolist()]
+    assert sorted(taken) == list(range(len(alone.held_out_dataset()))) == list(range(6))
