@@ -18,3 +18,8 @@ def autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
 def sum_dtype(dtype: torch.dtype) -> torch.dtype:
     """The precision to add up in: single for half precision, as dense kernels do."""
     return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
+
+
+def at_least_single(x: Tensor) -> Tensor:
+    """`x` in single precision where it is in half: for libraries that lack half precision."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

@@ -1,0 +1,144 @@
+"""The `minkowski` backend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import MinkowskiEngine
+import torch
+from MinkowskiEngineBackend._C import ConvolutionMode, PoolingMode
+from torch import Tensor
+from torch.nn import functional as F
+
+from ssl3d.geometry import Operation, Triple, product, quotient
+from ssl3d.interfaces import NONE
+from ssl3d.operations import pooling, result_stride
+from ssl3d.volume import SparseVolume
+from ssl3d_plugins.sparse_cells.backend import CellsBackend
+from ssl3d_plugins.sparse_cells.precision import at_least_single, autocast
+from ssl3d_plugins.sparse_minkowski.maps import kernel_generator, manager_of, sites_of
+
+MOST_VALUES = 2**31 - 1
+
+
+class MinkowskiBackend(CellsBackend):
+    """Shapes, and the errors raised, are those of `SparseBackend`."""
+
+    def _convolve(
+        self, x: SparseVolume, weight: Tensor, bias: Tensor | None, *, op: Operation
+    ) -> SparseVolume:
+        # Without a site the library ends the process.
+        if op.inside_cells or not x.cells.n:
+            return super()._convolve(x, weight, bias, op=op)
+        stride = result_stride(x, op, config=self.config)
+        _check_size(x, channels=max(op.channels))
+        sites, weight = at_least_single(x.sites), at_least_single(weight)
+        with torch.autocast(sites.device.type, enabled=False):
+            if op.groups > 1:
+                rows = self._depthwise(x, sites, weight, op=op, stride=stride)
+            else:
+                rows = self._full(x, sites, weight, op=op, stride=stride)
+            if bias is not None:
+                rows = rows + bias.to(rows.dtype)
+        return x.with_features(autocast(rows)[0], stride=stride)
+
+    def _full(
+        self, x: SparseVolume, sites: Tensor, weight: Tensor, *, op: Operation, stride: Triple
+    ) -> Tensor:
+        """All channels to all channels."""
+        transposed = op.kind == "conv_transpose3d"
+        function = (
+            MinkowskiEngine.MinkowskiConvolutionTransposeFunction
+            if transposed
+            else MinkowskiEngine.MinkowskiConvolutionFunction
+        )
+        if transposed:
+            weight = _centred(weight, op=op)
+        source, target = sites_of(x.cells, stride=x.stride), sites_of(x.cells, stride=stride)
+        kz, ky, kx = weight.shape[2:]
+        rows = function.apply(
+            source.give(sites).contiguous(),
+            _taps(weight, transposed=transposed),
+            kernel_generator((kz, ky, kx), stride=op.stride),
+            ConvolutionMode.DEFAULT,
+            source.key,
+            target.key,
+            manager_of(x.cells),
+        )
+        return target.take(rows)
+
+    def _depthwise(
+        self, x: SparseVolume, sites: Tensor, weight: Tensor, *, op: Operation, stride: Triple
+    ) -> Tensor:
+        """Each channel by itself, over the library's kernel map, as its channelwise layer does."""
+        source, target = sites_of(x.cells, stride=x.stride), sites_of(x.cells, stride=stride)
+        kernel_map = manager_of(x.cells).kernel_map(
+            source.key, target.key, list(op.stride), list(op.kernel), 1
+        )
+        taps = _taps(weight, transposed=False)[:, 0]
+        given = source.give(sites)
+        count = x.cells.n * product(quotient(x.cells.cell, stride))
+        rows = sites.new_zeros(count, op.channels[1])
+        for place, (i, o) in sorted(kernel_map.items()):
+            rows = rows.index_add(0, o.long(), given.index_select(0, i.long()) * taps[place])
+        return target.take(rows)
+
+    def max_pool3d(
+        self, x: SparseVolume, *, kernel: Triple, stride: Triple, padding: Triple = NONE
+    ) -> SparseVolume:
+        """Maximum over visible sites, which is the library's."""
+        op = pooling(x, kind="max_pool3d", kernel=kernel, stride=stride, padding=padding)
+        if op.inside_cells or not x.cells.n:
+            return super().max_pool3d(x, kernel=kernel, stride=stride, padding=padding)
+        return self._pool(x, op=op, mode=PoolingMode.LOCAL_MAX_POOLING)
+
+    def avg_pool3d(
+        self, x: SparseVolume, *, kernel: Triple, stride: Triple, padding: Triple = NONE
+    ) -> SparseVolume:
+        """The library's sum over k³: its average divides by the visible sites alone."""
+        op = pooling(x, kind="avg_pool3d", kernel=kernel, stride=stride, padding=padding)
+        if op.inside_cells or not x.cells.n:
+            return super().avg_pool3d(x, kernel=kernel, stride=stride, padding=padding)
+        summed = self._pool(x, op=op, mode=PoolingMode.LOCAL_SUM_POOLING)
+        return summed.map(lambda features: features / product(kernel))
+
+    def _pool(self, x: SparseVolume, *, op: Operation, mode: Any) -> SparseVolume:
+        stride = result_stride(x, op, config=self.config)
+        _check_size(x, channels=x.channels)
+        source, target = sites_of(x.cells, stride=x.stride), sites_of(x.cells, stride=stride)
+        rows = MinkowskiEngine.MinkowskiLocalPoolingFunction.apply(
+            source.give(at_least_single(x.sites)).contiguous(),
+            mode,
+            kernel_generator(op.kernel, stride=op.stride),
+            source.key,
+            target.key,
+            manager_of(x.cells),
+        )
+        return x.with_features(target.take(rows).to(x.features.dtype), stride=stride)
+
+
+def _taps(weight: Tensor, *, transposed: bool) -> Tensor:
+    """(K, I, O); the library counts places in a kernel with z fastest and x slowest."""
+    first, second = weight.shape[:2]
+    i, o = (first, second) if transposed else (second, first)
+    order = (4, 3, 2, 0, 1) if transposed else (4, 3, 2, 1, 0)
+    return weight.permute(order).reshape(-1, i, o).contiguous()
+
+
+def _centred(weight: Tensor, *, op: Operation) -> Tensor:
+    """Kernel 4, stride 2, padding 1 as a centred kernel of 5 whose first tap is zero."""
+    pads = [
+        (1, 0) if (k, s, p) == (4, 2, 1) else (0, 0)
+        for k, s, p in zip(op.kernel, op.stride, op.padding, strict=True)
+    ]
+    return F.pad(weight, [n for pad in reversed(pads) for n in pad])
+
+
+def _check_size(x: SparseVolume, *, channels: int) -> None:
+    values = x.sites.shape[0] * channels
+    if values > MOST_VALUES:
+        raise ValueError(
+            f"{x.sites.shape[0]} sites with {channels} channels: MinkowskiEngine counts with 32 "
+            f"bits, up to {MOST_VALUES} values. Take a smaller batch or patch, or the backend "
+            "'cells'"
+        )

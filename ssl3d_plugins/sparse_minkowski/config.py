@@ -1,0 +1,51 @@
+"""Options of the sparse backend `minkowski`."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import TYPE_CHECKING, Literal
+
+from ssl3d.component import SparseBackendConfig
+from ssl3d.geometry import Operation, undefined
+
+if TYPE_CHECKING:
+    from ssl3d_plugins.sparse_minkowski.backend import MinkowskiBackend
+
+
+class Minkowski(SparseBackendConfig):
+    """Operations that look past a cell by MinkowskiEngine 0.5.4 (MIT).
+
+    Grouped convolution is depthwise only (its channelwise form). Computes in single precision
+    under autocast, because it has no half precision on a CPU. What stays inside a cell (kernel =
+    stride, interpolation) needs no library and is plain PyTorch.
+
+    Install: `ssl3d install minkowski`, which builds it for this torch.
+    """
+
+    name: Literal["minkowski"] = "minkowski"
+
+    def unsupported(self, op: Operation) -> str | None:
+        """Groups other than depthwise, and some mixtures of kernels over the axes."""
+        reason = undefined(op)
+        if reason is not None or op.inside_cells:
+            return reason
+        if op.groups > 1 and not (op.kind == "conv3d" and op.depthwise):
+            return f"{op.describe()}: MinkowskiEngine has depthwise groups in conv3d only"
+        for k, s, p in zip(op.kernel, op.stride, op.padding, strict=True):
+            if k == s and k > 1 and k % 2 == 1 and p == 0:
+                return (
+                    f"{op.describe()}: MinkowskiEngine centres odd kernels, so kernel = stride = "
+                    f"{k} on one axis only is not its to do"
+                )
+        return None
+
+    def build(self) -> MinkowskiBackend:
+        """Make the backend; raises ImportError with what to install."""
+        if importlib.util.find_spec("MinkowskiEngine") is None:
+            raise ImportError(
+                "sparse backend 'minkowski' needs MinkowskiEngine 0.5.4, built for this torch: "
+                "run `ssl3d install minkowski`"
+            )
+        from ssl3d_plugins.sparse_minkowski.backend import MinkowskiBackend
+
+        return MinkowskiBackend(self)

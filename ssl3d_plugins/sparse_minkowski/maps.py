@@ -1,0 +1,66 @@
+"""MinkowskiEngine's coordinate maps for a grid of cells, kept on that grid."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from MinkowskiEngine import CoordinateManager, KernelGenerator
+from MinkowskiEngineBackend._C import CoordinateMapType
+from torch import Tensor
+
+from ssl3d.geometry import Triple
+from ssl3d.volume import CellGrid
+
+
+class Sites(NamedTuple):
+    """The visible sites of one stage as the library knows them.
+
+    `order` are our rows in its order and `back` its rows in ours; None where they agree.
+    """
+
+    key: Any
+    order: Tensor | None
+    back: Tensor | None
+
+    def give(self, rows: Tensor) -> Tensor:
+        """Our rows in the library's order."""
+        return rows if self.order is None else rows.index_select(0, self.order)
+
+    def take(self, rows: Tensor) -> Tensor:
+        """The library's rows in our order."""
+        return rows if self.back is None else rows.index_select(0, self.back)
+
+
+def manager_of(cells: CellGrid) -> Any:
+    """The coordinate manager of a grid: it keeps every kernel map, for the backward pass too."""
+    return cells.table("minkowski manager", lambda: _manager(cells.visible.device))
+
+
+def _manager(device: torch.device) -> Any:
+    kind = CoordinateMapType.CUDA if device.type == "cuda" else CoordinateMapType.CPU
+    # One thread: several list a map's pairs in another order each time, and sums differ by it.
+    return CoordinateManager(D=3, num_threads=1, coordinate_map_type=kind)
+
+
+def sites_of(cells: CellGrid, *, stride: Triple) -> Sites:
+    """The sites of a stage, entered into the manager once."""
+    return cells.table(("minkowski sites", stride), lambda: _sites(cells, stride))
+
+
+def _sites(cells: CellGrid, stride: Triple) -> Sites:
+    coordinates = cells.coordinates(stride)
+    # The library counts coordinates in voxels at every stage.
+    step = torch.tensor((1, *stride), dtype=torch.int32, device=coordinates.device)
+    voxels = (coordinates * step).contiguous()
+    key, (order, back) = manager_of(cells).insert_and_map(voxels, list(stride), "")
+    assert len(order) == len(voxels), "MinkowskiEngine drops duplicates; cells have none"
+    order = order.long()
+    if torch.equal(order, torch.arange(len(order), device=order.device)):
+        return Sites(key, None, None)
+    return Sites(key, order, back.long())
+
+
+def kernel_generator(kernel: Triple, *, stride: Triple) -> Any:
+    """The region of a kernel: centred where odd, from 0 up where even."""
+    return KernelGenerator(kernel_size=list(kernel), stride=list(stride), dilation=1, dimension=3)

@@ -1,0 +1,15 @@
+"""Sparse backend `spconv`: convolutions by the spconv library. Importing this loads neither."""
+
+from __future__ import annotations
+
+from ssl3d.component import ComponentConfig
+from ssl3d.plugins import hookimpl
+from ssl3d_plugins.sparse_spconv.config import Spconv
+
+__all__ = ["Spconv"]
+
+
+@hookimpl
+def ssl3d_components() -> tuple[type[ComponentConfig], ...]:
+    """The backend of this plugin."""
+    return (Spconv,)

@@ -1,0 +1,93 @@
+"""The `spconv` backend."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from spconv.core import ConvAlgo
+from spconv.pytorch import functional
+from torch import Tensor
+
+from ssl3d.geometry import Operation, Triple, product, quotient
+from ssl3d.operations import result_stride
+from ssl3d.volume import CellGrid, SparseVolume
+from ssl3d_plugins.sparse_cells.backend import CellsBackend
+from ssl3d_plugins.sparse_cells.precision import at_least_single, autocast
+from ssl3d_plugins.sparse_cells.tables import pairs
+
+MOST_VALUES = 2**27
+"""Sites times channels: an overflow of spconv's 32-bit offsets is known from 2.5e8 on."""
+
+
+class IndicePairs(NamedTuple):
+    """spconv's kernel map.
+
+    `pairs` is (2, K, M) int32: for each place in the kernel the fine and the coarse rows that
+    meet, -1 past their number, which is `numbers` (K,) int32.
+    """
+
+    pairs: Tensor
+    numbers: Tensor
+
+
+class SpconvBackend(CellsBackend):
+    """Shapes, and the errors raised, are those of `SparseBackend`.
+
+    The maps come from the cells, not from spconv: its own strided maps grow new active sites and
+    list them in their own order.
+    """
+
+    def _convolve(
+        self, x: SparseVolume, weight: Tensor, bias: Tensor | None, *, op: Operation
+    ) -> SparseVolume:
+        if op.inside_cells or not x.cells.n:
+            return super()._convolve(x, weight, bias, op=op)
+        stride = result_stride(x, op, config=self.config)
+        edge = quotient(x.cells.cell, stride)
+        count = x.cells.n * product(edge)
+        _check_size(max(count, x.sites.shape[0]) * max(op.channels))
+        transposed = op.kind == "conv_transpose3d"
+        table = indice_pairs(x.cells, edge=edge if transposed else x.edge, op=op)
+        convolve: Any = functional.indice_inverse_conv if transposed else functional.indice_conv
+        # (O, kz, ky, kx, I) from torch's (O, I, ...) or, transposed, (I, O, ...).
+        filters = weight.permute((1, 2, 3, 4, 0) if transposed else (0, 2, 3, 4, 1))
+        sites, filters = at_least_single(x.sites), at_least_single(filters)
+        with torch.autocast(sites.device.type, enabled=False):
+            rows = convolve(
+                sites.contiguous(),
+                filters.contiguous(),
+                table.pairs,
+                table.numbers,
+                count,
+                ConvAlgo.Native,
+            )
+            if bias is not None:
+                rows = rows + bias.to(rows.dtype)
+        return x.with_features(autocast(rows)[0], stride=stride)
+
+
+def indice_pairs(cells: CellGrid, *, edge: Triple, op: Operation) -> IndicePairs:
+    """spconv's map of a convolution, kept on the grid; `edge` is sites per cell, fine side."""
+    key = ("spconv", edge, op.kernel, op.stride, op.padding)
+    return cells.table(key, lambda: _indice_pairs(cells, edge, op))
+
+
+def _indice_pairs(cells: CellGrid, edge: Triple, op: Operation) -> IndicePairs:
+    fine, coarse = pairs(cells, edge=edge, op=op)
+    lengths = [len(rows) for rows in fine]
+    table = torch.full((2, len(fine), max(1, *lengths)), -1, dtype=torch.int32)
+    table = table.to(cells.visible.device)
+    for k, (f, c) in enumerate(zip(fine, coarse, strict=True)):
+        table[0, k, : len(f)] = f
+        table[1, k, : len(c)] = c
+    return IndicePairs(table, torch.tensor(lengths, dtype=torch.int32, device=table.device))
+
+
+def _check_size(values: int) -> None:
+    if values > MOST_VALUES:
+        raise ValueError(
+            f"{values} values (sites x channels) in one convolution: spconv counts with 32 bits "
+            f"and is used up to {MOST_VALUES} here. Take a smaller batch or patch, or the backend "
+            "'cells'"
+        )

@@ -1,0 +1,41 @@
+"""Options of the sparse backend `spconv`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from ssl3d.component import SparseBackendConfig
+from ssl3d.geometry import Operation, undefined
+
+if TYPE_CHECKING:
+    from ssl3d_plugins.sparse_spconv.backend import SpconvBackend
+
+
+class Spconv(SparseBackendConfig):
+    """Convolutions that look past a cell by spconv 2.3 (Apache-2.0), with its native algorithm.
+
+    It lacks grouped convolution. Computes in single precision under autocast on a CPU. What stays
+    inside a cell (kernel = stride, interpolation) needs no library and is plain PyTorch, and so is
+    padded pooling: spconv's maximum never falls below 0 and it has no average on a CPU.
+
+    Install: `pip install "ssl3d[spconv-cu126]"` or `"ssl3d[spconv-cu121]"`; both also run without
+    a GPU. The plain `spconv` wheel is refused: its results differ between runs.
+    """
+
+    name: Literal["spconv"] = "spconv"
+
+    def unsupported(self, op: Operation) -> str | None:
+        """Grouped convolution, beside what has no meaning on hidden cells."""
+        reason = undefined(op)
+        if reason is None and op.groups > 1 and not op.inside_cells:
+            return f"{op.describe()}: spconv has no grouped convolution"
+        return reason
+
+    def build(self) -> SpconvBackend:
+        """Make the backend; raises ImportError with what to install."""
+        from ssl3d_plugins.sparse_spconv.library import check_spconv
+
+        check_spconv()
+        from ssl3d_plugins.sparse_spconv.backend import SpconvBackend
+
+        return SpconvBackend(self)
