@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from torch import nn
+from torch.nn import functional as F
 
 from ssl3d.geometry import Triple, as_triple
 from ssl3d.layers import BatchNorm, InstanceNorm
@@ -48,6 +49,22 @@ def _elementwise(layer: nn.Module, x: SparseVolume) -> SparseVolume:
     return x.map(layer)
 
 
+# Never in place, whatever the layer says: visible cells are a view of rows, where that costs a
+# copy of the gradient.
+
+
+def _relu(_: nn.ReLU, x: SparseVolume) -> SparseVolume:
+    return x.map(F.relu)
+
+
+def _leaky_relu(layer: nn.LeakyReLU, x: SparseVolume) -> SparseVolume:
+    return x.map(lambda features: F.leaky_relu(features, layer.negative_slope))
+
+
+def _elu(layer: nn.ELU, x: SparseVolume) -> SparseVolume:
+    return x.map(lambda features: F.elu(features, layer.alpha))
+
+
 def _visible(layer: nn.Module, x: SparseVolume) -> SparseVolume:
     """The layer itself knows visible cells."""
     result: SparseVolume = layer(x)
@@ -64,9 +81,9 @@ LEAVES: dict[type[nn.Module], Leaf] = {
     nn.MaxPool3d: _max_pool,
     nn.AvgPool3d: _avg_pool,
     nn.Identity: _elementwise,
-    nn.ReLU: _elementwise,
-    nn.LeakyReLU: _elementwise,
-    nn.ELU: _elementwise,
+    nn.ReLU: _relu,
+    nn.LeakyReLU: _leaky_relu,
+    nn.ELU: _elu,
     nn.GELU: _elementwise,
     BatchNorm: _visible,
     InstanceNorm: _visible,

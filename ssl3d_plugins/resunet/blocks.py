@@ -12,8 +12,9 @@ from typing import Literal
 from torch import nn
 
 from ssl3d.geometry import Triple
-from ssl3d.layers import Activation, AvgPool3d, Conv3d, make_norm
+from ssl3d.layers import AvgPool3d, Conv3d, make_norm
 from ssl3d.volume import FeatureMap
+from ssl3d_plugins.resunet.leaky_relu import LeakyReLU
 
 ONE: Triple = (1, 1, 1)
 SLOPE = 0.01
@@ -23,11 +24,6 @@ Norm = Literal["instance", "batch"]
 def named(**modules: nn.Module) -> nn.Sequential:
     """A sequence whose parts have names."""
     return nn.Sequential(OrderedDict(modules))
-
-
-def leaky_relu() -> Activation:
-    """In place: it follows a norm or a sum, whose result nothing else needs."""
-    return Activation(nn.LeakyReLU(SLOPE, inplace=True))
 
 
 def conv_norm(
@@ -67,9 +63,9 @@ class ResidualBlock(nn.Module):
         self.conv1 = conv_norm(
             in_channels, out_channels, kernel=kernel, stride=stride, norm=norm, bias=bias
         )
-        self.conv1.add_module("nonlin", leaky_relu())
+        self.conv1.add_module("nonlin", LeakyReLU(SLOPE))
         self.conv2 = conv_norm(out_channels, out_channels, kernel=kernel, norm=norm, bias=bias)
-        self.nonlin2 = leaky_relu()
+        self.nonlin2 = LeakyReLU(SLOPE)
         self.skip = nn.Sequential()
         if stride != ONE:
             self.skip.append(AvgPool3d(kernel=stride, stride=stride))

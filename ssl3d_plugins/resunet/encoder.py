@@ -8,8 +8,9 @@ from torch import nn
 
 from ssl3d.interfaces import Backbone
 from ssl3d.volume import FeatureMap
-from ssl3d_plugins.resunet.blocks import SLOPE, Norm, ResidualBlock, conv_norm, leaky_relu, named
+from ssl3d_plugins.resunet.blocks import SLOPE, Norm, ResidualBlock, conv_norm, named
 from ssl3d_plugins.resunet.config import ResUNet, StagePlan
+from ssl3d_plugins.resunet.leaky_relu import LeakyReLU
 
 
 class ResidualEncoder(nn.Module):
@@ -24,7 +25,7 @@ class ResidualEncoder(nn.Module):
         super().__init__()
         first = plans[0]
         stem = conv_norm(in_channels, first.width, kernel=first.kernel, norm=norm, bias=bias)
-        stem.add_module("nonlin", leaky_relu())
+        stem.add_module("nonlin", LeakyReLU(SLOPE))
         self.stem = named(convs=nn.Sequential(stem))
         self.stages = nn.Sequential()
         before = first.width
