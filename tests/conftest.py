@@ -17,7 +17,7 @@ torch.set_num_threads(1)  # pytest-xdist runs one process a core
 
 
 @pytest.fixture
-def run_python(tmp_path):  # type: ignore[no-untyped-def]
+def run_python(tmp_path):
     """Run code in a fresh interpreter in the test's folder; gives its completed process."""
 
     def run(code: str, **options: object) -> subprocess.CompletedProcess[str]:
@@ -28,7 +28,7 @@ def run_python(tmp_path):  # type: ignore[no-untyped-def]
             text=True,
             timeout=120,
             check=False,
-            **options,  # type: ignore[call-overload]
+            **options,
         )
 
     return run

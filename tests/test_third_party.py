@@ -44,7 +44,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(site: Path, tmp_path: Path):  # type: ignore[no-untyped-def]
+def run(site: Path, tmp_path: Path):
     """Run a command in a folder with the spec, with the example on the path."""
     (tmp_path / "spec.yaml").write_text(SPEC, encoding="utf-8")
 
@@ -61,7 +61,7 @@ def run(site: Path, tmp_path: Path):  # type: ignore[no-untyped-def]
     return start
 
 
-def test_a_spec_that_names_it_takes_a_step(run) -> None:  # type: ignore[no-untyped-def]
+def test_a_spec_that_names_it_takes_a_step(run) -> None:
     done = run("-c", STEP)
     assert done.returncode == 0, done.stderr
     module, share = done.stdout.split()
@@ -69,7 +69,7 @@ def test_a_spec_that_names_it_takes_a_step(run) -> None:  # type: ignore[no-unty
     assert 0.3 < float(share) < 0.5
 
 
-def test_its_options_are_validated_with_their_full_path(run) -> None:  # type: ignore[no-untyped-def]
+def test_its_options_are_validated_with_their_full_path(run) -> None:
     for setting, message in {
         "masker.block=0": "masker.block: given 0; must be greater than or equal to 1",
         "masker.kep=0.1": "masker.kep: unknown option. Did you mean 'keep'? Allowed: block, keep",
@@ -83,7 +83,7 @@ def test_its_options_are_validated_with_their_full_path(run) -> None:  # type: i
         assert "Traceback" not in done.stderr
 
 
-def test_it_is_listed_with_its_distribution_units_and_bounds(run) -> None:  # type: ignore[no-untyped-def]
+def test_it_is_listed_with_its_distribution_units_and_bounds(run) -> None:
     done = run("-m", "ssl3d", "components", "checkerboard", "--json")
     assert done.returncode == 0, done.stderr
     (component,) = json.loads(done.stdout)["components"]
@@ -94,7 +94,7 @@ def test_it_is_listed_with_its_distribution_units_and_bounds(run) -> None:  # ty
     assert (keep["type"], keep["bounds"]) == ("float", "0 ≤ x < 1")
 
 
-def test_it_meets_the_contract_of_a_masker(run) -> None:  # type: ignore[no-untyped-def]
+def test_it_meets_the_contract_of_a_masker(run) -> None:
     tests = str(EXAMPLE / "test_checkerboard.py")
     done = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, tests)
     assert done.returncode == 0, done.stdout

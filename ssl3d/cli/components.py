@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def components(
     name: Annotated[
-        str | None, typer.Argument(help="Show this component with every option.")
+        str | None, typer.Argument(metavar="NAME", help="Show this component with every option.")
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON, with every option of every component.")

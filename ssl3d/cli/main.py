@@ -14,6 +14,7 @@ import ssl3d
 from ssl3d.cli.components import components
 from ssl3d.cli.pretrain import pretrain
 from ssl3d.cli.schema import schema
+from ssl3d.doctor.command import doctor
 from ssl3d.install.command import app as install
 
 USER_ERRORS = (ValueError, OSError, ImportError)
@@ -39,6 +40,7 @@ app = typer.Typer(
 app.command()(pretrain)
 app.command()(components)
 app.command()(schema)
+app.command()(doctor)
 app.add_typer(install, name="install")
 
 

@@ -7,11 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
+INTERRUPTED = 130
+"""Exit code of a run that was asked to stop, as shells report Ctrl-C."""
+
 
 def pretrain(
     spec: Annotated[
         Path,
-        typer.Argument(help="A Python file that defines `spec`, a YAML or a JSON file."),
+        typer.Argument(
+            metavar="SPEC", help="A Python file that defines `spec`, a YAML or a JSON file."
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of the run.", metavar="DIR")
@@ -53,7 +58,8 @@ def pretrain(
     from ssl3d.train import pretrain as run
 
     assert out is not None
-    run(experiment, out=out, resume=resume)
+    if not run(experiment, out=out, resume=resume).finished:
+        raise typer.Exit(INTERRUPTED)
 
 
 def parse_settings(settings: list[str]) -> dict[str, Any]:

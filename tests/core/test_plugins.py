@@ -33,7 +33,7 @@ ABSTRACT = GOOD.replace("def build(self)", "def make(self)")
 UNNAMED = GOOD.replace('name: Literal["{name}"] = "{name}"', "name: str")
 
 
-def test_a_strangers_component_is_found_with_its_distribution(distribution) -> None:  # type: ignore[no-untyped-def]
+def test_a_strangers_component_is_found_with_its_distribution(distribution) -> None:
     distribution("stripe-masker", module="stripes", source=GOOD.format(name="stripes"), version="2")
     components, failures = load_plugins()
     (found,) = [c for c in components if c.config.component_name() == "stripes"]
@@ -54,7 +54,7 @@ def test_a_strangers_component_is_found_with_its_distribution(distribution) -> N
     ],
 )
 def test_a_plugin_that_fails_is_named_and_the_others_still_work(
-    distribution,  # type: ignore[no-untyped-def]
+    distribution,
     source: str,
     why: str,
 ) -> None:
@@ -69,7 +69,7 @@ def test_a_plugin_that_fails_is_named_and_the_others_still_work(
     assert {"random", "mim"} < set(registry.names("masker"))
 
 
-def test_two_plugins_that_claim_one_name_are_both_named(distribution) -> None:  # type: ignore[no-untyped-def]
+def test_two_plugins_that_claim_one_name_are_both_named(distribution) -> None:
     distribution("stripe-masker", module="stripes", source=GOOD.format(name="stripes"))
     distribution("other-masker", module="zebra", source=GOOD.format(name="stripes"))
     components, _ = load_plugins()
@@ -79,7 +79,7 @@ def test_two_plugins_that_claim_one_name_are_both_named(distribution) -> None:  
         assert word in str(error.value)
 
 
-def test_a_plugin_cannot_take_the_name_of_an_in_tree_component(distribution) -> None:  # type: ignore[no-untyped-def]
+def test_a_plugin_cannot_take_the_name_of_an_in_tree_component(distribution) -> None:
     distribution("random-masker", module="mine", source=GOOD.format(name="random"))
     components, _ = load_plugins()
     with pytest.raises(DuplicateComponentError, match="random-masker"):

@@ -14,17 +14,17 @@ from ssl3d.registry import Registry, UnknownComponentError, did_you_mean, instal
 class Stripes(MaskerConfig):
     name: Literal["stripes"] = "stripes"
 
-    def build(self):  # type: ignore[no-untyped-def]
+    def build(self):
         raise NotImplementedError
 
 
 class StripesLoss(LossConfig):
     name: Literal["stripes"] = "stripes"
 
-    def needs(self):  # type: ignore[no-untyped-def]
+    def needs(self):
         return frozenset()
 
-    def build(self, *, stages):  # type: ignore[no-untyped-def]
+    def build(self, *, stages):
         raise NotImplementedError
 
 

@@ -77,9 +77,9 @@ def test_replace_is_a_validated_copy() -> None:
 def test_a_spec_does_not_change() -> None:
     spec = ExperimentSpec(data=DATA)
     with pytest.raises(ValueError, match="frozen"):
-        spec.seed = 3  # type: ignore[misc]
+        spec.seed = 3
     with pytest.raises(ValueError, match="frozen"):
-        spec.masker.ratio = 0.5  # type: ignore[attr-defined]
+        spec.masker.ratio = 0.5
 
 
 @pytest.mark.parametrize(

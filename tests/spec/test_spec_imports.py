@@ -41,13 +41,13 @@ raise SystemExit(f"imported {heavy}" if heavy else 0)
 """
 
 
-def test_validation_imports_nothing_heavy(run_python) -> None:  # type: ignore[no-untyped-def]
+def test_validation_imports_nothing_heavy(run_python) -> None:
     done = run_python(f"HEAVY = {HEAVY}\n{VALIDATE}")
     assert done.returncode == 0, done.stderr
     assert "Did you mean 'waveformer'" in done.stdout
 
 
-def test_the_package_imports_nothing_heavy_and_no_plugin(run_python) -> None:  # type: ignore[no-untyped-def]
+def test_the_package_imports_nothing_heavy_and_no_plugin(run_python) -> None:
     done = run_python(
         "import sys, ssl3d, ssl3d.spec, ssl3d.catalogue\n"
         f"found = sorted(set(sys.modules) & {{'ssl3d_plugins', *{HEAVY}}})\n"
