@@ -86,11 +86,14 @@ def load_encoder(path: str | os.PathLike[str]) -> Backbone:
         ValueError: there is no encoder at `path`, its backbone is not installed, or its weights do
             not fit the module: names every tensor that is missing or left over.
     """
+    import torch
+
     from ssl3d.weights import read_weights, transfer
 
     description, weights = _files(Path(path))
     config = _backbone(description)
-    module = config.build(in_channels=description["in_channels"])
+    with torch.random.fork_rng(devices=[]):
+        module = config.build(in_channels=description["in_channels"])
     transfer(read_weights(weights), module)
     return module.eval()
 

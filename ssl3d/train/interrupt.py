@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -26,21 +28,26 @@ class StopOnSignal(RunCallback):
         self.stopped = False
         self._asked = False
         self._console = console
-        self._before: dict[int, Any] = {}
         self._process = os.getpid()
 
-    def on_fit_start(self, *args: Any) -> None:  # noqa: ARG002
-        """Take Ctrl-C before the reading processes start: they inherit it, and live on."""
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take Ctrl-C: before the reading processes start, which inherit it and live on."""
+        before = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
         self._listen(signal.SIGINT)
+        try:
+            yield
+        finally:
+            for number, handler in before if _in_main_thread() else ():
+                signal.signal(number, handler)
 
     def on_train_start(self, *args: Any) -> None:  # noqa: ARG002
         """Take the scheduler's signal after Lightning did, which would drop the step."""
         self._listen(signal.SIGTERM)
 
-    def _listen(self, number: int) -> None:
-        # Python allows it in the main thread only.
-        if threading.current_thread() is threading.main_thread():
-            self._before.setdefault(number, signal.signal(number, self._ask))
+    def _listen(self, number: signal.Signals) -> None:
+        if _in_main_thread():
+            signal.signal(number, self._ask)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         if os.getpid() != self._process:
@@ -59,15 +66,7 @@ class StopOnSignal(RunCallback):
             self.stopped = True
             trainer.should_stop = True
 
-    def teardown(self, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002
-        """Give the signals back."""
-        self._give_back()
 
-    def on_exception(self, *args: Any) -> None:  # noqa: ARG002
-        """Give the signals back: Lightning calls no `teardown` then."""
-        self._give_back()
-
-    def _give_back(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before = {}
+def _in_main_thread() -> bool:
+    """Where Python allows signals to be taken."""
+    return threading.current_thread() is threading.main_thread()

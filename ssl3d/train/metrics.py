@@ -127,8 +127,8 @@ class Metrics(RunCallback):
             reduced = trainer.strategy.reduce(values, reduce_op="mean")
             assert isinstance(reduced, Tensor)
             values = reduced
-        row = {f"train/{name}": value for name, value in zip(names, values.tolist(), strict=True)}
         seconds = module.clock.seconds - self._seconds_before
+        row = {f"train/{name}": value for name, value in zip(names, values.tolist(), strict=True)}
         row |= {
             "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
             "gradient_norm": module.gradient_norm,

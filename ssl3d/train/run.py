@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning_utilities.core.rank_zero import rank_zero_only
 from rich.console import Console
@@ -67,7 +68,7 @@ def pretrain(
     checkpoint = folder.newest_checkpoint() if resume else None
     done = read_checkpoint(checkpoint)[KEY] if checkpoint else {"step": 0, "samples": 0}
     module = PretrainModule(spec.build(), spec=spec)
-    data = _data(spec, folder=folder, start_sample=done["samples"])
+    data = _data(spec, folder=folder, start_sample=done["samples"], main=main)
     stop = StopOnSignal(console)
     file = MetricsFile(folder.metrics, last_step=done["step"]) if main else None
     metrics = Metrics(file)
@@ -80,7 +81,8 @@ def pretrain(
         ProgressBar(console, metrics=metrics, shown=f"held_out/{label}"),
         Checkpoints(folder),
     ]
-    with quiet_lightning():
+    # Loaders of data draw from the global generator: it is given back as it was.
+    with quiet_lightning(), torch.random.fork_rng(devices=[]):
         trainer = _trainer(spec, folder=folder, step=done["step"], callbacks=callbacks)
         device = trainer.strategy.root_device
         if main:
@@ -88,7 +90,8 @@ def pretrain(
             write_json(folder.environment, environment(spec, device=str(device)))
             _greet(console, module, data=data, folder=folder, step=done["step"])
         if done["step"] < spec.trainer.steps:
-            _fit(trainer, module, data=data, checkpoint=checkpoint)
+            with stop.listening():
+                _fit(trainer, module, data=data, checkpoint=checkpoint)
     newest = folder.newest_checkpoint()
     assert newest is not None, "a run saves at its last step and when it is stopped"
     if not main:
@@ -101,13 +104,14 @@ def pretrain(
     return result
 
 
-def _data(spec: ExperimentSpec, *, folder: RunFolder, start_sample: int) -> DataModule:
+def _data(spec: ExperimentSpec, *, folder: RunFolder, start_sample: int, main: bool) -> DataModule:
     """The volumes, found and split: before the folder counts as a run, so that a mistake in the
     paths leaves none behind.
     """
     folder.root.mkdir(parents=True, exist_ok=True)
     data = DataModule(spec.data, seed=spec.seed, start_sample=start_sample, record=folder.bad_files)
-    data.prepare_data()
+    if main:
+        data.prepare_data()
     data.setup()
     return data
 

@@ -1,0 +1,70 @@
+"""One spec on every sparse backend: the same model, the same losses, one checkpoint for all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from runs import rows_without_time
+
+import ssl3d
+from ssl3d import ExperimentSpec
+from ssl3d.registry import installed
+
+MakeSpec = Callable[..., ExperimentSpec]
+
+# Strided and plain 3³ convolutions, batch norm over visible sites: all of it looks past a cell.
+BACKBONE = {
+    "name": "resunet",
+    "widths": (8, 16),
+    "blocks": (1, 1),
+    "strides": (2, 2),
+    "norm": "batch",
+}
+OTHERS = [name for name in installed().names("sparse_backend") if name != "dense"]
+
+
+@pytest.fixture
+def run(make_spec: MakeSpec, tmp_path: Path) -> Callable[[str], Path]:
+    """Train on a backend, by name, and give the run's folder."""
+
+    def train(backend: str) -> Path:
+        try:
+            installed().config("sparse_backend", name=backend)().build()  # type: ignore[attr-defined]
+        except ImportError as missing:
+            pytest.skip(str(missing))
+        out = tmp_path / backend
+        spec = make_spec(
+            backbone=BACKBONE, sparse_backend=backend, cell=8, trainer={"log_every": 1}
+        )
+        ssl3d.pretrain(spec, out=out)
+        return out
+
+    return train
+
+
+@pytest.mark.parametrize("backend", OTHERS)
+def test_same_losses_on_every_backend(run: Callable[[str], Path], backend: str) -> None:
+    reference, other = rows_without_time(run("dense")), rows_without_time(run(backend))
+    assert [row["step"] for row in reference] == [row["step"] for row in other]
+    losses = [[row["train/loss"] for row in rows] for rows in (reference, other)]
+    assert len(losses[0]) == 6
+    assert losses[0][0] != losses[0][-1], "nothing was learned: the comparison would be empty"
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+
+
+@pytest.mark.parametrize("backend", OTHERS)
+def test_a_checkpoint_resumes_on_another_backend(
+    run: Callable[[str], Path], make_spec: MakeSpec, backend: str
+) -> None:
+    out = run(backend)
+    whole = [row["train/loss"] for row in rows_without_time(out)]
+    (out / "checkpoints/step-000000006.ckpt").unlink()
+    spec = make_spec(backbone=BACKBONE, sparse_backend="dense", cell=8, trainer={"log_every": 1})
+    result = ssl3d.pretrain(spec, out=out, resume=True)
+    assert result.step == 6
+    resumed = [row["train/loss"] for row in rows_without_time(out)]
+    assert resumed[:3] == whole[:3], "the rows before the checkpoint were kept"
+    assert resumed[3:] != whole[3:], "the steps after it were taken again, by another backend"
+    assert resumed[3:] == pytest.approx(whole[3:], rel=1e-4)

@@ -1,0 +1,54 @@
+"""Two processes train as one with the double batch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from runs import rows_without_time, weights
+
+import ssl3d
+from ssl3d import ExperimentSpec
+
+MakeSpec = Callable[..., ExperimentSpec]
+
+SCRIPT = """
+import sys, torch, ssl3d
+torch.set_num_threads(1)
+spec = ssl3d.ExperimentSpec.load(sys.argv[1])
+result = ssl3d.pretrain(spec, out=sys.argv[2])
+print(result.finished, result.step)
+"""
+
+
+def test_two_ranks_equal_one_with_the_double_batch(make_spec: MakeSpec, tmp_path: Path) -> None:
+    """Crops, masks, losses, batch norm of the decoder and gradients are those of one process."""
+    trainer = {"steps": 3, "validate_every": 1, "log_every": 1, "devices": 2, "strategy": "ddp"}
+    parts = {"masker": {"name": "mim", "passes": "single"}}
+    two = make_spec(data={"batch_size": 1, "workers": 1}, trainer=trainer, **parts)
+    (tmp_path / "run.py").write_text(SCRIPT)
+    (tmp_path / "spec.json").write_text(two.to_json())
+    done = subprocess.run(
+        [sys.executable, "run.py", "spec.json", "two"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("True 3") == 2, done.stdout
+    one = make_spec(trainer={**trainer, "devices": 1, "strategy": "auto"}, **parts)
+    ssl3d.pretrain(one, out=tmp_path / "one")
+    rows = zip(
+        rows_without_time(tmp_path / "two"), rows_without_time(tmp_path / "one"), strict=True
+    )
+    for mine, theirs in rows:
+        assert mine == pytest.approx(theirs, rel=1e-4)
+    pairs = (weights(tmp_path / name, step=3) for name in ("two", "one"))
+    for (name, mine), (_, theirs) in zip(*(w.items() for w in pairs), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4, msg=name)

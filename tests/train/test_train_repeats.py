@@ -1,0 +1,86 @@
+"""The same spec and seed give the same run: twice, resumed, and with any number of workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from runs import assert_same_weights, checkpoint, rows_without_time, weights
+
+import ssl3d
+from ssl3d import ExperimentSpec
+
+MakeSpec = Callable[..., ExperimentSpec]
+
+# Masks at two levels with unequal counts, and a loss that samples sites.
+RANDOM_PARTS: dict[str, Any] = {
+    "masker": {"name": "mim", "passes": "single"},
+    "losses": ["mse", {"name": "info_nce", "weight": 0.1, "samples": 8}],
+}
+
+
+def test_same_seed_same_run(make_spec: MakeSpec, tmp_path: Path) -> None:
+    spec = make_spec(**RANDOM_PARTS)
+    torch.manual_seed(1)
+    ssl3d.pretrain(spec, out=tmp_path / "a")
+    torch.manual_seed(2)
+    ssl3d.pretrain(spec, out=tmp_path / "b")
+    assert rows_without_time(tmp_path / "a") == rows_without_time(tmp_path / "b")
+    assert_same_weights(weights(tmp_path / "a", step=6), weights(tmp_path / "b", step=6))
+
+
+def test_another_seed_is_another_run(make_spec: MakeSpec, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        spec = make_spec(seed=seed, trainer={"steps": 1})
+        ssl3d.pretrain(spec, out=tmp_path / str(seed))
+    first, second = (rows_without_time(tmp_path / str(seed)) for seed in (0, 1))
+    assert first[0]["train/loss"] != second[0]["train/loss"]
+
+
+def test_global_random_state_is_left_alone(make_spec: MakeSpec, tmp_path: Path) -> None:
+    before = torch.get_rng_state()
+    ssl3d.pretrain(make_spec(trainer={"steps": 2}), out=tmp_path / "a")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_resume_equals_never_having_stopped(
+    make_spec: MakeSpec, tmp_path: Path, accumulate: int
+) -> None:
+    """The end of the schedule stays where it is: the first run is stopped in its middle."""
+    spec = make_spec(**RANDOM_PARTS, trainer={"accumulate": accumulate, "log_every": 2})
+    ssl3d.pretrain(spec, out=tmp_path / "whole")
+    ssl3d.pretrain(spec, out=tmp_path / "parts")
+    # As after a crash behind step 3: the later checkpoint is gone, the rows of its steps are not.
+    (tmp_path / "parts/checkpoints/step-000000006.ckpt").unlink()
+    result = ssl3d.pretrain(spec, out=tmp_path / "parts", resume=True)
+    assert result.step == 6
+    assert rows_without_time(tmp_path / "whole") == rows_without_time(tmp_path / "parts")
+    whole, parts = (checkpoint(tmp_path / name, step=6) for name in ("whole", "parts"))
+    assert_same_weights(whole["state_dict"], parts["state_dict"])
+    moments = [content["optimizer_states"][0]["state"] for content in (whole, parts)]
+    for key, value in moments[0].items():
+        assert torch.equal(value["exp_avg_sq"], moments[1][key]["exp_avg_sq"])
+    counts = [content["ssl3d"]["micro_batches"] for content in (whole, parts)]
+    assert counts == [6 * accumulate] * 2
+
+
+def test_workers_change_nothing(make_spec: MakeSpec, tmp_path: Path) -> None:
+    for workers in (0, 2):
+        spec = make_spec(data={"workers": workers}, trainer={"steps": 3})
+        ssl3d.pretrain(spec, out=tmp_path / str(workers))
+    assert rows_without_time(tmp_path / "0") == rows_without_time(tmp_path / "2")
+
+
+def test_accumulated_steps_average_their_micro_batches(make_spec: MakeSpec, tmp_path: Path) -> None:
+    """Two micro-batches of 1 see the crops of one of 2, under masks of their own."""
+    spec = make_spec(
+        data={"batch_size": 1},
+        trainer={"steps": 2, "accumulate": 2, "log_every": 1, "checkpoint_every": 1},
+    )
+    ssl3d.pretrain(spec, out=tmp_path / "a")
+    assert [row["volumes"] for row in rows_without_time(tmp_path / "a")] == [2, 4]
+    assert checkpoint(tmp_path / "a", step=1)["ssl3d"]["micro_batches"] == 2

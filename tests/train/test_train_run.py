@@ -1,0 +1,278 @@
+"""What a run leaves, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from runs import assert_same_weights, checkpoint, rows_without_time, weights
+from torch import Tensor
+
+import ssl3d
+from ssl3d import ExperimentSpec
+from ssl3d.train import RunError
+from ssl3d.train.module import PretrainModule
+
+MakeSpec = Callable[..., ExperimentSpec]
+
+
+def test_folder_of_a_run(make_spec: MakeSpec, tmp_path: Path) -> None:
+    spec = make_spec(trainer={"loggers": ("tensorboard",), "keep_checkpoints": 1, "pictures": 1})
+    result = ssl3d.pretrain(spec, out=tmp_path / "a")
+    out = tmp_path / "a"
+    assert ExperimentSpec.load(out / "spec.yaml") == ExperimentSpec.load(out / "spec.json") == spec
+    facts = json.loads((out / "environment.json").read_text())
+    assert facts["plugins"]["backbone/waveformer"] == f"ssl3d {ssl3d.__version__}"
+    assert facts["libraries"]["torch"] == torch.__version__
+    assert [path.name for path in (out / "checkpoints").iterdir()] == ["step-000000006.ckpt"]
+    assert list((out / "tensorboard").glob("events*"))
+    curves, restored = result.pictures
+    assert curves.name == "losses.png"
+    assert re.fullmatch(r"restored-01-case\d\.png", restored.name)
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in result.pictures)
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["held_out_loss"] == result.held_out_loss == summary["held_out"]["mse"]
+    assert summary["trivial_loss"] == result.trivial_loss == pytest.approx(1, abs=0.05)
+    assert result.finished
+    assert result.step == 6
+    rows = rows_without_time(out)
+    assert [row["step"] for row in rows] == [2, 3, 4, 6]
+    assert rows[1].keys() == {"step", "held_out/loss", "held_out/mse", "held_out/mse/trivial"}
+    assert [row["volumes"] for row in rows if "volumes" in row] == [4, 8, 12]
+
+
+def test_checkpoint_and_encoder(make_spec: MakeSpec, tmp_path: Path) -> None:
+    spec = make_spec(trainer={"steps": 2})
+    ssl3d.pretrain(spec, out=tmp_path / "a")
+    facts = checkpoint(tmp_path / "a", step=2)["ssl3d"]
+    assert ExperimentSpec.from_json(facts["spec"]) == spec
+    assert facts["plugins"]["masker/random"] == f"ssl3d {ssl3d.__version__}"
+    assert facts["micro_batches"] == facts["step"] == 2
+    assert facts["samples"] == 4
+    encoder = ssl3d.load_encoder(tmp_path / "a")
+    saved = weights(tmp_path / "a", step=2)
+    own = {f"model.backbone.{name}": value for name, value in encoder.state_dict().items()}
+    assert_same_weights(own, {k: v for k, v in saved.items() if k.startswith("model.backbone.")})
+
+
+def test_learning_changes_the_weights(make_spec: MakeSpec, tmp_path: Path) -> None:
+    spec = make_spec(trainer={"steps": 1})
+    ssl3d.pretrain(spec, out=tmp_path / "a")
+    before = spec.build().state_dict()
+    after = weights(tmp_path / "a", step=1)
+    assert all(
+        not torch.equal(after[f"model.{name}"], value)
+        for name, value in before.items()
+        if name.startswith("backbone") and value.is_floating_point()
+    )
+
+
+def test_out_with_another_run_is_refused(make_spec: MakeSpec, tmp_path: Path) -> None:
+    spec = make_spec(trainer={"steps": 1})
+    ssl3d.pretrain(spec, out=tmp_path / "a")
+    before = {path: path.read_bytes() for path in (tmp_path / "a").rglob("*") if path.is_file()}
+    with pytest.raises(RunError, match=r"holds another run.*--resume.*another folder"):
+        ssl3d.pretrain(spec, out=tmp_path / "a")
+    assert before == {
+        path: path.read_bytes() for path in (tmp_path / "a").rglob("*") if path.is_file()
+    }
+
+
+def test_folder_with_a_log_file_is_no_run(make_spec: MakeSpec, tmp_path: Path) -> None:
+    (tmp_path / "job.log").write_text("started")
+    assert ssl3d.pretrain(make_spec(trainer={"steps": 1}), out=tmp_path).finished
+
+
+def test_resume_needs_a_run(make_spec: MakeSpec, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="holds no run to resume"):
+        ssl3d.pretrain(make_spec(), out=tmp_path / "none", resume=True)
+    assert not (tmp_path / "none").exists()
+
+
+def test_resume_with_another_spec_names_what_differs(make_spec: MakeSpec, tmp_path: Path) -> None:
+    ssl3d.pretrain(make_spec(trainer={"steps": 1}), out=tmp_path / "a")
+    other = make_spec(optimizer={"lr": 0.5}, masker={"name": "random", "ratio": 0.5})
+    with pytest.raises(RunError, match=r"another spec") as caught:
+        ssl3d.pretrain(other, out=tmp_path / "a", resume=True)
+    assert "masker.ratio: was 0.6, is 0.5" in str(caught.value)
+    assert "optimizer.lr: was 0.01, is 0.5" in str(caught.value)
+    assert "trainer.steps:" not in str(caught.value)
+
+
+def test_resume_on_another_backend_for_more_steps(make_spec: MakeSpec, tmp_path: Path) -> None:
+    ssl3d.pretrain(make_spec(trainer={"steps": 2}), out=tmp_path / "a")
+    longer = make_spec(trainer={"steps": 4}, sparse_backend="dense")
+    result = ssl3d.pretrain(longer, out=tmp_path / "a", resume=True)
+    assert result.step == 4
+    assert ExperimentSpec.load(tmp_path / "a" / "spec.yaml") == longer
+    steps = [row["step"] for row in rows_without_time(tmp_path / "a")]
+    assert steps == sorted(set(steps))
+
+
+def test_resume_of_a_finished_run_draws_it_again(make_spec: MakeSpec, tmp_path: Path) -> None:
+    spec = make_spec(trainer={"steps": 2})
+    first = ssl3d.pretrain(spec, out=tmp_path / "a")
+    again = ssl3d.pretrain(spec, out=tmp_path / "a", resume=True)
+    assert again == first
+
+
+def test_no_data_leaves_no_run(make_spec: MakeSpec, tmp_path: Path) -> None:
+    """After a wrong path is put right, the same folder can be used."""
+    wrong = make_spec(data={"volumes": str(tmp_path / "nowhere")})
+    with pytest.raises(ValueError, match="nowhere"):
+        ssl3d.pretrain(wrong, out=tmp_path / "a")
+    assert ssl3d.pretrain(make_spec(trainer={"steps": 1}), out=tmp_path / "a").finished
+
+
+def test_without_held_out_volumes(make_spec: MakeSpec, tmp_path: Path) -> None:
+    spec = make_spec(data={"holdout": 0.0}, trainer={"steps": 2, "pictures": 1})
+    result = ssl3d.pretrain(spec, out=tmp_path / "a")
+    assert result.held_out_loss is None
+    assert [path.name for path in result.pictures] == ["losses.png"]
+
+
+def test_bad_files_are_reported(make_spec: MakeSpec, volumes: Path, tmp_path: Path) -> None:
+    files = sorted(str(path) for path in volumes.glob("*.nii.gz"))
+    (tmp_path / "broken.nii.gz").write_bytes(b"no volume")
+    flat = nibabel.Nifti1Image(np.zeros((16, 16, 16), np.float32), np.eye(4))
+    flat.to_filename(tmp_path / "flat.nii.gz")
+    bad = [str(tmp_path / "broken.nii.gz"), str(tmp_path / "flat.nii.gz")]
+    spec = make_spec(data={"volumes": files + bad, "holdout": 0.0})
+    console = Console(record=True, width=200)
+    result = ssl3d.train.pretrain(spec, out=tmp_path / "a", console=console)
+    assert sorted(map(os.path.basename, result.bad_files)) == ["broken.nii.gz", "flat.nii.gz"]
+    assert "broken.nii.gz" in console.export_text()
+    listed = json.loads((tmp_path / "a" / "summary.json").read_text())["bad_files"]
+    assert listed == dict(result.bad_files)
+
+
+def test_end_of_run_is_printed(make_spec: MakeSpec, tmp_path: Path) -> None:
+    console = Console(record=True, width=200)
+    result = ssl3d.train.pretrain(
+        make_spec(trainer={"steps": 2}), out=tmp_path / "a", console=console
+    )
+    text = console.export_text()
+    assert f"{result.held_out_loss:.4f}" in text
+    assert f"{result.trivial_loss:.4f}" in text
+    assert all(str(path) in text for path in result.pictures)
+    assert "volumes/s" in text
+
+
+def poison_weights(module: PretrainModule, batch: dict[str, Tensor]) -> None:  # noqa: ARG001
+    module.model.decoder.head.bias.data.fill_(math.nan)
+
+
+def poison_volume(module: PretrainModule, batch: dict[str, Tensor]) -> None:  # noqa: ARG001
+    batch["volume"].fill_(math.inf)  # no patch of it can be scored: the loss alone looks well
+
+
+@pytest.mark.parametrize(
+    ("poison", "at", "message"),
+    [(poison_weights, 1, "the loss is nan"), (poison_volume, 4, "the gradient is not finite")],
+)
+def test_not_finite_stops_and_keeps_the_last_checkpoint(
+    make_spec: MakeSpec,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    poison: Callable[..., None],
+    at: int,
+    message: str,
+) -> None:
+    step = PretrainModule.training_step
+
+    def poisoned(self: PretrainModule, batch: dict, batch_idx: int) -> dict[str, Tensor]:
+        if self.micro_batches == at:
+            poison(self, batch)
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(PretrainModule, "training_step", poisoned)
+    with pytest.raises(RunError, match=rf"step {at + 1}: {message}(.|\n)*case\d.nii.gz"):
+        ssl3d.pretrain(make_spec(), out=tmp_path / "a")
+    saved = [path.name for path in (tmp_path / "a" / "checkpoints").iterdir()]
+    assert saved == (["step-000000003.ckpt"] if at == 4 else [])
+
+
+def test_interrupt_saves_and_resumes_to_the_same_weights(
+    make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make_spec(trainer={"accumulate": 2}, data={"workers": 1})
+    ssl3d.pretrain(spec, out=tmp_path / "whole")
+    step = PretrainModule.training_step
+
+    def interrupted(self: PretrainModule, batch: dict, batch_idx: int) -> dict[str, Tensor]:
+        if self.micro_batches == 2:  # the first of two micro-batches of the second step
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self, batch, batch_idx)
+
+    before = signal.getsignal(signal.SIGINT)
+    console = Console(record=True, width=200)
+    with monkeypatch.context() as patch:
+        patch.setattr(PretrainModule, "training_step", interrupted)
+        result = ssl3d.train.pretrain(spec, out=tmp_path / "parts", console=console)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert not result.finished
+    assert result.step == 2
+    assert "--resume" in console.export_text()
+    assert ssl3d.load_encoder(tmp_path / "parts") is not None
+    assert ssl3d.pretrain(spec, out=tmp_path / "parts", resume=True).finished
+    assert rows_without_time(tmp_path / "whole") == rows_without_time(tmp_path / "parts")
+    assert_same_weights(weights(tmp_path / "whole", step=6), weights(tmp_path / "parts", step=6))
+
+
+def test_second_interrupt_leaves_at_once(
+    make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = PretrainModule.training_step
+
+    def impatient(self: PretrainModule, batch: dict, batch_idx: int) -> dict[str, Tensor]:
+        if self.micro_batches == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self, batch, batch_idx)
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(PretrainModule, "training_step", impatient)
+    with pytest.raises(KeyboardInterrupt):
+        ssl3d.pretrain(make_spec(), out=tmp_path / "a")
+    assert signal.getsignal(signal.SIGINT) is before
+    assert [p.name for p in (tmp_path / "a/checkpoints").iterdir()] == ["step-000000003.ckpt"]
+
+
+@pytest.mark.parametrize("logger", ["wandb", "mlflow"])
+def test_missing_logger_says_what_to_install(
+    make_spec: MakeSpec, tmp_path: Path, logger: str
+) -> None:
+    spec = make_spec(trainer={"loggers": (logger,)})
+    with pytest.raises(RunError, match=rf"pip install {logger}"):
+        ssl3d.pretrain(spec, out=tmp_path / "a")
+    assert not (tmp_path / "a" / "spec.json").exists()
+
+
+def test_half_precision_needs_a_gpu(make_spec: MakeSpec, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"trainer.precision: 16 needs a GPU"):
+        ssl3d.pretrain(make_spec(trainer={"precision": "16"}), out=tmp_path / "a")
+
+
+def test_brain_float(make_spec: MakeSpec, tmp_path: Path) -> None:
+    result = ssl3d.pretrain(
+        make_spec(trainer={"precision": "bf16", "steps": 2}), out=tmp_path / "a"
+    )
+    assert result.held_out_loss == pytest.approx(1, abs=0.3)
+    saved = weights(tmp_path / "a", step=2)
+    assert {v.dtype for v in saved.values() if v.is_floating_point()} == {torch.float32}
+
+
+def test_pretrain_is_callable_whatever_was_imported(run_python: Callable) -> None:
+    """The function has the name of a package of the core."""
+    done = run_python("import ssl3d, ssl3d.pretrain.model; print(callable(ssl3d.pretrain))")
+    assert done.stdout.strip() == "True", done.stderr
