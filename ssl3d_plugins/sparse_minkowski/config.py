@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from typing import TYPE_CHECKING, Literal
 
 from ssl3d.component import SparseBackendConfig
@@ -46,6 +47,9 @@ class Minkowski(SparseBackendConfig):
                 "sparse backend 'minkowski' needs MinkowskiEngine 0.5.4, built for this torch: "
                 "run `ssl3d install minkowski`"
             )
-        from ssl3d_plugins.sparse_minkowski.backend import MinkowskiBackend
+        with warnings.catch_warnings():
+            # A build for CPUs says so at every import; `ssl3d doctor` is the place for that.
+            warnings.filterwarnings("ignore", message="The MinkowskiEngine was compiled with CPU")
+            from ssl3d_plugins.sparse_minkowski.backend import MinkowskiBackend
 
         return MinkowskiBackend(self)

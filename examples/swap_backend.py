@@ -1,0 +1,73 @@
+"""The same spec on every sparse backend that is installed: same losses, other speed.
+
+    python examples/swap_backend.py --out runs/swap
+
+Prints the loss of every step side by side, then goes on from the first backend's checkpoint on the
+last one: a checkpoint holds parameters in torch layout and knows no backend.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+import ssl3d
+from ssl3d import ExperimentSpec
+from ssl3d.registry import installed
+from ssl3d.train.metrics import read_metrics
+
+VOLUMES = Path(__file__).parent / "data" / "hippocampus"
+
+spec = ExperimentSpec(
+    backbone={"name": "resunet", "widths": (16, 32), "blocks": (1, 1), "strides": (2, 2)},
+    cell=8,
+    masker={"name": "random", "ratio": 0.7},
+    data={"volumes": VOLUMES, "patch": 32, "batch_size": 4, "workers": 0},
+    trainer={"steps": 10, "log_every": 1, "checkpoint_every": 5, "pictures": 0},
+)
+
+
+def available() -> list[str]:
+    """Names of the sparse backends whose library is there."""
+    names = []
+    for name in installed().names("sparse_backend"):
+        try:
+            spec.replace(sparse_backend=name).build()
+        except ImportError as missing:
+            print(f"left out: {missing}")
+        else:
+            names.append(name)
+    return names
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="a new folder")
+    out: Path = parser.parse_args().out
+    quiet, console = Console(quiet=True), Console()
+    rows = {}
+    for name in available():
+        ssl3d.pretrain(spec.replace(sparse_backend=name), out=out / name, console=quiet)
+        rows[name] = read_metrics(out / name / "metrics.csv")
+    table = Table("step", *rows, title="training loss")
+    for steps in zip(*rows.values(), strict=True):
+        table.add_row(f"{steps[0]['step']:.0f}", *(f"{row['train/loss']:.6f}" for row in steps))
+    table.add_section()
+    speeds = [f"{found[-1]['volumes_per_second']:.1f}" for found in rows.values()]
+    table.add_row("volumes/s", *speeds)
+    console.print(table)
+
+    first, *_, last = rows
+    longer = spec.replace(sparse_backend=last).with_values({"trainer.steps": 12})
+    result = ssl3d.pretrain(longer, out=out / first, resume=True, console=quiet)
+    console.print(
+        f"The run of {first!r} went on with {last!r} to step {result.step}: held-out loss "
+        f"{result.held_out_loss:.4f}, trivial prediction {result.trivial_loss:.4f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
