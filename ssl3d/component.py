@@ -61,6 +61,10 @@ class BackboneConfig(ComponentConfig):
         """What does not fit this cell size; `sparse` is False for a dense, zero-filled pass."""
         return ()
 
+    def instance_norm_stages(self) -> tuple[Stage, ...]:
+        """Stages with a norm over the visible sites of one sample and channel: one is too few."""
+        return ()
+
     @property
     def total_stride(self) -> Triple:
         """Voxels per site of the coarsest stage."""
