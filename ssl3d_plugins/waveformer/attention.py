@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl3d_plugins.waveformer.initial import init_linear
-from ssl3d_plugins.waveformer.positions import PositionKind, RelativeBias, rotate
+from ssl3d_plugins.waveformer.positions import REACH, PositionKind, RelativeBias, rotate
 from ssl3d_plugins.waveformer.tokens import Tokens
 
 
@@ -17,14 +17,17 @@ class TokenAttention(nn.Module):
         channels: width, C.
         heads: they divide C.
         positions: rotary positions, a learned bias for each offset, or none.
+        reach: largest offset with a bias of its own, in tokens.
     """
 
-    def __init__(self, channels: int, *, heads: int, positions: PositionKind) -> None:
+    def __init__(
+        self, channels: int, *, heads: int, positions: PositionKind, reach: int = REACH
+    ) -> None:
         super().__init__()
         self.heads = heads
         self.rotary = positions == "rope"
         self.qkv = nn.Linear(channels, 3 * channels)
-        self.bias = RelativeBias(heads) if positions == "relative_bias" else None
+        self.bias = RelativeBias(heads, reach=reach) if positions == "relative_bias" else None
         self.out = nn.Linear(channels, channels)
         self.apply(init_linear)
 

@@ -6,15 +6,30 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from ssl3d.component import BackboneConfig, Problem
 from ssl3d.geometry import Operation, PerAxis, Stage, Triple, divides, quotient, times
-from ssl3d_plugins.waveformer.levels import band_names, block_of, deepest_level, depth_problems
+from ssl3d_plugins.waveformer.checks import (
+    at_least,
+    default_heads,
+    heads_divide,
+    one_per_stage,
+    wide_enough_to_rotate,
+)
+from ssl3d_plugins.waveformer.levels import (
+    band_names,
+    block_of,
+    deepest_level,
+    depth_problems,
+    up_sampling,
+)
 from ssl3d_plugins.waveformer.names import check_wavelet, is_haar
 
 if TYPE_CHECKING:
     from ssl3d_plugins.waveformer.backbone import WaveFormerBackbone
+
+PAPER = {"attention": "every_level", "positions": "relative_bias", "ffn": "conv_norm"}
 
 
 class WaveFormer(BackboneConfig):
@@ -27,6 +42,13 @@ class WaveFormer(BackboneConfig):
     """
 
     name: Literal["waveformer"] = "waveformer"
+    preset: Literal["blueprint", "paper"] = Field(
+        default="blueprint",
+        description="paper: attention every_level, positions relative_bias and ffn conv_norm where "
+        "these are not given, as in the published network. Unlike there, attention reads block "
+        "means, not orthonormal coefficients, which saturate it; merging is a convolution; "
+        "levels are up-sampled by 2 again and again, not at once",
+    )
     widths: tuple[int, ...] = Field(
         default=(48, 96, 192, 384),
         min_length=1,
@@ -65,78 +87,83 @@ class WaveFormer(BackboneConfig):
         description="what happens to the detail sub-bands: nothing; a pointwise MLP shared by all "
         "of them; a depthwise 3 x 3 x 3 convolution for each orientation. Both start as nothing",
     )
+    attention: Literal["coarsest", "every_level"] = Field(
+        default="coarsest",
+        description="over all tokens of the coarsest level at once, or over windows of each level "
+        "with shared weights, up-sampled and summed (arXiv 2503.23764)",
+    )
+    window: PerAxis = Field(
+        default=(8, 8, 8), description="tokens (z, y, x) of a window, for attention every_level"
+    )
     positions: Literal["rope", "relative_bias", "none"] = Field(
         default="rope",
         description="how attention knows places: 3D rotary positions, a learned bias for each "
         "offset between tokens, or not at all",
     )
-    ffn: Literal["mlp", "conv"] = Field(
+    ffn: Literal["mlp", "conv", "conv_norm"] = Field(
         default="mlp",
-        description="pointwise MLP, or pointwise - depthwise 3 x 3 x 3 - pointwise",
+        description="pointwise MLP, pointwise - depthwise 3 x 3 x 3 - pointwise, or the same with "
+        "layer norm and GELU after each of the first two",
     )
     mlp_ratio: float = Field(
         default=4.0, gt=0, description="hidden channels of the FFN for each channel of the stage"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _preset(cls, options: Any) -> Any:
+        """The preset's values for options that are not given."""
+        if isinstance(options, dict) and options.get("preset") == "paper":
+            return PAPER | options
+        return options
+
     @field_validator("widths", "depths", "heads")
     @classmethod
     def _counts(cls, value: tuple[int, ...] | None, info: ValidationInfo) -> Any:
-        if value is not None and min(value, default=0) < 1:
-            raise ValueError(f"given {list(value)}; each must be a whole number from 1")
-        return _one_per_stage(value, info)
+        return one_per_stage(at_least(1, value), info)
 
     @field_validator("heads")
     @classmethod
     def _heads(cls, value: tuple[int, ...] | None, info: ValidationInfo) -> Any:
-        for i, (width, count) in enumerate(
-            zip(info.data.get("widths", ()), value or (), strict=False)
-        ):
-            if width % count:
-                raise ValueError(
-                    f"stage {i} has width {width} and {count} heads: heads must divide the width, "
-                    f"such as {_nearest_divisor(width, count)}"
-                )
-        return value
+        return heads_divide(info.data.get("widths", ()), value)
 
     @field_validator("levels")
     @classmethod
     def _levels(cls, value: tuple[Triple, ...] | None, info: ValidationInfo) -> Any:
-        if value is not None and any(level < 0 for triple in value for level in triple):
-            raise ValueError(f"given {_listed(value)}; a level is a whole number from 0")
-        return _one_per_stage(value, info)
+        return one_per_stage(at_least(0, value), info)
 
-    @field_validator("patch")
+    @field_validator("patch", "window")
     @classmethod
-    def _patch(cls, value: Triple) -> Triple:
-        if min(value) < 1:
-            raise ValueError(f"given {list(value)}; each axis must be a whole number from 1")
-        return value
+    def _sizes(cls, value: Triple) -> Any:
+        return at_least(1, value)
 
     @field_validator("merging")
     @classmethod
     def _merging(cls, value: tuple[Triple, ...] | None, info: ValidationInfo) -> Any:
-        if value is not None and any(stride < 1 for triple in value for stride in triple):
-            raise ValueError(f"given {_listed(value)}; a stride is a whole number from 1")
-        return _one_per_stage(value, info, fewer=1)
+        return one_per_stage(at_least(1, value), info, fewer=1)
 
     @field_validator("wavelet")
     @classmethod
     def _wavelet(cls, value: str) -> str:
         return check_wavelet(value)
 
+    @field_validator("attention")
+    @classmethod
+    def _attention(cls, value: str, info: ValidationInfo) -> str:
+        wavelet, details = info.data.get("wavelet", "haar"), info.data.get("details", "identity")
+        if value == "every_level" and not (is_haar(wavelet) and details == "identity"):
+            raise ValueError(
+                f"every_level works with wavelet haar and details identity, given {wavelet!r} and "
+                f"{details!r}; use those, or attention coarsest"
+            )
+        return value
+
     @field_validator("positions")
     @classmethod
     def _positions(cls, value: str, info: ValidationInfo) -> str:
-        widths, heads = info.data.get("widths"), info.data.get("heads")
-        if widths is None or "heads" not in info.data:
-            return value
-        for i, (width, count) in enumerate(zip(widths, heads or _heads_of(widths), strict=True)):
-            if value == "rope" and width // count < 6:
-                raise ValueError(
-                    f"rope needs heads of at least 6 channels, a pair for each axis; stage {i} has "
-                    f"{width // count} (width {width}, {count} heads). Allowed: at most "
-                    f"{max(width // 6, 1)} heads, a wider stage, or positions relative_bias or none"
-                )
+        widths = info.data.get("widths")
+        if value == "rope" and widths is not None and "heads" in info.data:
+            wide_enough_to_rotate(widths, info.data["heads"] or default_heads(widths))
         return value
 
     @property
@@ -147,7 +174,7 @@ class WaveFormer(BackboneConfig):
     @property
     def stage_heads(self) -> tuple[int, ...]:
         """Attention heads of each stage."""
-        return self.heads or _heads_of(self.widths)
+        return self.heads or default_heads(self.widths)
 
     @property
     def factors(self) -> tuple[Triple, ...]:
@@ -199,7 +226,9 @@ class WaveFormer(BackboneConfig):
                 if self.details == "depthwise":
                     for _ in band_names(self.stage_levels[i]):
                         yield _depthwise(width)
-                if self.ffn == "conv":
+                if self.attention == "every_level":
+                    yield from up_sampling(self.stage_levels[i], channels=width)
+                if self.ffn != "mlp":
                     yield _depthwise(self.hidden_widths[i])
             before = width
 
@@ -223,32 +252,7 @@ class WaveFormer(BackboneConfig):
         return WaveFormerBackbone(self, in_channels=in_channels)
 
 
-def _one_per_stage(value: Any, info: ValidationInfo, *, fewer: int = 0) -> Any:
-    """`value`, if it has one entry for each stage; raises ValueError otherwise."""
-    widths = info.data.get("widths")
-    if value is not None and widths is not None and len(value) != len(widths) - fewer:
-        each = "each stage but the first" if fewer else "each stage"
-        raise ValueError(
-            f"given {len(value)} entries for {len(widths)} widths; give one for {each}, "
-            f"{len(widths) - fewer} in all, or leave it out"
-        )
-    return value
-
-
-def _heads_of(widths: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(_nearest_divisor(width, max(width // 16, 1)) for width in widths)
-
-
-def _nearest_divisor(width: int, count: int) -> int:
-    """The largest divisor of `width` that is at most `count`."""
-    return next(n for n in range(min(count, width), 0, -1) if width % n == 0)
-
-
 def _depthwise(channels: int) -> Operation:
     return Operation(
         "conv3d", (3, 3, 3), (1, 1, 1), (1, 1, 1), groups=channels, channels=(channels, channels)
     )
-
-
-def _listed(value: tuple[Triple, ...]) -> list[list[int]]:
-    return [list(triple) for triple in value]

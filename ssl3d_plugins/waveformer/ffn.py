@@ -12,17 +12,22 @@ from ssl3d.volume import FeatureMap
 from ssl3d_plugins.waveformer.boxes import boxes_of, like
 from ssl3d_plugins.waveformer.initial import init_linear
 
-FfnKind = Literal["mlp", "conv"]
+FfnKind = Literal["mlp", "conv", "conv_norm"]
 
 
 class FeedForward(nn.Module):
-    """Pointwise MLP, with a depthwise 3 x 3 x 3 convolution inside when `kind` is conv."""
+    """Pointwise MLP; `conv` and `conv_norm` have a depthwise 3 x 3 x 3 convolution inside.
+
+    `conv_norm` is pointwise - norm - GELU - depthwise - norm - GELU - pointwise, the form of
+    WaveFormer (arXiv 2503.23764, section 3).
+    """
 
     def __init__(self, channels: int, *, hidden: int, kind: FfnKind) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(channels)
         self.wide = nn.Linear(channels, hidden)
-        self.depthwise = Conv3d(hidden, hidden, kernel=3, groups=hidden) if kind == "conv" else None
+        self.depthwise = None if kind == "mlp" else Conv3d(hidden, hidden, kernel=3, groups=hidden)
+        self.inner = nn.ModuleList(nn.LayerNorm(hidden) for _ in range(2 * (kind == "conv_norm")))
         self.narrow = nn.Linear(hidden, channels)
         self.apply(init_linear)
 
@@ -32,9 +37,13 @@ class FeedForward(nn.Module):
         # Rows: PyTorch adds a bias inside the product for two axes only.
         rows = boxes.flatten(0, -2)
         hidden: Tensor = self.wide(self.norm(rows))
+        if self.inner:
+            hidden = F.gelu(self.inner[0](hidden))
         if self.depthwise is not None:
             shaped = like(x, hidden.view(*boxes.shape[:-1], -1))
             hidden = boxes_of(self.depthwise(shaped)).flatten(0, -2)
+        if self.inner:
+            hidden = self.inner[1](hidden)
         change: Tensor = self.narrow(F.gelu(hidden))
         change += rows
         return like(x, change.view_as(boxes))

@@ -27,7 +27,7 @@ class Tokens:
     @property
     def length(self) -> int:
         """Tokens of the largest sample, at least 1."""
-        return max(1, *self.counts)
+        return max((1, *self.counts))
 
     @property
     def even(self) -> bool:

@@ -41,5 +41,20 @@ class TestMlpDetails(BackboneConformance):
     multiples = (1,)
 
 
+class TestPaper(BackboneConformance):
+    """Windows that do not divide the grid, on every level of thick-slice cells."""
+
+    config = WaveFormer(
+        preset="paper",
+        widths=(4, 4, 6),
+        depths=(1, 1, 2),
+        heads=(1, 2, 1),
+        merging=((1, 2, 2), 2),
+        window=(2, 3, 2),
+        mlp_ratio=2,
+    )
+    multiples = (1,)
+
+
 class TestOneStage(BackboneConformance):
     config = WaveFormer(widths=(7,), heads=(1,), depths=(2,), patch=(3, 1, 2))

@@ -64,6 +64,9 @@ def test_levels_follow_from_the_strides(
         ({"wavelet": "db22222"}, "wavelet", "Did you mean 'db2"),
         ({"wavelet": "morl"}, "wavelet", "unknown wavelet"),
         ({"details": "mpl"}, "details", "'identity', 'mlp' or 'depthwise'"),
+        ({"preset": "paper", "wavelet": "db2"}, "attention", "haar and details identity"),
+        ({"attention": "every_level", "details": "mlp"}, "attention", "given 'haar' and 'mlp'"),
+        ({"window": (8, 8, 0)}, "window", "whole number from 1"),
         ({"mlp_ratio": 0}, "mlp_ratio", "greater than 0"),
     ],
 )
@@ -73,6 +76,17 @@ def test_refused_options(options: dict[str, Any], path: str, words: str) -> None
     (found,) = error.value.errors()
     assert found["loc"][0] == path
     assert words in found["msg"]
+
+
+def test_the_paper_preset_sets_what_is_not_given() -> None:
+    config = WaveFormer(preset="paper")
+    chosen = (config.attention, config.positions, config.ffn)
+    assert chosen == ("every_level", "relative_bias", "conv_norm")
+    config = WaveFormer.model_validate({"preset": "paper", "positions": "rope", "ffn": "mlp"})
+    assert (config.positions, config.ffn, config.attention) == ("rope", "mlp", "every_level")
+    assert WaveFormer.model_validate_json(config.model_dump_json()) == config
+    blueprint = WaveFormer(preset="blueprint")
+    assert (blueprint.attention, blueprint.ffn) == ("coarsest", "mlp")
 
 
 def test_narrow_heads_are_fine_without_rotary_positions() -> None:
