@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import pickle
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -102,6 +104,18 @@ def test_visible_cells_by_hand(network: SegResNet | ResNet, backend: str) -> Non
     for a, b in zip(got, expected, strict=True):
         torch.testing.assert_close(a.to_dense(), seen.keep(b), rtol=1e-9, atol=1e-9)
     assert_same_gradients(ours.network, masked)
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_copies_compute_the_same(duplicate: Callable[[nn.Module], nn.Module]) -> None:
+    ours = Monai(network=SegResNet(blocks_down=(1, 1))).build(in_channels=1)
+    other = duplicate(ours)
+    cells = CellGrid(torch.ones(1, 2, 2, 2, dtype=torch.bool), cell=(4, 4, 4))
+    volume = torch.randn(1, 1, 8, 8, 8, generator=torch.Generator().manual_seed(0))
+    backend = installed().config("sparse_backend", name="cells")().build()
+    x = SparseVolume.from_dense(volume, cells=cells, backend=backend)
+    for a, b in zip(ours(x), other(x), strict=True):
+        assert torch.equal(a.features, b.features)
 
 
 def assert_same_gradients(ours: nn.Module, masked: nn.Module) -> None:

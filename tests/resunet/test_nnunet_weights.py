@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from dynamic_network_architectures.architectures.unet import ResidualEncoderUNet
 from torch import nn
 
 from ssl3d.weights import read_weights
@@ -12,6 +11,13 @@ from ssl3d_plugins.resunet import ResUNet
 from ssl3d_plugins.resunet.encoder import ResUNetEncoder
 from ssl3d_plugins.resunet.nnunet import from_nnunet, to_nnunet
 from ssl3d_plugins.resunet.presets import Size
+
+# Without its dependencies: its timm would pull in a torchvision that may not fit the torch at hand,
+# and the residual U-Net needs neither.
+ResidualEncoderUNet = pytest.importorskip(
+    "dynamic_network_architectures.architectures.unet",
+    reason="needs nnU-Net's networks: pip install --no-deps dynamic-network-architectures==0.4.4",
+).ResidualEncoderUNet
 
 SMALL = ResUNet(widths=(4, 8, 12), blocks=(1, 2, 2))
 THICK_SLICES = ResUNet(
@@ -28,7 +34,7 @@ CONFIGS = [
 ]
 
 
-def nnunet(config: ResUNet, *, in_channels: int) -> ResidualEncoderUNet:
+def nnunet(config: ResUNet, *, in_channels: int) -> nn.Module:
     plans = config.plan()
     instance = config.norm == "instance"
     return ResidualEncoderUNet(
@@ -58,9 +64,7 @@ def randomise(module: nn.Module, generator: torch.Generator) -> None:
                 tensor.data.sub_(0.1)
 
 
-def same_features(
-    backbone: ResUNetEncoder, network: ResidualEncoderUNet, generator: torch.Generator
-) -> None:
+def same_features(backbone: ResUNetEncoder, network: nn.Module, generator: torch.Generator) -> None:
     channels = backbone.encoder.stem.get_submodule("convs.0.conv").in_channels
     size = tuple(2 * s for s in backbone.stages[-1].stride)
     volume = torch.randn(2, channels, *size, generator=generator)
