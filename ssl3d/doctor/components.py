@@ -1,0 +1,25 @@
+"""Installed components with their default options."""
+
+from __future__ import annotations
+
+from ssl3d.component import ComponentConfig, Kind
+from ssl3d.doctor.check import NotThere
+from ssl3d.plugins import Registered
+from ssl3d.registry import Registry
+
+
+def default_config(registry: Registry, *, kind: Kind, name: str) -> ComponentConfig:
+    """A component with its default options; raises NotThere where one has no default."""
+    config = registry.config(kind, name=name)
+    required = [option for option, field in config.model_fields.items() if field.is_required()]
+    if required:
+        raise NotThere(f"not tried: no default for {', '.join(required)}")
+    return config()  # type: ignore[call-arg]
+
+
+def advice_for(entry: Registered) -> str:
+    """Whom to ask about a component that does not work."""
+    return (
+        f"install {entry.distribution} again, in a version that fits; if that does not help, "
+        "report it to its authors with the output of: ssl3d doctor --json"
+    )
