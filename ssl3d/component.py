@@ -90,7 +90,12 @@ class SparseBackendConfig(ComponentConfig):
 
     @abstractmethod
     def build(self) -> SparseBackend:
-        """Make the backend; raises ImportError with what to install when its library is absent."""
+        """Make the backend.
+
+        Raises:
+            ModuleNotFoundError: its library is absent; the message says what to install.
+            ImportError: its library is there and cannot be used.
+        """
 
 
 class MaskerConfig(ComponentConfig):

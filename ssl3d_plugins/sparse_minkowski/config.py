@@ -43,7 +43,7 @@ class Minkowski(SparseBackendConfig):
     def build(self) -> MinkowskiBackend:
         """Make the backend; raises ImportError with what to install."""
         if importlib.util.find_spec("MinkowskiEngine") is None:
-            raise ImportError(
+            raise ModuleNotFoundError(
                 "sparse backend 'minkowski' needs MinkowskiEngine 0.5.4, built for this torch: "
                 "run `ssl3d install minkowski`"
             )

@@ -14,14 +14,14 @@ def spconv_distributions() -> list[str]:
 
 
 def check_spconv(distributions: Iterable[str] | None = None) -> None:
-    """Raise ImportError where spconv is absent, or is the CPU wheel.
+    """Raise ModuleNotFoundError where spconv is absent, ImportError where it is the CPU wheel.
 
     The CPU wheel adds up in parallel without a lock, so that results differ between runs, and its
     backward pass calls CUDA.
     """
     found = set(spconv_distributions() if distributions is None else distributions)
     if not found:
-        raise ImportError(f"sparse backend 'spconv' needs spconv 2.3.8: {BUILDS}")
+        raise ModuleNotFoundError(f"sparse backend 'spconv' needs spconv 2.3.8: {BUILDS}")
     if "spconv" in found:
         raise ImportError(
             "the plain `spconv` wheel for CPUs is installed: with two threads or more its results "
