@@ -6,13 +6,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ssl3d.geometry import Operation, Triple, product
+from ssl3d.geometry import Operation, Triple
 from ssl3d.interfaces import NONE, ONE, SparseBackend
 from ssl3d.operations import convolution, pooling, result_stride, upsampling
-from ssl3d.volume import SparseVolume
-from ssl3d_plugins.sparse_cells.pairs import PairConvolution, taps_of
+from ssl3d.volume import CellGrid, SparseVolume
+from ssl3d_plugins.sparse_cells import halo_conv, inside, pairs
+from ssl3d_plugins.sparse_cells.choice import prefers_pairs
+from ssl3d_plugins.sparse_cells.halo import halo
+from ssl3d_plugins.sparse_cells.halo_conv import channels_first, channels_last
 from ssl3d_plugins.sparse_cells.precision import autocast
-from ssl3d_plugins.sparse_cells.tables import pairs, window
+from ssl3d_plugins.sparse_cells.tables import reach_down
 
 
 class CellsBackend(SparseBackend):
@@ -50,18 +53,9 @@ class CellsBackend(SparseBackend):
         self, x: SparseVolume, weight: Tensor, bias: Tensor | None, *, op: Operation
     ) -> SparseVolume:
         stride = result_stride(x, op, config=self.config)
-        transposed = op.kind == "conv_transpose3d"
-        sites, weight = autocast(x.sites, weight)
-        edge_after = tuple(c // s for c, s in zip(x.cells.cell, stride, strict=True))
-        fine = edge_after if transposed else x.edge
-        table = pairs(x.cells, edge=(fine[0], fine[1], fine[2]), op=op)
-        source, target = (table.coarse, table.fine) if transposed else (table.fine, table.coarse)
-        count = x.cells.n * product((edge_after[0], edge_after[1], edge_after[2]))
-        taps = taps_of(weight, groups=op.groups, transposed=transposed)
-        with torch.autocast(sites.device.type, enabled=False):
-            y = PairConvolution.apply(sites, taps, source, target, count)
-            if bias is not None:
-                y = y + bias.to(y.dtype)
+        features, weight, bias = autocast(x.features, weight, bias)
+        with torch.autocast(features.device.type, enabled=False):
+            y = convolve(features, weight, bias, cells=x.cells, op=op)
         return x.with_features(y, stride=stride)
 
     def max_pool3d(
@@ -70,29 +64,19 @@ class CellsBackend(SparseBackend):
         """Maximum over visible sites."""
         op = pooling(x, kind="max_pool3d", kernel=kernel, stride=stride, padding=padding)
         after = result_stride(x, op, config=self.config)
-        boxes = self._boxes(x, op, fill=-torch.inf)
-        pooled = F.max_pool3d(boxes, kernel, stride)
-        return x.with_features(pooled.permute(0, 2, 3, 4, 1).contiguous(), stride=after)
+        boxes = halo(x.features, cells=x.cells, reach=reach_down(op), fill=-torch.inf)
+        pooled = F.max_pool3d(channels_first(boxes), kernel, stride)
+        return x.with_features(channels_last(pooled), stride=after)
 
     def avg_pool3d(
         self, x: SparseVolume, *, kernel: Triple, stride: Triple, padding: Triple = NONE
     ) -> SparseVolume:
-        """Average over the kernel."""
+        """Sum over visible sites divided by the sites of the kernel."""
         op = pooling(x, kind="avg_pool3d", kernel=kernel, stride=stride, padding=padding)
         after = result_stride(x, op, config=self.config)
-        boxes = self._boxes(x, op, fill=0.0)
-        pooled = F.avg_pool3d(boxes, kernel, stride)
-        return x.with_features(pooled.permute(0, 2, 3, 4, 1).contiguous(), stride=after)
-
-    def _boxes(self, x: SparseVolume, op: Operation, *, fill: float) -> Tensor:
-        """(N, C, …) each cell with what the kernel sees around it."""
-        above = [
-            max(k - s - p, 0) for k, s, p in zip(op.kernel, op.stride, op.padding, strict=True)
-        ]
-        rows = window(x.cells, edge=x.edge, low=op.padding, high=(above[0], above[1], above[2]))
-        padded = torch.cat([x.sites, x.sites.new_full((1, x.channels), fill)])
-        boxes = padded.index_select(0, rows.flatten()).view(*rows.shape, x.channels)
-        return boxes.permute(0, 4, 1, 2, 3)
+        boxes = halo(x.features, cells=x.cells, reach=reach_down(op))
+        pooled = F.avg_pool3d(channels_first(boxes), kernel, stride)
+        return x.with_features(channels_last(pooled), stride=after)
 
     def interpolate(self, x: SparseVolume, *, scale: Triple) -> SparseVolume:
         """Up-sampling of each cell by itself."""
@@ -104,3 +88,15 @@ class CellsBackend(SparseBackend):
             align_corners=False,
         )
         return x.with_features(finer.permute(0, 2, 3, 4, 1).contiguous(), stride=stride)
+
+
+def convolve(
+    features: Tensor, weight: Tensor, bias: Tensor | None, *, cells: CellGrid, op: Operation
+) -> Tensor:
+    """(N, e…, I) to (N, e'…, O) by the fastest way for this operation and cell."""
+    if op.inside_cells:
+        inside_cell = inside.convolve if op.kind == "conv3d" else inside.convolve_transposed
+        return inside_cell(features, weight, bias, groups=op.groups)
+    _, ez, ey, ex, _ = features.shape
+    across = pairs.convolve if prefers_pairs(op, edge=(ez, ey, ex)) else halo_conv.convolve
+    return across(features, weight, bias, cells=cells, op=op)

@@ -11,9 +11,37 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ssl3d.geometry import Operation, product, quotient, times
+from ssl3d.volume import CellGrid
 from ssl3d_plugins.sparse_cells.precision import sum_dtype
+from ssl3d_plugins.sparse_cells.tables import site_pairs
 
 Rows = tuple[Tensor, ...]
+
+
+def convolve(
+    features: Tensor, weight: Tensor, bias: Tensor | None, *, cells: CellGrid, op: Operation
+) -> Tensor:
+    """(N, e…, I) and a weight in torch layout to (N, e'…, O), e' the edge after `op`."""
+    n, ez, ey, ex, channels = features.shape
+    edge, transposed = (ez, ey, ex), op.kind == "conv_transpose3d"
+    after = times(edge, op.stride) if transposed else quotient(edge, op.stride)
+    table = site_pairs(cells, edge=after if transposed else edge, op=op)
+    source, target = (table.coarse, table.fine) if transposed else (table.fine, table.coarse)
+    taps = taps_of(weight, groups=op.groups, transposed=transposed)
+    y = PairConvolution.apply(  # type: ignore[no-untyped-call]
+        features.reshape(-1, channels), taps, source, target, n * product(after)
+    )
+    assert isinstance(y, Tensor)
+    y = y.view(n, *after, op.channels[1])
+    return y if bias is None else y.add_(bias)
+
+
+def taps_of(weight: Tensor, *, groups: int, transposed: bool) -> Tensor:
+    """A weight in torch layout as (K, groups, I/groups, O/groups)."""
+    first, second = weight.shape[:2]
+    taps = weight.reshape(groups, first // groups, second, -1)
+    return taps.permute(3, 0, 1, 2) if transposed else taps.permute(3, 0, 2, 1)
 
 
 def multiply(x: Tensor, tap: Tensor) -> Tensor:
@@ -23,7 +51,7 @@ def multiply(x: Tensor, tap: Tensor) -> Tensor:
         return x @ tap[0]
     if i == o == 1:
         return x * tap.view(-1)
-    return torch.einsum("ngi,gio->ngo", x.unflatten(1, (groups, i)), tap).flatten(1)
+    return torch.einsum("ngi,gio->ngo", x.view(x.shape[0], groups, i), tap).flatten(1)
 
 
 def correlate(x: Tensor, grad: Tensor, *, groups: int) -> Tensor:
@@ -32,8 +60,9 @@ def correlate(x: Tensor, grad: Tensor, *, groups: int) -> Tensor:
         return (x.t() @ grad)[None]
     if groups == x.shape[1] == grad.shape[1]:
         return (x * grad).sum(0).view(-1, 1, 1)
-    x = x.unflatten(1, (groups, x.shape[1] // groups))
-    return torch.einsum("ngi,ngo->gio", x, grad.unflatten(1, (groups, grad.shape[1] // groups)))
+    n = x.shape[0]
+    x, grad = (t.view(n, groups, t.shape[1] // groups) for t in (x, grad))
+    return torch.einsum("ngi,ngo->gio", x, grad)
 
 
 def spread(x: Tensor, taps: Tensor, source: Rows, target: Rows, count: int) -> Tensor:
@@ -56,8 +85,9 @@ class PairConvolution(torch.autograd.Function):
         return spread(x, taps, source, target, count)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, taps = ctx.saved_tensors
+        grad = grad.contiguous()
         grad_x = grad_taps = None
         with torch.autocast(grad.device.type, enabled=False):
             if ctx.needs_input_grad[0]:
@@ -72,10 +102,3 @@ class PairConvolution(torch.autograd.Function):
                     ]
                 )
         return grad_x, grad_taps, None, None, None
-
-
-def taps_of(weight: Tensor, *, groups: int, transposed: bool) -> Tensor:
-    """A weight in torch layout as (K, groups, I/groups, O/groups)."""
-    first, second = weight.shape[:2]
-    taps = weight.reshape(groups, first // groups, second, -1)
-    return taps.permute(3, 0, 1, 2) if transposed else taps.permute(3, 0, 2, 1)

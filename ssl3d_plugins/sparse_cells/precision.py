@@ -6,20 +6,17 @@ import torch
 from torch import Tensor
 
 
-def autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
+def autocast(
+    features: Tensor, weight: Tensor, bias: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
     """Cast to the autocast precision where autocast is on, as torch does for convolutions."""
-    device = tensors[0].device.type
-    if not torch.is_autocast_enabled(device):
-        return tensors
+    device = features.device.type
+    if not torch.is_autocast_enabled(device) or features.dtype == torch.float64:
+        return features, weight, bias
     lower = torch.get_autocast_dtype(device)
-    return tuple(t if t.dtype == torch.float64 else t.to(lower) for t in tensors)
+    return features.to(lower), weight.to(lower), None if bias is None else bias.to(lower)
 
 
 def sum_dtype(dtype: torch.dtype) -> torch.dtype:
     """The precision to add up in: single for half precision, as dense kernels do."""
     return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
-
-
-def at_least_single(x: Tensor) -> Tensor:
-    """`x` in single precision where it is in half: for libraries that lack half precision."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

@@ -11,64 +11,81 @@ from ssl3d.geometry import Operation, Triple, product
 from ssl3d.volume import CellGrid
 
 
-def neighbourhood(cells: CellGrid, *, reach: Triple) -> Tensor:
-    """(N, 2·rz+1, 2·ry+1, 2·rx+1) rows of the cells around each cell, N where hidden or outside."""
-    if max(reach) <= 1:
-        middle = [slice(1 - r, 2 + r) for r in reach]
-        return cells.neighbours.view(-1, 3, 3, 3)[:, middle[0], middle[1], middle[2]]
-    (rz, ry, rx), (gd, gh, gw) = reach, cells.grid
-    padded = cells.rows.new_full((cells.batch, gd + 2 * rz, gh + 2 * ry, gw + 2 * rx), cells.n)
-    padded[:, rz : rz + gd, ry : ry + gh, rx : rx + gw] = cells.rows
-    around = padded.unfold(1, 2 * rz + 1, 1).unfold(2, 2 * ry + 1, 1).unfold(3, 2 * rx + 1, 1)
-    return around.flatten(0, 3).index_select(0, cells.positions)
+class Reach(NamedTuple):
+    """How many sites past each side of a cell an operation looks."""
+
+    low: Triple
+    high: Triple
 
 
-def window(cells: CellGrid, *, edge: Triple, low: Triple, high: Triple) -> Tensor:
-    """(N, ed+ld+hd, …) row of each site in a box that reaches past each cell.
+def reach_down(op: Operation) -> Reach:
+    """What a coarse cell sees of the fine sites: site o meets o·s - p … o·s - p + k - 1."""
+    z, y, x = (max(k - s - p, 0) for k, s, p in zip(op.kernel, op.stride, op.padding, strict=True))
+    return Reach(op.padding, (z, y, x))
+
+
+def reach_up(op: Operation) -> Reach:
+    """What a fine cell sees of the coarse sites, the other way round."""
+    sizes = list(zip(op.kernel, op.stride, op.padding, strict=True))
+    lz, ly, lx = ((k - 1 - p) // s for k, s, p in sizes)
+    hz, hy, hx = ((s - 1 + p) // s for _, s, p in sizes)
+    return Reach((lz, ly, lx), (hz, hy, hx))
+
+
+def box_rows(cells: CellGrid, *, edge: Triple, reach: Reach) -> Tensor:
+    """(N, lz+ez+hz, …) row of each site in the boxes that reach past each cell.
 
     Rows number the N·e³ visible sites; N·e³ itself stands where a site is hidden or outside.
-
-    Args:
-        cells: the grid.
-        edge: sites per cell, e.
-        low: how many sites the box reaches below the cell, l.
-        high: how many it reaches above, h.
     """
-    reach = [-(-max(lo, hi) // e) for lo, hi, e in zip(low, high, edge, strict=True)]
-    rows = neighbourhood(cells, reach=(reach[0], reach[1], reach[2])) * product(edge)
+    return cells.table(("box rows", edge, reach), lambda: _box_rows(cells, edge, reach))
+
+
+def _box_rows(cells: CellGrid, edge: Triple, reach: Reach) -> Tensor:
+    far = [-(-max(lo, hi) // e) for lo, hi, e in zip(*reach, edge, strict=True)]
+    rows = _neighbourhood(cells, (far[0], far[1], far[2])) * product(edge)
     step = (edge[1] * edge[2], edge[2], 1)
-    for axis, (e, lo, hi) in enumerate(zip(edge, low, high, strict=True)):
+    for axis, (e, lo, hi) in enumerate(zip(edge, *reach, strict=True)):
         site = torch.arange(-lo, e + hi, device=rows.device)
         inside = (site % e * step[axis]).view(-1, *(1,) * (2 - axis))
-        rows = rows.index_select(axis + 1, site // e + reach[axis]) + inside
+        rows = rows.index_select(axis + 1, site // e + far[axis]) + inside
     return rows.clamp_max(cells.n * product(edge))
 
 
-class Pairs(NamedTuple):
-    """For each place in the kernel, which coarse sites meet which fine sites.
+def _neighbourhood(cells: CellGrid, far: Triple) -> Tensor:
+    """(N, 2·fz+1, 2·fy+1, 2·fx+1) rows of the cells around each, N where hidden or outside."""
+    if max(far) <= 1:
+        z, y, x = (slice(1 - f, 2 + f) for f in far)
+        return cells.neighbours.view(-1, 3, 3, 3)[:, z, y, x]
+    (fz, fy, fx), (gd, gh, gw) = far, cells.grid
+    padded = cells.rows.new_full((cells.batch, gd + 2 * fz, gh + 2 * fy, gw + 2 * fx), cells.n)
+    padded[:, fz : fz + gd, fy : fy + gh, fx : fx + gw] = cells.rows
+    around = padded.unfold(1, 2 * fz + 1, 1).unfold(2, 2 * fy + 1, 1).unfold(3, 2 * fx + 1, 1)
+    return around.flatten(0, 3).index_select(0, cells.positions)
 
-    A convolution goes from `fine` to `coarse`, a transposed one back. A site stands at most once
-    in each entry, so that sums over one entry have one order: results are the same in every run.
+
+class Pairs(NamedTuple):
+    """For each place in the kernel, the rows of the fine and coarse sites that meet there.
+
+    A convolution goes from fine to coarse, a transposed one back. A site stands at most once in
+    each entry, so that a sum over one entry has one order and the same bits in every run.
     """
 
     fine: tuple[Tensor, ...]
     coarse: tuple[Tensor, ...]
 
 
-def pairs(cells: CellGrid, *, edge: Triple, op: Operation) -> Pairs:
-    """The pairs of a convolution with this kernel; `edge` is sites per cell on the fine side."""
-    return cells.table(
-        ("pairs", edge, op.kernel, op.stride, op.padding), lambda: _pairs(cells, edge, op)
-    )
+def site_pairs(cells: CellGrid, *, edge: Triple, op: Operation) -> Pairs:
+    """The pairs of visible sites of `op`; `edge` is sites per cell on the fine side."""
+    key = ("site pairs", edge, op.kernel, op.stride, op.padding)
+    return cells.table(key, lambda: _site_pairs(cells, edge, op))
 
 
-def _pairs(cells: CellGrid, edge: Triple, op: Operation) -> Pairs:
-    above = [max(k - s - p, 0) for k, s, p in zip(op.kernel, op.stride, op.padding, strict=True)]
-    rows = window(cells, edge=edge, low=op.padding, high=(above[0], above[1], above[2]))
+def _site_pairs(cells: CellGrid, edge: Triple, op: Operation) -> Pairs:
+    rows = _box_rows(cells, edge, reach_down(op))
     for axis, (k, s) in enumerate(zip(op.kernel, op.stride, strict=True)):
         rows = rows.unfold(axis + 1, k, s)
-    table = rows.flatten(0, 3).flatten(1).t().contiguous()
-    present = table < cells.n * product(edge)
-    place, coarse = present.nonzero(as_tuple=True)
+    seen = rows.flatten(0, 3).flatten(1).t().contiguous()
+    visible = seen < cells.n * product(edge)
+    place, coarse = visible.nonzero(as_tuple=True)
     counts = torch.bincount(place, minlength=product(op.kernel)).tolist()
-    return Pairs(fine=table[present].split(counts), coarse=coarse.split(counts))
+    return Pairs(torch.split(seen[visible], counts), torch.split(coarse, counts))
