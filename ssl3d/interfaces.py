@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ssl3d.component import SparseBackendConfig
 from ssl3d.geometry import Operation, Stage, Triple
 from ssl3d.volume import CellGrid, FeatureMap, HiddenLevels, SparseVolume
+from ssl3d.weights import TransferReport, transfer
 
 ONE: Triple = (1, 1, 1)
 NONE: Triple = (0, 0, 0)
@@ -26,6 +27,16 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def forward(self, volume: FeatureMap) -> tuple[FeatureMap, ...]:
         """One feature map per stage, fine to coarse, of the kind that was given."""
+
+    def load_weights(self, weights: Mapping[str, Tensor]) -> TransferReport:
+        """Fill every parameter and buffer from named tensors: a warm start.
+
+        A backbone may also know the names of another project, and override this.
+
+        Raises:
+            ValueError: a tensor does not fit, is missing or left over; names them all.
+        """
+        return transfer(weights, self)
 
 
 class SparseBackend(ABC):

@@ -8,6 +8,7 @@ Keep the network small: it is built often and computes in float64.
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar
 
 import pytest
@@ -205,6 +206,18 @@ class BackboneConformance:
             assert isinstance(x, SparseVolume)
             assert isinstance(y, SparseVolume)
             self._close(x.to_dense()[1:], y.to_dense(), "features")
+
+    def test_its_own_weights_load(self) -> None:
+        """All of them, and a missing one is an error that names it."""
+        source, target = self.build(), self.config.build(in_channels=self.in_channels)
+        weights = source.state_dict()
+        report = target.double().load_weights(weights)
+        assert not report.missing
+        for name, value in target.state_dict().items():
+            assert torch.equal(value, weights[name]), name
+        name = next(iter(weights))
+        with pytest.raises(ValueError, match=re.escape(name.split(".")[-1])):
+            target.load_weights({n: v for n, v in weights.items() if n != name})
 
     def test_the_config_survives_json(self) -> None:
         """Specs are stored as JSON."""

@@ -15,6 +15,9 @@ from torch.serialization import add_safe_globals, clear_safe_globals, get_safe_g
 
 WRAPPERS = ("network_weights", "state_dict", "model_state_dict", "model")
 """Where checkpoints keep their tensors: nnU-Net, Lightning, MONAI's and other trainers."""
+PARALLEL = "module."
+"""What torch's wrappers for several devices put before every name."""
+
 NUMPY_HOMES = ("numpy.core.multiarray", "numpy._core.multiarray")
 
 
@@ -42,6 +45,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     weights = {name: value for name, value in found if isinstance(value, Tensor)}
     if not weights:
         raise ValueError(f"{path}: holds no named tensors, neither itself nor under {WRAPPERS}")
+    if all(name.startswith(PARALLEL) for name in weights):
+        weights = {name.removeprefix(PARALLEL): value for name, value in weights.items()}
     return weights
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from torch import nn
+from torch import Tensor, nn
 
 from ssl3d.geometry import Stage
 from ssl3d.interfaces import Backbone
 from ssl3d.volume import FeatureMap, SparseVolume
+from ssl3d.weights import TransferReport, transfer
 from ssl3d_plugins.monai_encoders.leaves import see_visible_only
 from ssl3d_plugins.monai_encoders.program import trace
 
@@ -20,16 +21,21 @@ class TracedBackbone(Backbone):
         network: maps (B, C, D, H, W) to a tuple of feature maps, fine to coarse. Its norms are
             replaced by ones that are equal on tensors.
         stages: stride and channels of each map.
+        unused: patterns (`conv_final.*`) of names in weights of the whole network that its encoder
+            does not have.
 
     Raises:
         ValueError: the network has a part without a form on visible cells; names it.
     """
 
-    def __init__(self, network: nn.Module, *, stages: Sequence[Stage]) -> None:
+    def __init__(
+        self, network: nn.Module, *, stages: Sequence[Stage], unused: Sequence[str] = ()
+    ) -> None:
         super().__init__()
         see_visible_only(network)
         self.network = network
         self.stages = tuple(stages)
+        self.unused = tuple(unused)
         self.program = trace(network)
 
     def forward(self, volume: FeatureMap) -> tuple[FeatureMap, ...]:
@@ -38,3 +44,9 @@ class TracedBackbone(Backbone):
             return self.program.run(self.network, volume)
         features: tuple[FeatureMap, ...] = self.network(volume)
         return features
+
+    def load_weights(self, weights: Mapping[str, Tensor]) -> TransferReport:
+        """As every backbone, and from weights of the network itself, whose head is left out."""
+        if any(name.startswith("network.") for name in weights):
+            return transfer(weights, self)
+        return transfer(weights, self.network, allow_unexpected=self.unused)

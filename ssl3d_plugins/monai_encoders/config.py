@@ -53,5 +53,7 @@ class Monai(BackboneConfig):
         from ssl3d_plugins.monai_encoders.backbone import TracedBackbone
 
         return TracedBackbone(
-            self.network.network(in_channels=in_channels), stages=self.network.stages()
+            self.network.network(in_channels=in_channels),
+            stages=self.network.stages(),
+            unused=self.network.unused,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -20,6 +20,9 @@ class EncoderOptions(BaseModel, ABC):
     """Options of one encoder, under the names that MONAI gives them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    unused: ClassVar[tuple[str, ...]]
+    """Patterns of names in MONAI's whole network that its encoder does not have."""
 
     @abstractmethod
     def stages(self) -> tuple[Stage, ...]:

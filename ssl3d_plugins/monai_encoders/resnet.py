@@ -55,6 +55,8 @@ class ResNet(EncoderOptions):
     is not offered: MONAI's cuts the gradient.
     """
 
+    unused = ("fc.*",)
+
     name: Literal["resnet"] = "resnet"
     depth: Literal[10, 18, 34, 50, 101, 152, 200] = 18
     block_inplanes: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = Field(

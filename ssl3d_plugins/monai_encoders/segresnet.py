@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 class SegResNet(EncoderOptions):
     """Encoder half of `monai.networks.nets.SegResNet`."""
 
+    unused = ("up_layers.*", "up_samples.*", "conv_final.*")
+
     name: Literal["segresnet"] = "segresnet"
     init_filters: PositiveInt = Field(
         default=8, description="channels of the first stage; doubled at each stage"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from torch import nn
+from torch import Tensor, nn
 
 from ssl3d.interfaces import Backbone
 from ssl3d.volume import FeatureMap
+from ssl3d.weights import TransferReport
 from ssl3d_plugins.resunet.blocks import SLOPE, Norm, ResidualBlock, conv_norm, named
 from ssl3d_plugins.resunet.config import ResUNet, StagePlan
 from ssl3d_plugins.resunet.leaky_relu import LeakyReLU
+from ssl3d_plugins.resunet.nnunet import from_nnunet
 
 
 class ResidualEncoder(nn.Module):
@@ -79,3 +81,7 @@ class ResUNetEncoder(Backbone):
         """(B, C, D, H, W) or its visible cells to one feature map for each stage."""
         features: tuple[FeatureMap, ...] = self.encoder(volume)
         return features
+
+    def load_weights(self, weights: Mapping[str, Tensor]) -> TransferReport:
+        """As every backbone, and from nnU-Net's checkpoints, whose decoder is left out."""
+        return from_nnunet(weights, backbone=self)

@@ -12,11 +12,10 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from ssl3d.weights import TransferReport, transfer
-from ssl3d_plugins.resunet.encoder import ResUNetEncoder
 
 
-def to_nnunet(backbone: ResUNetEncoder, *, network: nn.Module) -> TransferReport:
-    """Fill the encoder of a `ResidualEncoderUNet`; its decoder keeps its weights.
+def to_nnunet(backbone: nn.Module, *, network: nn.Module) -> TransferReport:
+    """Fill the encoder of a `ResidualEncoderUNet` from a `resunet` backbone; no other weights.
 
     To fine-tune with nnU-Net's own trainer, save `{"network_weights": network.state_dict()}` and
     name the file as its pre-trained weights.
@@ -29,9 +28,9 @@ def to_nnunet(backbone: ResUNetEncoder, *, network: nn.Module) -> TransferReport
 
 
 def from_nnunet(
-    weights: Mapping[str, Tensor], *, backbone: ResUNetEncoder, average_inputs: bool = False
+    weights: Mapping[str, Tensor], *, backbone: nn.Module, average_inputs: bool = False
 ) -> TransferReport:
-    """Fill the backbone from the state dict of a `ResidualEncoderUNet`.
+    """Fill a `resunet` backbone from the state dict of a `ResidualEncoderUNet`.
 
     Args:
         weights: `network_weights` of an nnU-Net checkpoint, as `read_weights` gives them.

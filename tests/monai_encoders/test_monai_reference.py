@@ -35,7 +35,7 @@ def test_segresnet_is_monais_bit_for_bit(norm: str, training: bool) -> None:
         init_filters=4, in_channels=2, blocks_down=(1, 1, 2), blocks_up=(1, 1), norm=NORMS[norm]
     )
     randomise(theirs)
-    report = transfer(theirs.state_dict(), ours.network, allow_unexpected=["up_*", "conv_final.*"])
+    report = ours.load_weights(theirs.state_dict())
     assert set(report.loaded) == set(ours.network.state_dict())
     volume = torch.randn(2, 2, 16, 8, 8, generator=torch.Generator().manual_seed(0))
     expected = theirs.train(training).encode(volume)[1]
@@ -50,7 +50,7 @@ def test_resnet_is_monais_bit_for_bit(depth: int) -> None:
     options = ResNet(depth=depth, conv1_t_stride=2, bias_downsample=False)
     ours = Monai(network=options).build(in_channels=1).eval()
     theirs = ResNetFeatures(f"resnet{depth}", pretrained=False).eval()
-    report = transfer(theirs.state_dict(), ours.network)
+    report = ours.load_weights(theirs.state_dict())
     assert set(report.loaded) == set(ours.network.state_dict())
     volume = torch.randn(1, 1, 32, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():

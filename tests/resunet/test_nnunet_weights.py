@@ -97,7 +97,7 @@ def test_import_gives_the_features_of_nnunet(config: ResUNet, tmp_path) -> None:
     randomise(network, generator)
     file = tmp_path / "checkpoint_final.pth"
     torch.save({"network_weights": network.state_dict(), "current_epoch": 3}, file)
-    report = from_nnunet(read_weights(file), backbone=backbone)
+    report = backbone.load_weights(read_weights(file))
     assert set(report.loaded) == set(backbone.state_dict())
     assert report.missing == ()
     assert all(name.startswith("decoder.") for name in report.unexpected)

@@ -34,6 +34,12 @@ def test_checkpoints(tmp_path: Path, wrapper: str | None) -> None:
     assert same(read_weights(file))
 
 
+def test_names_from_several_devices(tmp_path: Path) -> None:
+    file = tmp_path / "parallel.pth"
+    torch.save({"state_dict": {f"module.{n}": v for n, v in WEIGHTS.items()}}, file)
+    assert same(read_weights(file))
+
+
 def test_a_training_log_of_numpy_numbers_is_no_obstacle(tmp_path: Path) -> None:
     log = {"loss": [np.float64(0.5), np.float32(0.25)], "epoch": np.int64(3), "done": np.bool_(1)}
     file = tmp_path / "checkpoint_final.pth"
