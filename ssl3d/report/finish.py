@@ -126,6 +126,6 @@ def print_result(result: RunResult, *, console: Console) -> None:
         table.add_row("trivial prediction, same patches", f"{result.trivial_loss:.4f}")
         console.print(table)
     console.print(f"{result.volumes_per_second:.3g} volumes per second over {result.seconds:.0f} s")
-    console.print(f"Encoder: {result.encoder}", markup=False, soft_wrap=True)
+    console.print(f"Encoder: {result.encoder}", markup=False, highlight=False, soft_wrap=True)
     for picture in result.pictures:
-        console.print(f"Picture: {picture}", markup=False, soft_wrap=True)
+        console.print(f"Picture: {picture}", markup=False, highlight=False, soft_wrap=True)

@@ -12,7 +12,9 @@ from ssl3d.spec import checks, files
 from ssl3d.spec.components import BackboneField, LossField, MaskerField, SparseBackendField
 from ssl3d.spec.data import DataSpec
 from ssl3d.spec.errors import SpecError, explain
-from ssl3d.spec.parts import DecoderSpec, OptimizerSpec, TrainerSpec
+from ssl3d.spec.optimizer import OptimizerSpec
+from ssl3d.spec.parts import DecoderSpec
+from ssl3d.spec.trainer import TrainerSpec
 
 if TYPE_CHECKING:
     from ssl3d.pretrain import PretrainModel

@@ -20,7 +20,7 @@ from ssl3d.spec import ExperimentSpec
 from ssl3d.train.clock import Clock
 from ssl3d.train.errors import NotFiniteError
 from ssl3d.train.optimizer import decayed_names, make_optimizer
-from ssl3d.train.schedule import learning_rate
+from ssl3d.train.schedule import learning_rate, weight_decay
 from ssl3d.train.seeds import Stream, generator, global_seed
 from ssl3d.volume import HiddenLevels
 
@@ -54,6 +54,7 @@ class PretrainModule(lightning.LightningModule):
         self.samples = 0
         self.gradient_norm = math.nan
         self._decayed = decayed_names(self)
+        self.configure_optimizers()  # here already: a missing library shows before data is read
         self._fed: list[tuple[Tensor, list[str]]] = []
 
     @property
@@ -144,16 +145,18 @@ class PretrainModule(lightning.LightningModule):
         self.clock.seconds = checkpoint[KEY]["seconds"]
 
     def configure_optimizers(self) -> Optimizer:
-        """The spec's optimiser; the learning rate is set before each step."""
+        """The spec's optimiser; learning rate and weight decay are set before each step."""
         return make_optimizer(
             self.spec.optimizer, parameters=self.named_parameters(), decayed=self._decayed
         )
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Set the learning rate: the micro-batches of this step are counted already."""
-        lr = learning_rate(self.spec.optimizer, step=self.step - 1, steps=self.spec.trainer.steps)
+        """Set the schedules' values: the micro-batches of this step are counted already."""
+        spec, at = self.spec.optimizer, {"step": self.step - 1, "steps": self.spec.trainer.steps}
+        lr, decay = learning_rate(spec, **at), weight_decay(spec, **at)
         for group in optimizer.param_groups:
             group["lr"] = lr
+            group["weight_decay"] = decay if group["decays"] else 0.0
 
     def configure_gradient_clipping(
         self,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from ssl3d.spec import OptimizerSpec
+from ssl3d.train.errors import RunError
 
 
 def decayed_names(module: nn.Module) -> frozenset[str]:
@@ -32,17 +34,42 @@ def make_optimizer(
         spec: which optimiser.
         parameters: (name, parameter) pairs, as `named_parameters` gives them.
         decayed: see `decayed_names`.
+
+    Raises:
+        RunError: the optimiser's library is not installed.
     """
     shrinking: list[Tensor] = []
     free: list[Tensor] = []
     for name, parameter in parameters:
         plain = name.replace("_fsdp_wrapped_module.", "")
         (shrinking if plain in decayed else free).append(parameter)
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": shrinking, "weight_decay": spec.weight_decay, "decays": True},
         {"params": free, "weight_decay": 0.0, "decays": False},
     ]
     groups = [group for group in groups if group["params"]]
     if spec.name == "sgd":
         return SGD(groups, lr=spec.lr, momentum=spec.momentum, nesterov=spec.momentum > 0)
+    if spec.name == "lamb":
+        return _lamb(groups, spec=spec)
     return AdamW(groups, lr=spec.lr, betas=spec.betas)
+
+
+def _lamb(groups: list[dict[str, Any]], *, spec: OptimizerSpec) -> Optimizer:
+    """LAMB (arXiv 1904.00962, algorithm 2 without bias correction), as SparK uses it.
+
+    Weight decay is part of the update that the trust ratio scales. What is not decayed takes
+    Adam's step as it is.
+    """
+    try:
+        from pytorch_optimizer import Lamb
+    except ImportError as error:
+        raise RunError(
+            "optimizer.name: 'lamb' needs a package that is not installed: pip install "
+            "pytorch-optimizer, or use adamw"
+        ) from error
+    # `adam_debias` keeps the step as it is: the package would divide it by 1 - beta1^t.
+    extra = {"adam_debias": True}
+    groups = [{**group, **extra, "adam": not group["decays"]} for group in groups]
+    made: Optimizer = Lamb(groups, lr=spec.lr, betas=spec.betas, weight_decouple=False)
+    return made

@@ -69,7 +69,7 @@ class ProgressBar(RunCallback):
         steps = module.spec.trainer.steps
         if self._console.is_terminal:
             self._bar.update(self._task, completed=module.step, text=self._text(module))
-        elif module.step % max(1, steps // LINES) == 0 or module.step == steps:
+        elif module.step % -(-steps // LINES) == 0 or module.step == steps:
             self._console.print(f"step {module.step}/{steps}  {self._text(module)}")
 
     def _text(self, module: PretrainModule) -> str:

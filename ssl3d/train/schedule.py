@@ -1,4 +1,4 @@
-"""Learning rate by step: a pure function, so that a resumed run needs no state for it."""
+"""Learning rate and weight decay by step: pure functions, so a resumed run needs no state."""
 
 from __future__ import annotations
 
@@ -20,7 +20,21 @@ def learning_rate(spec: OptimizerSpec, *, step: int, steps: int) -> float:
         return spec.lr * (step + 1) / warmup
     done = min(1.0, (step - warmup) / max(1, steps - warmup))
     if spec.schedule == "cosine":
-        return spec.min_lr + (spec.lr - spec.min_lr) * (1 + math.cos(math.pi * done)) / 2
+        return spec.min_lr + (spec.lr - spec.min_lr) * _half_cosine(done)
     if spec.schedule == "poly":
         return spec.lr * math.pow(1 - done, POLY_POWER)
     return spec.lr
+
+
+def weight_decay(spec: OptimizerSpec, *, step: int, steps: int) -> float:
+    """Weight decay of step `step`: `weight_decay` at first, `weight_decay_end` at last."""
+    if spec.weight_decay_end is None:
+        return spec.weight_decay
+    done = min(1.0, step / max(1, steps - 1))
+    end = spec.weight_decay_end
+    return end + (spec.weight_decay - end) * _half_cosine(done)
+
+
+def _half_cosine(done: float) -> float:
+    """From 1 at 0 to 0 at 1."""
+    return (1 + math.cos(math.pi * done)) / 2

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from runs import assert_same_weights, checkpoint
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
+import ssl3d
 from ssl3d import ExperimentSpec
 from ssl3d.report.write import write_json, write_text
 from ssl3d.spec import OptimizerSpec
-from ssl3d.train import print_summary, summarise
+from ssl3d.train import RunError, print_summary, summarise
 from ssl3d.train.folder import differences
 from ssl3d.train.metrics import MetricsFile, read_metrics
 from ssl3d.train.optimizer import decayed_names, make_optimizer
-from ssl3d.train.schedule import learning_rate
+from ssl3d.train.schedule import learning_rate, weight_decay
 from ssl3d.train.seeds import Stream, derived_seed, generator, global_seed
 
 MakeSpec = Callable[..., ExperimentSpec]
@@ -61,6 +65,64 @@ def test_learning_rate_never_exceeds_its_peak(steps: int, warmup: float, schedul
     spec = OptimizerSpec(lr=1e-2, warmup=warmup, schedule=schedule)
     rates = [learning_rate(spec, step=step, steps=steps) for step in range(steps)]
     assert all(0 < rate <= 1e-2 * (1 + 1e-12) for rate in rates)
+
+
+def test_weight_decay_goes_from_start_to_end() -> None:
+    spec = OptimizerSpec(weight_decay=0.04, weight_decay_end=0.2)
+    values = [weight_decay(spec, step=step, steps=11) for step in range(11)]
+    assert values[0] == pytest.approx(0.04)
+    assert values[5] == pytest.approx(0.12)
+    assert values[10] == pytest.approx(0.2)
+    assert values == sorted(values)
+    assert weight_decay(OptimizerSpec(weight_decay=0.3), step=7, steps=11) == 0.3
+
+
+def test_lamb_equals_the_paper() -> None:
+    """Algorithm 2 of arXiv 1904.00962 in NumPy, without bias correction."""
+    rng = np.random.default_rng(0)
+    matrix, bias = rng.normal(size=(4, 3)), rng.normal(size=3)
+    parameters = [
+        ("matrix", torch.nn.Parameter(torch.from_numpy(matrix.copy()))),
+        ("bias", torch.nn.Parameter(torch.from_numpy(bias.copy()))),
+    ]
+    spec = OptimizerSpec(name="lamb", lr=0.1, weight_decay=0.2, betas=(0.8, 0.9))
+    optimizer = make_optimizer(spec, parameters=parameters, decayed=frozenset({"matrix"}))
+    for expected, (name, parameter) in zip((matrix, bias), parameters, strict=True):
+        m = v = np.zeros_like(expected)
+        for _ in range(3):
+            gradient = rng.normal(size=expected.shape)
+            parameter.grad = torch.from_numpy(gradient)
+            m = 0.8 * m + 0.2 * gradient
+            v = 0.9 * v + 0.1 * gradient**2
+            update = m / (np.sqrt(v) + 1e-6)
+            if name == "matrix":
+                update = update + 0.2 * expected
+                update *= np.linalg.norm(expected) / np.linalg.norm(update)
+            expected = expected - 0.1 * update
+            optimizer.step()
+            parameter.grad = None
+        np.testing.assert_allclose(parameter.detach().numpy(), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["sgd", "lamb"])
+def test_other_optimisers_resume_bitwise(make_spec: MakeSpec, tmp_path: Path, name: str) -> None:
+    optimizer = {"name": name, "schedule": "poly", "weight_decay_end": 0.2, "lr": 1e-3}
+    spec = make_spec(optimizer=optimizer, trainer={"steps": 4, "checkpoint_every": 2})
+    ssl3d.pretrain(spec, out=tmp_path / "whole")
+    ssl3d.pretrain(spec, out=tmp_path / "parts")
+    (tmp_path / "parts/checkpoints/step-000000004.ckpt").unlink()
+    ssl3d.pretrain(spec, out=tmp_path / "parts", resume=True)
+    whole, parts = (checkpoint(tmp_path / name, step=4) for name in ("whole", "parts"))
+    assert_same_weights(whole["state_dict"], parts["state_dict"])
+    groups = parts["optimizer_states"][0]["param_groups"]
+    assert [group["weight_decay"] for group in groups] == pytest.approx([0.2, 0.0])
+
+
+def test_lamb_without_its_package(make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pytorch_optimizer", None)
+    with pytest.raises(RunError, match="pip install pytorch-optimizer"):
+        ssl3d.pretrain(make_spec(optimizer={"name": "lamb"}), out="never-made")
+    assert not Path("never-made").exists()
 
 
 def test_only_matrices_and_kernels_decay(make_spec: MakeSpec) -> None:
