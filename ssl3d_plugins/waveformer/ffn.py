@@ -40,7 +40,7 @@ class FeedForward(nn.Module):
         if self.inner:
             hidden = F.gelu(self.inner[0](hidden))
         if self.depthwise is not None:
-            shaped = like(x, hidden.view(*boxes.shape[:-1], -1))
+            shaped = like(x, hidden.view(*boxes.shape[:-1], hidden.shape[-1]))
             hidden = boxes_of(self.depthwise(shaped)).flatten(0, -2)
         if self.inner:
             hidden = self.inner[1](hidden)

@@ -53,5 +53,7 @@ def _windows(x: FeatureMap, block: Triple, window: Triple) -> Windows:
     places = torch.cat([samples[:, None], tokens.coordinates.long() // size], 1)
     _, window_of_row, counts = torch.unique(places, dim=0, return_inverse=True, return_counts=True)
     order = window_of_row.argsort(stable=True)
-    by_window = Tokens(tuple(counts.tolist()), tokens.coordinates.index_select(0, order))
+    # Without any token there is one empty window, so that every parameter still has a gradient.
+    filled = tuple(counts.tolist()) or (0,)
+    by_window = Tokens(filled, tokens.coordinates.index_select(0, order))
     return Windows(by_window, order, order.argsort())

@@ -63,7 +63,7 @@ def naive(attention: TokenAttention, rows: Tensor, tokens: Tokens, positions: st
                 part = slice(head * WIDTH, (head + 1) * WIDTH)
                 logits = []
                 for j in range(count):
-                    query, key, bias = q[i, part], k[j, part], 0.0
+                    query, key, bias = q[i, part], k[j, part], torch.zeros(())
                     if positions == "rope":
                         query, key = turned(query, places[i]), turned(key, places[j])
                     if attention.bias is not None:

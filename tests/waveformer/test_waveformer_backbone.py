@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -17,7 +19,7 @@ from ssl3d_plugins.waveformer import WaveFormer
 OPTIONS = {"widths": (12, 18), "depths": (1, 1), "heads": (2, 3)}
 
 
-def backbone(*, in_channels: int = 1, **options: object) -> Backbone:
+def backbone(*, in_channels: int = 1, **options: Any) -> Backbone:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return WaveFormer.model_validate(OPTIONS | options).build(in_channels=in_channels)
@@ -63,9 +65,7 @@ def test_each_sample_is_encoded_as_if_alone(data: st.DataObject) -> None:
     visible = visible.view(-1, 1, 2, 2)
     model, volume = backbone().double(), noise(len(visible), 1, 4, 8, 8)
     together = model(sparse(volume, visible))
-    loss = sum(x.features.sum() for x in together if isinstance(x, SparseVolume))
-    assert isinstance(loss, Tensor)
-    loss.backward()
+    torch.autograd.backward([x.features.sum() for x in together if isinstance(x, SparseVolume)])
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
     for i in range(len(visible)):
         alone = model(sparse(volume[i : i + 1], visible[i : i + 1]))
@@ -90,10 +90,28 @@ def test_rotary_positions_are_places_in_the_whole_volume() -> None:
     assert not torch.allclose(near, far)
 
 
-@pytest.mark.parametrize(
-    "options", [{}, {"details": "mlp"}, {"details": "depthwise", "ffn": "conv"}]
-)
-def test_bfloat16_and_autocast(options: dict[str, object]) -> None:
+VARIANTS: list[dict[str, Any]] = [
+    {},
+    {"details": "mlp", "positions": "relative_bias"},
+    {"details": "depthwise", "ffn": "conv"},
+    {"preset": "paper", "window": 2},
+]
+
+
+@pytest.mark.parametrize("options", VARIANTS)
+def test_no_visible_cell_at_all(options: dict[str, Any]) -> None:
+    """Empty maps of the right shape, and gradients of zero."""
+    model = backbone(**options).double()
+    visible = torch.zeros(2, 2, 1, 2, dtype=torch.bool)
+    maps = model(sparse(noise(2, 1, 8, 4, 8), visible))
+    features = [x.features for x in maps if isinstance(x, SparseVolume)]
+    assert [tuple(f.shape) for f in features] == [(0, 2, 2, 2, 12), (0, 1, 1, 1, 18)]
+    torch.autograd.backward([f.sum() for f in features])
+    assert all(p.grad is not None and not p.grad.any() for p in model.parameters())
+
+
+@pytest.mark.parametrize("options", VARIANTS)
+def test_bfloat16_and_autocast(options: dict[str, Any]) -> None:
     volume, visible = noise(1, 1, 8, 8, 4), torch.tensor([1, 0, 1, 1]).bool().view(1, 2, 2, 1)
     model = backbone(**options).float()
     for given_input in (lambda v: v, lambda v: sparse(v, visible)):

@@ -28,7 +28,7 @@ def by_pywavelets(
     volume: np.ndarray, *, levels: Triple, wavelet: str
 ) -> tuple[np.ndarray, list[dict[str, np.ndarray]]]:
     """Coarsest approximation, then details from coarse to fine."""
-    details = []
+    details: list[dict[str, np.ndarray]] = []
     for depth in range(1, max(levels) + 1):
         axes = [axis - 3 for axis in range(3) if levels[axis] >= depth]
         bands = pywt.dwtn(volume, wavelet, mode="zero", axes=axes)
