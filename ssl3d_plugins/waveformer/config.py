@@ -37,7 +37,7 @@ class WaveFormer(BackboneConfig):
 
     Block: `x + IDWT(attention(LLL of DWT(norm(x))), details)`, then `x + FFN(norm(x))`
     (WaveFormer, arXiv 2503.23764, section 3). By default each stage attends over one token for
-    each block of the size of the total stride, so its cost does not grow with resolution.
+    each block of the size of the total stride, so fine stages have no more tokens than coarse ones.
     Options that are left out follow from `widths`.
     """
 
