@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import types
+import typing
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
+
+from ssl3d.component import ComponentConfig
 
 _TYPES = {
     "number": "float",
@@ -47,6 +52,27 @@ class Option:
         return json.dumps(self.default, ensure_ascii=False)
 
 
+def parts_of(model: type[BaseModel], *, path: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
+    """A model and the models inside it, each with the path where it stands.
+
+    Fields that hold a component are left out: what stands there depends on its name.
+    """
+    yield path, model
+    for name, field in model.model_fields.items():
+        for inside in models_in(field.annotation):
+            if not issubclass(inside, ComponentConfig):
+                yield from parts_of(inside, path=f"{path}.{name}" if path else name)
+
+
+def models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The pydantic models that a field with this annotation may hold."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated, tuple):
+        return [model for arg in typing.get_args(annotation) for model in models_in(arg)]
+    return []
+
+
 def options_of(config: type[BaseModel]) -> tuple[Option, ...]:
     """The options of `config` in the order of their declaration, without its `name`.
 
@@ -68,7 +94,7 @@ def options_of(config: type[BaseModel]) -> tuple[Option, ...]:
             description=field.description or "",
         )
         for name, field in config.model_fields.items()
-        if name != "name" or not isinstance(field.default, str)
+        if name != "name" or "const" not in properties[name]
     )
 
 
@@ -134,16 +160,24 @@ def _length(schema: dict[str, Any]) -> list[str]:
 
 def _range(schema: dict[str, Any]) -> list[str]:
     """`0 < x ≤ 1`; with one side only `x > 0`, which reads better than `0 < x`."""
-    low = next(
-        ((schema[key], sign) for key, sign in _LOWER.items() if key in schema),
+    low, high = _first(schema, _LOWER), _first(schema, _UPPER)
+    if low and high:
+        return [f"{low[0]} {low[1]} x {high[1]} {high[0]}"]
+    if low:
+        return [f"x {_TURNED[low[1]]} {low[0]}"]
+    return [f"x {high[1]} {high[0]}"] if high else []
+
+
+def _first(schema: dict[str, Any], signs: dict[str, str]) -> tuple[str, str] | None:
+    """The bound that a schema has, as text, and its sign."""
+    return next(
+        (
+            (f"{schema[key]:g}" if isinstance(schema[key], float) else str(schema[key]), sign)
+            for key, sign in signs.items()
+            if key in schema
+        ),
         None,
     )
-    high = next(((schema[key], sign) for key, sign in _UPPER.items() if key in schema), None)
-    if low and high:
-        return [f"{low[0]:g} {low[1]} x {high[1]} {high[0]:g}"]
-    if low:
-        return [f"x {_TURNED[low[1]]} {low[0]:g}"]
-    return [f"x {high[1]} {high[0]:g}"] if high else []
 
 
 _LOWER = {"minimum": "≤", "exclusiveMinimum": "<"}

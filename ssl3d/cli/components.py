@@ -73,8 +73,9 @@ def _print_list(console: Console, found: tuple[Component, ...]) -> None:
 
 
 def _print_options(console: Console, component: Component) -> None:
-    from rich.padding import Padding
     from rich.text import Text
+
+    from ssl3d.cli.show import print_options
 
     console.print(Text(f"{component.kind} {component.name}", style="bold"))
     console.print(
@@ -87,12 +88,4 @@ def _print_options(console: Console, component: Component) -> None:
     for paragraph in component.description.split("\n\n"):
         console.print(Text("\n" + paragraph.replace("\n", " ")))
     console.print(Text("\nOptions" if component.options else "\nIt has no options."))
-    for option in component.options:
-        facts = [option.type, option.unit, option.bounds, f"default {option.shown_default}"]
-        if option.required:
-            facts[-1] = "required"
-        line = Text(f"  {option.name}", style="bold cyan")
-        line.append(f"  {', '.join(fact for fact in facts if fact)}", style="not bold default")
-        console.print(line)
-        console.print(Padding(Text(option.description), (0, 0, 0, 6)))
-    console.print()
+    print_options(console, component.options)

@@ -12,6 +12,7 @@ import typer
 
 import ssl3d
 from ssl3d.cli.components import components
+from ssl3d.cli.options import options
 from ssl3d.cli.pretrain import pretrain
 from ssl3d.cli.schema import schema
 from ssl3d.doctor.command import doctor
@@ -39,6 +40,7 @@ app = typer.Typer(
 # Sub-commands are mounted here. Their modules import nothing heavy: `--help` loads them all.
 app.command()(pretrain)
 app.command()(components)
+app.command()(options)
 app.command()(schema)
 app.command()(doctor)
 app.add_typer(install, name="install")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import types
-import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from ssl3d.options import models_in
 from ssl3d.registry import did_you_mean
 
 
@@ -127,7 +126,7 @@ def _fields_at(model: type[BaseModel], loc: Iterable[str | int]) -> set[str]:
     for part in loc:
         fields = [m.model_fields[str(part)] for m in models if str(part) in m.model_fields]
         if fields:
-            models = [m for field in fields for m in _models_in(field.annotation)]
+            models = [m for field in fields for m in models_in(field.annotation)]
             continue
         # pydantic puts the tag of a union into the path: keep the model with that name
         tagged = [m for m in models if _tag(m) == part]
@@ -138,11 +137,3 @@ def _fields_at(model: type[BaseModel], loc: Iterable[str | int]) -> set[str]:
 def _tag(model: type[BaseModel]) -> Any:
     name = model.model_fields.get("name")
     return name.default if name else None
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated, tuple):
-        return [m for arg in typing.get_args(annotation) for m in _models_in(arg)]
-    return []

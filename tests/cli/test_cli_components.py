@@ -9,9 +9,9 @@ import pytest
 from command import Command
 from pydantic import BaseModel, Field
 
-from ssl3d import catalogue, components
+from ssl3d import ExperimentSpec, catalogue, components
 from ssl3d.geometry import PerAxis
-from ssl3d.options import options_of
+from ssl3d.options import options_of, parts_of
 from ssl3d.plugins import PluginFailure
 from ssl3d.registry import Registry, installed
 
@@ -70,6 +70,29 @@ def test_a_plugin_that_failed_is_listed_with_the_reason(
 def test_the_schema_is_json(ssl3d: Command) -> None:
     schema = json.loads(ssl3d("schema").out)
     assert schema["properties"].keys() >= {"backbone", "masker", "data"}
+
+
+def test_every_option_of_a_spec_is_shown(ssl3d: Command) -> None:
+    done = ssl3d("options")
+    assert done.code == 0
+    for path, model in parts_of(ExperimentSpec):
+        assert f"\n{path}" in f"\n{done.out}"
+        for option in options_of(model):
+            assert f"\n  {option.name}  {option.type}" in done.out
+    one = ssl3d("options", "data.cache").out
+    assert "memory  float, x ≥ 0, default 4.0" in one
+    assert "trainer" not in one
+    wrong = ssl3d("options", "optimiser")
+    assert wrong.code == 2
+    assert "unknown part 'optimiser'. Did you mean 'optimizer'? Allowed: spec, " in wrong.err
+
+
+def test_the_parts_of_a_spec() -> None:
+    paths = [path for path, _ in parts_of(ExperimentSpec)]
+    assert paths[0] == ""
+    assert {"data", "data.cache", "optimizer", "trainer", "decoder"} < set(paths)
+    assert paths.count("data.normalise") == 3
+    assert "backbone" not in paths
 
 
 class _Part(BaseModel):

@@ -1,0 +1,39 @@
+"""`ssl3d options`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def options(
+    part: Annotated[
+        str | None,
+        typer.Argument(metavar="PART", help="Show this part only, such as data or optimizer."),
+    ] = None,
+) -> None:
+    """Show every option of a spec with type, bounds and default; components have their own."""
+    import inspect
+
+    from rich.console import Console
+    from rich.text import Text
+
+    from ssl3d.cli.show import print_options
+    from ssl3d.options import options_of, parts_of
+    from ssl3d.registry import did_you_mean
+    from ssl3d.spec import ExperimentSpec
+
+    parts = [(path or "spec", model) for path, model in parts_of(ExperimentSpec)]
+    names = [path for path, _ in parts]
+    if part not in (None, *names):
+        hint = did_you_mean(str(part), names)
+        raise ValueError(f"unknown part {part!r}.{hint} Allowed: {', '.join(dict.fromkeys(names))}")
+    console = Console()
+    for path, model in parts:
+        if part in (None, path):
+            tag = model.model_fields.get("name") if names.count(path) > 1 else None
+            console.print(Text(f"{path}, {tag.default}" if tag else path, style="bold"))
+            paragraph = inspect.cleandoc(model.__doc__ or "").partition("\n\n")[0]
+            console.print(Text(paragraph.replace("\n", " ")))
+            print_options(console, options_of(model))
