@@ -6,7 +6,7 @@ import inspect
 from dataclasses import dataclass
 
 from ssl3d.component import Kind
-from ssl3d.options import Option, options_of
+from ssl3d.options import Option, all_options_of
 from ssl3d.plugins import PluginFailure
 from ssl3d.registry import UnknownComponentError, did_you_mean, installed
 
@@ -23,7 +23,7 @@ class Component:
         plugin: entry point that declares it.
         distribution: installed package that holds the plugin.
         version: of that package.
-        options: in the order of their declaration.
+        options: in the order of their declaration, those of parts of it after its own.
     """
 
     kind: Kind
@@ -56,7 +56,7 @@ def components(kind: Kind | None = None, *, name: str | None = None) -> tuple[Co
             plugin=entry.plugin,
             distribution=entry.distribution,
             version=entry.version,
-            options=options_of(entry.config),
+            options=all_options_of(entry.config),
         )
         for entry in installed().entries(kind)
         if name in (None, entry.config.component_name())

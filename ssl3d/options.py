@@ -6,7 +6,7 @@ import json
 import types
 import typing
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel
@@ -62,6 +62,28 @@ def parts_of(model: type[BaseModel], *, path: str = "") -> Iterator[tuple[str, t
         for inside in models_in(field.annotation):
             if not issubclass(inside, ComponentConfig):
                 yield from parts_of(inside, path=f"{path}.{name}" if path else name)
+
+
+def all_options_of(config: type[BaseModel]) -> tuple[Option, ...]:
+    """The options of `config` and of the models inside it, these with their path.
+
+    Where one of several models may stand, the description says which it is about.
+    """
+    parts = list(parts_of(config))
+    paths = [path for path, _ in parts]
+    found = []
+    for path, model in parts:
+        about = f"{tag_of(model)}: " if paths.count(path) > 1 else ""
+        for option in options_of(model):
+            name = f"{path}.{option.name}" if path else option.name
+            found.append(replace(option, name=name, description=about + option.description))
+    return tuple(found)
+
+
+def tag_of(model: type[BaseModel]) -> Any:
+    """What a model's `name` says where it is one of several, else None."""
+    name = model.model_fields.get("name")
+    return name.default if name else None
 
 
 def models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -20,7 +20,7 @@ def options(
     from rich.text import Text
 
     from ssl3d.cli.show import print_options
-    from ssl3d.options import options_of, parts_of
+    from ssl3d.options import options_of, parts_of, tag_of
     from ssl3d.registry import did_you_mean
     from ssl3d.spec import ExperimentSpec
 
@@ -32,8 +32,8 @@ def options(
     console = Console()
     for path, model in parts:
         if part in (None, path):
-            tag = model.model_fields.get("name") if names.count(path) > 1 else None
-            console.print(Text(f"{path}, {tag.default}" if tag else path, style="bold"))
+            which = f", {tag_of(model)}" if names.count(path) > 1 else ""
+            console.print(Text(path + which, style="bold"))
             paragraph = inspect.cleandoc(model.__doc__ or "").partition("\n\n")[0]
             console.print(Text(paragraph.replace("\n", " ")))
             print_options(console, options_of(model))

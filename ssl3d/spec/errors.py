@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from ssl3d.options import models_in
+from ssl3d.options import models_in, tag_of
 from ssl3d.registry import did_you_mean
 
 
@@ -129,11 +129,6 @@ def _fields_at(model: type[BaseModel], loc: Iterable[str | int]) -> set[str]:
             models = [m for field in fields for m in models_in(field.annotation)]
             continue
         # pydantic puts the tag of a union into the path: keep the model with that name
-        tagged = [m for m in models if _tag(m) == part]
+        tagged = [m for m in models if tag_of(m) == part]
         models = tagged or models
     return {name for m in models for name in m.model_fields}
-
-
-def _tag(model: type[BaseModel]) -> Any:
-    name = model.model_fields.get("name")
-    return name.default if name else None

@@ -58,7 +58,9 @@ class ResNet(EncoderOptions):
     unused = ("fc.*",)
 
     name: Literal["resnet"] = "resnet"
-    depth: Literal[10, 18, 34, 50, 101, 152, 200] = 18
+    depth: Literal[10, 18, 34, 50, 101, 152, 200] = Field(
+        default=18, description="layers with parameters, as the published networks count them"
+    )
     block_inplanes: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = Field(
         default=(64, 128, 256, 512),
         description="channels of the four layers (four times as many "

@@ -29,7 +29,9 @@ class SegResNet(EncoderOptions):
         default="group", description="statistics see visible sites only"
     )
     num_groups: PositiveInt = Field(default=8, description="groups of channels of the group norm")
-    act: Literal["relu", "leakyrelu", "elu", "gelu"] = "relu"
+    act: Literal["relu", "leakyrelu", "elu", "gelu"] = Field(
+        default="relu", description="the activation"
+    )
 
     @model_validator(mode="after")
     def _groups_divide(self) -> SegResNet:
