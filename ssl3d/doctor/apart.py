@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from ssl3d.doctor.parts import Part
 from ssl3d.doctor.result import Result
 
-KEPT_LINES = 20
+KEPT_LINES = 60
 """Of the output of a process that died."""
 
 

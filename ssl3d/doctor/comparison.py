@@ -10,9 +10,11 @@ from torch import Tensor
 
 from ssl3d.component import SparseBackendConfig
 from ssl3d.doctor.check import NotThere, Wrong
+from ssl3d.doctor.components import default_config
 from ssl3d.doctor.reference import Problem, Solution, Values, densely, directly, solve
 from ssl3d.geometry import Operation
 from ssl3d.interfaces import SparseBackend
+from ssl3d.registry import Registry
 
 TOLERANCE = 1e-3
 """Of the largest value expected, for single precision; a wrong result is off by far more."""
@@ -20,10 +22,18 @@ TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class Subject:
-    """The backend that is tried, and where; it is built on first use."""
+    """The backend that is tried, and where; it is looked up and built on first use."""
 
-    config: SparseBackendConfig
+    registry: Registry
+    name: str
     device: torch.device
+
+    @cached_property
+    def config(self) -> SparseBackendConfig:
+        """With its default options; raises NotThere where one has no default."""
+        config = default_config(self.registry, kind="sparse_backend", name=self.name)
+        assert isinstance(config, SparseBackendConfig)
+        return config
 
     @cached_property
     def backend(self) -> SparseBackend:

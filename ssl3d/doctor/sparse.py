@@ -7,11 +7,9 @@ from functools import partial
 
 import torch
 
-from ssl3d.component import SparseBackendConfig
 from ssl3d.doctor import trials
 from ssl3d.doctor.check import Check, NotThere, Wrong
 from ssl3d.doctor.comparison import Subject
-from ssl3d.doctor.components import default_config
 from ssl3d.registry import Registry
 
 
@@ -22,9 +20,7 @@ def sparse_checks(
     # Reduced precision would hide errors of the size that is looked for.
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
-    config = default_config(registry, kind="sparse_backend", name=name)
-    assert isinstance(config, SparseBackendConfig)
-    subject = Subject(config, torch.device(device))
+    subject = Subject(registry, name, torch.device(device))
     checks: dict[str, Callable[[Subject], str]] = {
         "library": library,
         "tensor creation": trials.tensor_creation,
@@ -52,8 +48,9 @@ def library(subject: Subject) -> str:
     """The backend can be built: its library is there and loads."""
     try:
         return f"{type(subject.backend).__name__} loads"
-    except ModuleNotFoundError as error:
-        raise NotThere("its library is not installed", advice=str(error)) from error
     except ImportError as error:
-        # Installed, but refused, or built for another torch.
+        # The backend's own words. Python's, which name a module, tell of a library that is there
+        # in part; others of one that is refused, or built for another torch.
+        if isinstance(error, ModuleNotFoundError) and error.name is None:
+            raise NotThere("its library is not installed", advice=str(error)) from error
         raise Wrong(f"its library cannot be used: {error}") from error

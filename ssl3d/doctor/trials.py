@@ -8,8 +8,9 @@ from torch import nn
 from ssl3d.doctor.check import NotThere, Wrong
 from ssl3d.doctor.comparison import Subject, compare
 from ssl3d.doctor.reference import Problem, draw_problem, operation_of
-from ssl3d.geometry import Operation, Triple
+from ssl3d.geometry import Operation, Triple, quotient
 from ssl3d.layers import Activation, AvgPool3d, BatchNorm, Conv3d, ConvTranspose3d, MaxPool3d
+from ssl3d.operations import result_stride
 from ssl3d.volume import CellGrid, SparseVolume
 
 CELL: Triple = (4, 4, 4)
@@ -42,6 +43,8 @@ def convolution(subject: Subject) -> str:
             lacking.append(name)
         except Wrong as error:
             raise Wrong(f"{name}: {error}", advice=error.advice) from error
+    if len(lacking) == len(layers):
+        raise NotThere("the library has no convolution of these kinds")
     without = f"; the library lacks {', '.join(lacking)}" if lacking else ""
     return f"{len(layers) - len(lacking)} kinds, {_off(max(errors))}{without}"
 
@@ -103,19 +106,21 @@ def empty_input(subject: Subject) -> str:
     size = (max_pool.kernel, max_pool.stride, max_pool.padding)
     layers[max_pool] = Operation("max_pool3d", *size, channels=wide)
     layers[avg_pool] = Operation("avg_pool3d", *size, channels=wide)
-    usable = [layer for layer, op in layers.items() if subject.config.supports(op)]
-    for layer in usable:
-        _nothing_through(layer.to(subject.device), subject)
+    usable = {layer: op for layer, op in layers.items() if subject.config.supports(op)}
+    for layer, op in usable.items():
+        _nothing_through(layer.to(subject.device), op, subject)
     return f"{len(usable)} operations, forward and backward"
 
 
-def _nothing_through(layer: nn.Module, subject: Subject) -> None:
+def _nothing_through(layer: nn.Module, op: Operation, subject: Subject) -> None:
     hidden = torch.zeros(2, 2, 2, 2, dtype=torch.bool, device=subject.device)
     features = torch.zeros(0, *CELL, 4, device=subject.device, requires_grad=True)
     cells = CellGrid(hidden, cell=(8, 8, 8))
-    y = layer(SparseVolume(features, cells, (2, 2, 2), subject.backend))
-    shape = (0, *y.edge, 4)
-    if y.features.shape != shape:
+    x = SparseVolume(features, cells, (2, 2, 2), subject.backend)
+    y = layer(x)
+    stride = result_stride(x, op, config=subject.config)
+    shape = (0, *quotient(cells.cell, stride), 4)
+    if y.features.shape != shape or y.stride != stride:
         raise Wrong(f"{layer} gives {tuple(y.features.shape)}, expected {shape}")
     y.features.sum().backward()
     for name, parameter in layer.named_parameters():

@@ -1,0 +1,267 @@
+"""Plugins, maskers, backbones and wavelets: ours pass, and what is wrong is found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from types import SimpleNamespace
+from typing import Any, Literal
+
+import pytest
+import torch
+from torch import Tensor
+
+from ssl3d.component import BackboneConfig, ComponentConfig, MaskerConfig, Problem
+from ssl3d.doctor import plugins, wavelets
+from ssl3d.doctor.backbones import backbone_checks
+from ssl3d.doctor.check import Check, perform
+from ssl3d.doctor.maskers import masker_checks
+from ssl3d.doctor.result import Result
+from ssl3d.geometry import Operation, Stage, Triple
+from ssl3d.interfaces import Backbone, Masker
+from ssl3d.layers import Conv3d
+from ssl3d.plugins import Registered
+from ssl3d.registry import Registry, installed
+from ssl3d.volume import FeatureMap, HiddenLevels
+
+
+def registry_of(*configs: type[ComponentConfig]) -> Registry:
+    """These components, and the sparse backends that backbones need."""
+    fakes = [Registered(config, "fake", "fake-plugin", "1.0") for config in configs]
+    return Registry([*installed().entries("sparse_backend"), *fakes])
+
+
+def by_name(checks: Iterable[Check]) -> dict[str, Result]:
+    return {check.name: perform(check) for check in checks}
+
+
+# Plugins
+
+
+def test_plugins_are_listed_with_what_they_bring() -> None:
+    results, registry = plugins.look_at_plugins()
+    found = {result.check: result for result in results}
+    assert found["sparse_cells"].detail.startswith("sparse backend cells (ssl3d ")
+    assert "masker mim" in found["maskers"].detail
+    assert "cells" in registry.names("sparse_backend")
+
+
+def test_a_plugin_that_fails_is_named_with_why_and_what_to_do(plugin) -> None:  # type: ignore[no-untyped-def]
+    plugin("import no_such_library")
+    results, registry = plugins.look_at_plugins()
+    (failed,) = [result for result in results if not result.passed]
+    assert failed.check == "fake"
+    assert "fake-plugin: ModuleNotFoundError: No module named 'no_such_library'" in failed.detail
+    assert "python -m pip install --upgrade fake-plugin" in failed.advice
+    assert "random" in registry.names("masker")
+
+
+TWICE = """
+from typing import Literal
+from ssl3d.component import MaskerConfig
+from ssl3d.plugins import hookimpl
+
+class Mine(MaskerConfig):
+    name: Literal["random"] = "random"
+    def build(self):
+        raise NotImplementedError
+
+@hookimpl
+def ssl3d_components():
+    return [Mine]
+"""
+
+
+def test_two_plugins_with_one_name_are_a_failure(plugin) -> None:  # type: ignore[no-untyped-def]
+    plugin(TWICE)
+    results, registry = plugins.look_at_plugins()
+    (failed,) = [result for result in results if not result.passed]
+    assert "'random'" in failed.detail
+    assert "fake-plugin" in failed.detail
+    assert "uninstall one" in failed.advice
+    assert registry.entries() == []
+
+
+# Wavelets
+
+
+def test_wavelets_come_back() -> None:
+    results = by_name(wavelets.wavelet_checks())
+    assert list(results) == ["haar round trip", "db2 round trip"]
+    assert {result.status for result in results.values()} == {"ok"}
+
+
+def test_a_wrong_wavelet_library_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ptwt.conv_transform_3 as library
+
+    inverse = library.waverec3
+    monkeypatch.setattr(library, "waverec3", lambda *given: inverse(*given) + 1e-6)
+    results = by_name(wavelets.wavelet_checks())
+    assert {result.status for result in results.values()} == {"failed"}
+    assert "off by 1.0e-06" in results["haar round trip"].detail
+
+
+# Maskers
+
+
+def test_every_installed_masker_passes_on_every_grid() -> None:
+    results = by_name(masker_checks(installed()))
+    names = installed().names("masker")
+    assert {"random", "mim"} <= set(names)
+    assert set(results) == {f"{name} on {edge}³" for name in names for edge in (2, 4, 8)}
+    assert {result.status for result in results.values()} == {"ok"}, results
+    assert results["random on 4³"].detail == "hides 38 of 64 cells"  # round(0.6 * 64)
+
+
+Draw = Callable[[Triple, int, torch.Generator], tuple[Tensor, ...]]
+
+
+def masker_config(draw: Draw, *, objection: str = "") -> type[MaskerConfig]:
+    """A masker that gives what `draw` gives, without the checks of HiddenLevels."""
+
+    class Built(Masker):
+        def __call__(
+            self,
+            grid: Triple,
+            *,
+            batch_size: int,
+            generator: torch.Generator,
+            hideable: Tensor | None = None,  # noqa: ARG002
+        ) -> HiddenLevels:
+            levels: Any = SimpleNamespace(levels=draw(grid, batch_size, generator))
+            return levels  # type: ignore[no-any-return]
+
+    class Fake(MaskerConfig):
+        name: Literal["fake"] = "fake"
+
+        def problems(self, *, grid: Triple) -> Iterable[Problem]:
+            return [Problem("block", objection)] if objection and grid[0] < 4 else []
+
+        def build(self) -> Masker:
+            return Built()
+
+    return Fake
+
+
+def full(value: bool) -> Draw:
+    return lambda grid, batch, _: (torch.full((batch, *grid), value),)
+
+
+def half(grid: Triple, batch: int, _: torch.Generator) -> tuple[Tensor, ...]:
+    hidden = torch.zeros(batch, *grid, dtype=torch.bool)
+    hidden[:, : grid[0] // 2] = True
+    return (hidden,)
+
+
+@pytest.mark.parametrize(
+    ("draw", "why"),
+    [
+        (full(True), "at least one and not all"),
+        (full(False), "at least one and not all"),
+        (lambda g, b, r: (half(g, b, r)[0].float(),), "torch.float32"),
+        (lambda g, b, r: (half(g, b - 1, r)[0],), "of shape (3, "),
+        (lambda g, b, r: (half(g, b, r)[0], ~half(g, b, r)[0]), "2 levels, announced 1"),
+        (lambda g, b, _: (torch.rand(b, *g) < 0.5,), "one state of the generator differ"),
+    ],
+)
+def test_a_wrong_masker_is_found(draw: Draw, why: str) -> None:
+    results = by_name(masker_checks(registry_of(masker_config(draw))))
+    assert {result.status for result in results.values()} == {"failed"}
+    assert all(why in result.detail for result in results.values()), results
+    assert "fake-plugin" in results["fake on 2³"].advice
+
+
+def test_levels_that_are_not_nested_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = masker_config(lambda g, b, r: (half(g, b, r)[0], ~half(g, b, r)[0]))
+    monkeypatch.setattr(config, "levels", lambda _: 2)
+    results = by_name(masker_checks(registry_of(config)))
+    assert all("cells that level 0 shows" in result.detail for result in results.values())
+
+
+def test_a_grid_that_a_masker_does_not_take_is_no_failure() -> None:
+    results = by_name(masker_checks(registry_of(masker_config(half, objection="too small"))))
+    assert results["fake on 2³"].status == "not there"
+    assert "too small" in results["fake on 2³"].detail
+    assert results["fake on 4³"].detail == "hides 32 of 64 cells"
+
+
+# Backbones
+
+
+def backbone_config(
+    forward: Callable[[Conv3d, FeatureMap], FeatureMap], *, announced: int = 4
+) -> type[BackboneConfig]:
+    """A backbone of one convolution that is called through `forward`."""
+
+    class Built(Backbone):
+        stages = (Stage((2, 4, 4), announced),)
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = Conv3d(1, 4, kernel=(2, 4, 4), stride=(2, 4, 4))
+
+        def forward(self, volume: FeatureMap) -> tuple[FeatureMap, ...]:
+            return (forward(self.layer, volume),)
+
+    class Fake(BackboneConfig):
+        name: Literal["fake"] = "fake"
+
+        def stages(self) -> tuple[Stage, ...]:
+            return Built.stages
+
+        def operations(self) -> tuple[Operation, ...]:
+            return ()
+
+        def build(self, *, in_channels: int) -> Backbone:
+            assert in_channels == 1
+            return Built()
+
+    return Fake
+
+
+def only_dense(layer: Conv3d, x: FeatureMap) -> FeatureMap:
+    return layer(x if isinstance(x, Tensor) else x.to_dense())  # type: ignore[no-any-return]
+
+
+def unlike(layer: Conv3d, x: FeatureMap) -> FeatureMap:
+    y = layer(x)
+    return y if isinstance(x, Tensor) else y.map(torch.neg)  # type: ignore[no-any-return]
+
+
+def not_finite(layer: Conv3d, x: FeatureMap) -> FeatureMap:
+    y = layer(x)
+    some_hidden = not isinstance(x, Tensor) and x.cells.n < 3
+    return y.map(lambda f: f / 0) if some_hidden else y  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("name", ["waveformer", "monai"])
+def test_small_installed_backbones_pass(name: str) -> None:
+    (check,) = [c for c in backbone_checks(installed()) if c.name == name]
+    result = perform(check)
+    assert result.status == "ok", result
+    assert "voxels; nothing hidden" in result.detail
+
+
+def test_a_backbone_of_one_layer_passes() -> None:
+    config = backbone_config(lambda layer, x: layer(x))
+    result = by_name(backbone_checks(registry_of(config)))["fake"]
+    assert result.status == "ok", result
+    assert result.detail.startswith("2 × 4 × 12 voxels")
+
+
+@pytest.mark.parametrize(
+    ("forward", "announced", "why"),
+    [
+        (only_dense, 4, "is dense"),
+        (unlike, 4, "differs from the dense pass"),
+        (not_finite, 4, "hidden voxels reach"),
+        (lambda layer, x: layer(x), 8, "4 channels, announced"),
+    ],
+)
+def test_a_wrong_backbone_is_found(
+    forward: Callable[[Conv3d, FeatureMap], FeatureMap], announced: int, why: str
+) -> None:
+    config = backbone_config(forward, announced=announced)
+    result = by_name(backbone_checks(registry_of(config)))["fake"]
+    assert result.status == "failed"
+    assert why in result.detail
+    assert "fake-plugin" in result.advice

@@ -1,0 +1,203 @@
+"""The checks of a sparse backend: what works passes, and each thing that can be wrong is found."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pytest
+import torch
+from torch import Tensor
+
+from ssl3d.component import SparseBackendConfig
+from ssl3d.doctor.check import perform
+from ssl3d.doctor.result import Result
+from ssl3d.doctor.sparse import sparse_checks
+from ssl3d.geometry import Operation, Triple, undefined
+from ssl3d.interfaces import SparseBackend
+from ssl3d.plugins import Registered
+from ssl3d.registry import Registry, installed
+from ssl3d.volume import SparseVolume
+from ssl3d_plugins.sparse_dense.backend import DenseBackend
+
+SLOW = {"625 sites, 256 channels", "1 000 000 sites, 4 channels"}
+SMALL = {"tensor creation", "convolution", "batch norm", "network", "backward", "empty input"}
+ARGUMENTS: dict[str, Any] = {
+    "part": "p",
+    "name": "fake",
+    "device": "cpu",
+    "required": False,
+    "advice": "do something",
+}
+
+
+class Spoiled(DenseBackend):
+    """Dense, with one thing wrong."""
+
+    def conv3d(self, x: SparseVolume, *args: Any, **options: Any) -> SparseVolume:
+        return self.spoil(super().conv3d(x, *args, **options), x)
+
+    def spoil(self, y: SparseVolume, x: SparseVolume) -> SparseVolume:
+        raise NotImplementedError
+
+
+class WrongValues(Spoiled):
+    def spoil(self, y: SparseVolume, x: SparseVolume) -> SparseVolume:  # noqa: ARG002
+        return y.map(lambda f: f + 0.01 * f.abs())
+
+
+class WrongGradients(Spoiled):
+    def spoil(self, y: SparseVolume, x: SparseVolume) -> SparseVolume:  # noqa: ARG002
+        return y.map(lambda f: f.detach() * 0.5 + f * 0.5)
+
+
+class WrongOrder(Spoiled):
+    def spoil(self, y: SparseVolume, x: SparseVolume) -> SparseVolume:  # noqa: ARG002
+        return y.map(lambda f: f.flip(0))
+
+
+class NotFinite(Spoiled):
+    def spoil(self, y: SparseVolume, x: SparseVolume) -> SparseVolume:  # noqa: ARG002
+        return y.map(lambda f: f / 0.0)
+
+
+class EmptyRaises(Spoiled):
+    def spoil(self, y: SparseVolume, x: SparseVolume) -> SparseVolume:
+        if not x.cells.n:
+            raise RuntimeError("no sites")
+        return y
+
+
+class EmptyGradient(DenseBackend):
+    """Makes a gradient of ones out of no site."""
+
+    def conv3d(self, x: SparseVolume, weight: Tensor, *args: Any, **options: Any) -> SparseVolume:
+        y = super().conv3d(x, weight, *args, **options)
+        if x.cells.n:
+            return y
+        weight.register_hook(torch.ones_like)
+        return y
+
+
+class Keeps(Spoiled):
+    """Forgets that a sample or a batch may show nothing: keeps the input's size."""
+
+    def spoil(self, y: SparseVolume, x: SparseVolume) -> SparseVolume:
+        return x if not x.cells.n else y
+
+
+def registry_of(backend: type[SparseBackend], *, without: str = "") -> Registry:
+    """A registry with this backend alone, under the name `fake`."""
+
+    class Fake(SparseBackendConfig):
+        name: Literal["fake"] = "fake"
+
+        def unsupported(self, op: Operation) -> str | None:
+            return f"no {without}" if op.kind == without else undefined(op)
+
+        def build(self) -> SparseBackend:
+            return backend(self)
+
+    return Registry([Registered(Fake, "fake", "fake-plugin", "1.0")])
+
+
+def examine(
+    registry: Registry,
+    name: str,
+    *,
+    leave_out: set[str] = frozenset(),  # type: ignore[assignment]
+) -> dict[str, Result]:
+    checks = sparse_checks(registry, **{**ARGUMENTS, "name": name})
+    return {check.name: perform(check) for check in checks if check.name not in leave_out}
+
+
+def failed(results: dict[str, Result]) -> set[str]:
+    return {name for name, result in results.items() if result.status == "failed"}
+
+
+@pytest.mark.parametrize("name", ["cells", "dense"])
+def test_every_check_of_a_backend_that_works_is_ok(name: str) -> None:
+    results = examine(installed(), name)
+    assert len(results) == 9
+    assert {result.status for result in results.values()} == {"ok"}, results
+
+
+CONVOLUTIONS = {"convolution", "batch norm", "backward"}
+
+
+@pytest.mark.parametrize(
+    ("backend", "wrong", "why"),
+    [
+        (WrongValues, {*CONVOLUTIONS, "tensor creation", "network"}, "result differs"),
+        (WrongGradients, CONVOLUTIONS, "the gradient of"),
+        (WrongOrder, {*CONVOLUTIONS, "tensor creation", "network"}, "result differs"),
+        (NotFinite, {*CONVOLUTIONS, "tensor creation", "network"}, "not finite"),
+        (EmptyRaises, {"empty input"}, "RuntimeError: no sites"),
+        (EmptyGradient, {"empty input"}, "a gradient from no site"),
+        (Keeps, {"empty input"}, "expected (0, "),
+    ],
+)
+def test_what_is_wrong_is_found(backend: type[SparseBackend], wrong: set[str], why: str) -> None:
+    results = examine(registry_of(backend), "fake", leave_out=SLOW)
+    assert failed(results) == wrong
+    assert any(why in results[name].detail for name in wrong), results
+    assert {results[name].advice for name in wrong} == {"do something"}
+
+
+def test_what_a_library_lacks_is_not_there() -> None:
+    registry = registry_of(DenseBackend, without="conv_transpose3d")
+    results = examine(registry, "fake", leave_out=SLOW)
+    lacking = {name: r.detail for name, r in results.items() if r.status == "not there"}
+    assert lacking == {"network": "no conv_transpose3d", "backward": "no conv_transpose3d"}
+    assert not failed(results)
+    assert results["empty input"].detail.startswith("4 operations")
+
+
+def test_large_sizes_are_what_they_are_called_and_errors_there_are_found() -> None:
+    seen: set[tuple[int, int]] = set()
+
+    class OnlyLarge(Spoiled):
+        def spoil(self, y: SparseVolume, x: SparseVolume) -> SparseVolume:
+            seen.add((x.sites.shape[0], x.channels))
+            large = x.sites.shape[0] > 100_000 or x.channels > 100
+            return y.map(lambda f: f + 0.01 * f.abs()) if large else y
+
+    results = examine(registry_of(OnlyLarge), "fake", leave_out=SMALL)
+    assert {(625, 256), (1_000_000, 4)} == seen
+    assert failed(results) == SLOW
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "why"),
+    [
+        (ModuleNotFoundError("run: pip install fake"), "not there", "is not installed"),
+        (ModuleNotFoundError("No module named 'c'", name="c"), "failed", "No module named 'c'"),
+        (ImportError("undefined symbol: _ZN3c10"), "failed", "undefined symbol"),
+        (RuntimeError("no licence"), "failed", "RuntimeError: no licence"),
+    ],
+)
+def test_a_library_that_cannot_be_used(error: Exception, status: str, why: str) -> None:
+    class Raises(DenseBackend):
+        def __init__(self, _: SparseBackendConfig) -> None:
+            raise error
+
+    check = next(iter(sparse_checks(registry_of(Raises), **ARGUMENTS)))
+    result = perform(check)
+    assert (result.check, check.gate, result.status) == ("library", True, status)
+    assert why in result.detail
+    assert result.advice == ("run: pip install fake" if status == "not there" else "do something")
+
+
+def test_option_without_default_is_not_tried() -> None:
+    class Fake(SparseBackendConfig):
+        name: Literal["fake"] = "fake"
+        tile: Triple
+
+        def unsupported(self, op: Operation) -> str | None:
+            return undefined(op)
+
+        def build(self) -> SparseBackend:
+            raise AssertionError
+
+    registry = Registry([Registered(Fake, "fake", "fake-plugin", "1.0")])
+    results = examine(registry, "fake")
+    assert {r.status for r in results.values()} == {"not there"}
