@@ -21,6 +21,9 @@ WEIGHTS = "encoder.safetensors"
 DESCRIPTION = "encoder.json"
 FORMAT = 1
 
+CHECKPOINT_PREFIX = "model.backbone."
+"""What stands before the names of the encoder's tensors in a run's checkpoint."""
+
 
 def export_encoder(
     weights: Mapping[str, Tensor], *, spec: ExperimentSpec, out: Path, step: int
@@ -60,7 +63,13 @@ def export_encoder(
                 "normalise": spec.data.normalise.model_dump(mode="json"),
                 "patch": spec.data.patch,
             },
-            "trained": {"steps": step, "encoder_input": spec.encoder_input, "seed": spec.seed},
+            "trained": {
+                "steps": step,
+                "encoder_input": spec.encoder_input,
+                "seed": spec.seed,
+                "ema": spec.optimizer.ema,
+                "init": spec.init,
+            },
         },
     )
     unfinished = out / f"{WEIGHTS}.tmp"
@@ -88,14 +97,45 @@ def load_encoder(path: str | os.PathLike[str]) -> Backbone:
     """
     import torch
 
-    from ssl3d.weights import read_weights, transfer
+    from ssl3d.weights import read_weights
 
     description, weights = _files(Path(path))
     config = _backbone(description)
     with torch.random.fork_rng(devices=[]):
         module = config.build(in_channels=description["in_channels"])
-    transfer(read_weights(weights), module)
+    module.load_weights(read_weights(weights))
     return module.eval()
+
+
+def warm_start(backbone: Backbone, *, path: str | os.PathLike[str]) -> str:
+    """Fill a backbone from a run, an exported encoder, or any file of weights that it knows.
+
+    Args:
+        backbone: what is filled.
+        path: a run's or an exported encoder's folder, a run's checkpoint, a `.safetensors` file, or
+            a PyTorch checkpoint of another project.
+
+    Returns:
+        A line that says what fitted.
+
+    Raises:
+        ValueError: nothing can be read there, or a tensor is missing, left over or of another
+            shape: names them all. Nothing was copied then.
+    """
+    from ssl3d.weights import read_weights
+
+    source = Path(path)
+    weights = read_weights(_files(source)[1] if source.is_dir() else source)
+    own = {
+        name.removeprefix(CHECKPOINT_PREFIX): value
+        for name, value in weights.items()
+        if name.startswith(CHECKPOINT_PREFIX)
+    }
+    try:
+        report = backbone.load_weights(own or weights)
+    except ValueError as error:
+        raise ValueError(f"init: {source}: {error}") from error
+    return f"Started from {source}: {report}"
 
 
 def describe_encoder(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -1,16 +1,19 @@
-"""Loss curves of a run."""
+"""Curves of a run: losses, and the linear probe where there is one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-TRAIN, HELD_OUT, TRIVIAL = "#8fb3d9", "#1f4e8c", "#c8553d"
+TRAIN, HELD_OUT, BASELINE = "#8fb3d9", "#1f4e8c", "#c8553d"
+
+Rows = Sequence[Mapping[str, float]]
 
 
-def draw_curves(rows: Sequence[Mapping[str, float]], *, labels: Sequence[str], path: Path) -> Path:
+def draw_curves(rows: Rows, *, labels: Sequence[str], path: Path) -> Path:
     """One panel for each loss: training, held-out, and the trivial prediction as a line.
 
     Args:
@@ -21,24 +24,42 @@ def draw_curves(rows: Sequence[Mapping[str, float]], *, labels: Sequence[str], p
     Returns:
         `path`.
     """
-    figure = Figure(figsize=(6.5 * len(labels), 4.2), layout="constrained")
-    for axes, label in zip(figure.subplots(1, len(labels), squeeze=False)[0], labels, strict=True):
-        for name, colour, style, text in (
-            (f"train/{label}", TRAIN, "-", "training crops"),
-            (f"held_out/{label}", HELD_OUT, "o-", "held-out crops"),
-        ):
-            points = [(row["step"], row[name]) for row in rows if name in row]
-            if points:
-                steps, values = zip(*points, strict=True)
-                axes.plot(steps, values, style, color=colour, label=text, markersize=4, lw=1.5)
-        trivial = [row[key] for row in rows if (key := f"held_out/{label}/trivial") in row]
-        if trivial:
-            text = "trivial prediction on the same patches"
-            axes.axhline(trivial[-1], ls="--", color=TRIVIAL, label=text, lw=1.5)
-        axes.set(title=label, xlabel="optimiser step", ylabel="loss")
+    probed = any("probe/dice" in row for row in rows)
+    titles = [*labels, *(["linear probe"] if probed else [])]
+    figure = Figure(figsize=(6.5 * len(titles), 4.2), layout="constrained")
+    panels = figure.subplots(1, len(titles), squeeze=False)[0]
+    for axes, title in zip(panels, titles, strict=True):
+        axes.set(title=title, xlabel="optimiser step", ylabel="loss")
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
+    for axes, label in zip(panels, labels, strict=False):
+        _line(axes, rows, name=f"train/{label}", style="-", colour=TRAIN, text="training crops")
+        _line(axes, rows, name=f"held_out/{label}", text="held-out crops")
+        text = "trivial prediction on the same patches"
+        _level(axes, rows, name=f"held_out/{label}/trivial", at=-1, text=text)
         axes.legend(frameon=False)
+    if probed:
+        panels[-1].set_ylabel("Dice, mean over classes")
+        _line(panels[-1], rows, name="probe/dice", text="frozen encoder")
+        _level(panels[-1], rows, name="probe/dice", at=0, text="before the first step")
+        panels[-1].legend(frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     return path
+
+
+def _line(
+    axes: Axes, rows: Rows, *, name: str, text: str, style: str = "o-", colour: str = HELD_OUT
+) -> None:
+    """A column against the step."""
+    points = [(row["step"], row[name]) for row in rows if name in row]
+    if points:
+        steps, values = zip(*points, strict=True)
+        axes.plot(steps, values, style, color=colour, label=text, markersize=4, lw=1.5)
+
+
+def _level(axes: Axes, rows: Rows, *, name: str, at: int, text: str) -> None:
+    """One value of a column as a level line."""
+    values = [row[name] for row in rows if name in row]
+    if values:
+        axes.axhline(values[at], ls="--", color=BASELINE, label=text, lw=1.5)

@@ -18,7 +18,7 @@ from ssl3d.report.curves import draw_curves
 from ssl3d.report.pictures import draw_held_out
 from ssl3d.report.write import write_json
 from ssl3d.spec import ExperimentSpec
-from ssl3d.train.checkpoints import backbone_weights, read_checkpoint
+from ssl3d.train.checkpoints import averaged_weights, backbone_weights, read_checkpoint
 from ssl3d.train.folder import RunFolder
 from ssl3d.train.metrics import read_metrics
 from ssl3d.train.module import KEY
@@ -39,10 +39,12 @@ def finish(
     data: DataModule,
     device: torch.device,
     finished: bool,
+    warnings: tuple[str, ...] = (),
 ) -> RunResult:
     """Write the encoder, the summary and, where the run is finished, the pictures.
 
-    Everything is made from what is on disk, so it says what a checkpoint is worth.
+    The exported encoder is the averaged one where the spec has `optimizer.ema`. Everything is made
+    from what is on disk, so it says what a checkpoint is worth.
 
     Args:
         checkpoint: of the last step.
@@ -51,12 +53,12 @@ def finish(
         data: set up.
         device: to restore held-out volumes on.
         finished: False where the run was stopped before its last step.
+        warnings: what was said on the way.
     """
     content = read_checkpoint(checkpoint)
     done = content[KEY]
-    encoder = export_encoder(
-        backbone_weights(content), spec=spec, out=folder.root, step=done["step"]
-    )
+    weights = averaged_weights(content) or backbone_weights(content)
+    encoder = export_encoder(weights, spec=spec, out=folder.root, step=done["step"])
     model = _model(spec, content).to(device)
     rows = read_metrics(folder.metrics)
     pictures: list[Path] = []
@@ -81,6 +83,9 @@ def finish(
         held_out_loss=held_out.get(label or ""),
         trivial_loss=held_out.get(f"{label}/trivial"),
         held_out=held_out,
+        probe_dice=latest.get("probe/dice"),
+        untrained_dice=next((row["probe/dice"] for row in rows if "probe/dice" in row), None),
+        warnings=warnings,
         pictures=tuple(pictures),
         bad_files=data.bad_files(),
         seconds=done["seconds"],
@@ -125,6 +130,12 @@ def print_result(result: RunResult, *, console: Console) -> None:
         table.add_row("this model", f"{result.held_out_loss:.4f}", style="bold")
         table.add_row("trivial prediction, same patches", f"{result.trivial_loss:.4f}")
         console.print(table)
+    if result.probe_dice is not None:
+        console.print(
+            f"Linear probe: Dice {result.probe_dice:.3f}, {result.untrained_dice:.3f} before the "
+            "first step",
+            highlight=False,
+        )
     console.print(f"{result.volumes_per_second:.3g} volumes per second over {result.seconds:.0f} s")
     console.print(f"Encoder: {result.encoder}", markup=False, highlight=False, soft_wrap=True)
     for picture in result.pictures:

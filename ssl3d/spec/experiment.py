@@ -10,10 +10,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from ssl3d.geometry import PerAxis, Triple
 from ssl3d.spec import checks, files
 from ssl3d.spec.components import BackboneField, LossField, MaskerField, SparseBackendField
-from ssl3d.spec.data import DataSpec
+from ssl3d.spec.data import DataSpec, PathText
 from ssl3d.spec.errors import SpecError, explain
 from ssl3d.spec.optimizer import OptimizerSpec
 from ssl3d.spec.parts import DecoderSpec
+from ssl3d.spec.quality import ProbeSpec, QualitySpec
 from ssl3d.spec.trainer import TrainerSpec
 
 if TYPE_CHECKING:
@@ -73,6 +74,16 @@ class ExperimentSpec(BaseModel):
     data: DataSpec = Field(description="volumes, crops and held-out split")
     optimizer: OptimizerSpec = Field(default=OptimizerSpec(), description="update rule, schedule")
     trainer: TrainerSpec = Field(default=TrainerSpec(), description="length, devices, logs")
+    init: PathText | None = Field(
+        default=None,
+        description="weights that the backbone starts from: a run's folder, an exported encoder, "
+        "or a file that the backbone can read, such as an nnU-Net checkpoint for resunet; none: "
+        "random",
+    )
+    quality: QualitySpec = Field(default=QualitySpec(), description="signals beside the losses")
+    probe: ProbeSpec | None = Field(
+        default=None, description="labelled volumes for a linear probe of the encoder; none: none"
+    )
     seed: int = Field(default=0, ge=0, lt=2**32, description="of weights, crops and masks")
 
     def __init__(self, **values: Any) -> None:

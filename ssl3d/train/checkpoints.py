@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
+from ssl3d.encoder import CHECKPOINT_PREFIX
 from ssl3d.train.callback import RunCallback
 from ssl3d.train.errors import RunError
 from ssl3d.train.folder import RunFolder
@@ -62,11 +63,20 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 def backbone_weights(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
     """The backbone's state dict out of a checkpoint."""
-    prefix = "model.backbone."
     return {
-        name.removeprefix(prefix): value
+        name.removeprefix(CHECKPOINT_PREFIX): value
         for name, value in checkpoint["state_dict"].items()
-        if name.startswith(prefix)
+        if name.startswith(CHECKPOINT_PREFIX)
+    }
+
+
+def averaged_weights(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
+    """The averaged backbone's state dict out of a checkpoint; empty where there is none."""
+    state = checkpoint.get("callbacks", {}).get("EncoderAverage", {"average": {}})
+    return {
+        name.removeprefix("module."): value
+        for name, value in state["average"].items()
+        if name.startswith("module.")
     }
 
 

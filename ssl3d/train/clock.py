@@ -39,8 +39,10 @@ class Clock:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Do not count what happens inside."""
+        was_running = self._since is not None
         self.stop()
         try:
             yield
         finally:
-            self.start()
+            if was_running:
+                self.start()

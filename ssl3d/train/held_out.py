@@ -1,19 +1,22 @@
-"""Restoration of held-out crops, measured every few steps."""
+"""Held-out crops, measured every few steps: losses, image quality and rank of the features."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import lightning
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from ssl3d.interfaces import PretrainOutput
 from ssl3d.pretrain import PretrainModel
 from ssl3d.pretrain.restoration import RestorationLoss
 from ssl3d.train.callback import RunCallback
+from ssl3d.train.feature_rank import gram, rankme
+from ssl3d.train.image_quality import image_quality
 from ssl3d.train.metrics import Metrics
 from ssl3d.train.module import PretrainModule, scalars
 
@@ -23,10 +26,13 @@ class HeldOut(RunCallback):
 
     Args:
         metrics: takes the numbers, as `held_out/...`.
+        warn: takes a line for the user.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, *, warn: Callable[[str], None]) -> None:
         self._metrics = metrics
+        self._warn = warn
+        self._collapsed: set[int] = set()
 
     def after_step(self, trainer: lightning.Trainer, module: PretrainModule) -> None:
         """Measure where it is due."""
@@ -34,52 +40,79 @@ class HeldOut(RunCallback):
         due = module.step % options.validate_every == 0 or module.step >= options.steps
         if due:
             with module.clock.paused(), evaluating(module):
-                self._metrics.put(self._measure(trainer, module))
+                found = self._measure(trainer, module)
+            self._metrics.put({f"held_out/{name}": value for name, value in found.items()})
 
     def _measure(self, trainer: lightning.Trainer, module: PretrainModule) -> dict[str, float]:
         """Means over the held-out crops of all ranks."""
-        mean = Mean(module.device)
+        quality, mean, grams = module.spec.quality, Mean(), list[Tensor]()
         for i, batch in enumerate(trainer.datamodule.val_dataloader()):  # type: ignore[attr-defined]
             batch = trainer.strategy.batch_to_device(batch)
             output: Any = trainer.strategy.validation_step(batch, i)
             mean.add(measured(output, model=module.model), count=len(batch["volume"]))
-        return {f"held_out/{name}": value for name, value in mean.over_ranks(trainer).items()}
+            if quality.images:
+                for found in image_quality(output):
+                    mean.add(found)
+            if quality.rank:
+                new = [gram(features) for features in output.stages]
+                grams = [a + b for a, b in zip(grams, new, strict=True)] if grams else new
+        return {**mean.over_ranks(), **self._ranks(grams, trainer=trainer, module=module)}
+
+    def _ranks(
+        self, grams: list[Tensor], *, trainer: lightning.Trainer, module: PretrainModule
+    ) -> dict[str, float]:
+        """Effective rank of each stage; warns once of each that is low."""
+        found: dict[str, float] = {}
+        for i, own in enumerate(grams):
+            total: Any = own
+            if trainer.world_size > 1:
+                total = trainer.strategy.reduce(own, reduce_op="sum")
+            rank, channels = rankme(total), len(own)
+            found[f"rank/stage{i}"] = rank
+            if rank < module.spec.quality.collapse * channels and i not in self._collapsed:
+                self._collapsed.add(i)
+                self._warn(
+                    f"Step {module.step}: the features of stage {i} use {rank:.1f} of {channels} "
+                    "directions (held_out/rank): they collapse. A lower optimizer.lr or a smaller "
+                    "weight of contrasting losses may help"
+                )
+        return found
 
 
-def measured(output: PretrainOutput, *, model: PretrainModel) -> dict[str, Tensor]:
+def measured(output: PretrainOutput, *, model: PretrainModel) -> dict[str, float]:
     """Losses and metrics of an output, and of the trivial prediction on the very same patches."""
     found = {"loss": output.loss.detach(), **scalars(output)}
     for label, loss in zip(model.labels, model.losses, strict=True):
         if isinstance(loss, RestorationLoss):
             for name, value in loss.trivial(output).items():
                 found[f"{label}/trivial" if name == "loss" else f"{label}/trivial/{name}"] = value
-    return found
+    return {name: float(value) for name, value in found.items()}
 
 
 class Mean:
-    """Weighted means of named scalars."""
+    """Weighted means of named numbers."""
 
-    def __init__(self, device: torch.device) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._count = torch.zeros((), device=device)
+    def __init__(self) -> None:
+        self._sums: dict[str, tuple[float, int]] = {}
 
-    def add(self, values: dict[str, Tensor], *, count: int) -> None:
-        """Add means over `count` samples."""
+    def add(self, values: Mapping[str, float], *, count: int = 1) -> None:
+        """Add means over `count` things."""
         for name, value in values.items():
-            self._sums[name] = self._sums.get(name, torch.zeros_like(self._count)) + value * count
-        self._count += count
+            total, before = self._sums.get(name, (0.0, 0))
+            self._sums[name] = (total + value * count, before + count)
 
-    def over_ranks(self, trainer: lightning.Trainer) -> dict[str, float]:
-        """The means over all ranks; nothing where nothing was added."""
-        names = list(self._sums)
-        if not names:
-            return {}
-        total = torch.stack([self._count, *self._sums.values()])
-        if trainer.world_size > 1:
-            reduced = trainer.strategy.reduce(total, reduce_op="sum")
-            assert isinstance(reduced, Tensor)
-            total = reduced
-        return dict(zip(names, (total[1:] / total[0]).tolist(), strict=True))
+    def over_ranks(self) -> dict[str, float]:
+        """The means over all ranks; what was never added is left out."""
+        parts: list[Any] = [self._sums]
+        if dist.is_available() and dist.is_initialized():
+            parts = [None] * dist.get_world_size()
+            dist.all_gather_object(parts, self._sums)
+        names = dict.fromkeys(name for part in parts for name in part)
+        pairs = {name: [part[name] for part in parts if name in part] for name in names}
+        return {
+            name: sum(total for total, _ in found) / sum(count for _, count in found)
+            for name, found in pairs.items()
+        }
 
 
 @contextmanager

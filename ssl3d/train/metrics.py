@@ -92,6 +92,10 @@ class Metrics(RunCallback):
         rows = [] if file is None else file.rows
         self.latest: Row = {name: value for row in rows for name, value in row.items()}
 
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Write what was measured before the first step."""
+        self._write(trainer, pl_module)
+
     def put(self, values: dict[str, float]) -> None:
         """Add columns to this step's row."""
         self._row |= values
@@ -110,6 +114,9 @@ class Metrics(RunCallback):
         options = module.spec.trainer
         if module.step % options.log_every == 0 or module.step >= options.steps:
             self.put(self._means(trainer, module))
+        self._write(trainer, module)
+
+    def _write(self, trainer: lightning.Trainer, module: PretrainModule) -> None:
         if self._row:
             row = {"step": float(module.step), **self._row}
             self.latest |= row

@@ -4,33 +4,27 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import lightning
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning_utilities.core.rank_zero import rank_zero_only
 from rich.console import Console
 
 from ssl3d.data import DataModule
-from ssl3d.encoder import WEIGHTS
+from ssl3d.encoder import WEIGHTS, warm_start
 from ssl3d.report.environment import environment
-from ssl3d.report.finish import finish, print_result, restoration_label
+from ssl3d.report.finish import finish, print_result
 from ssl3d.report.write import write_json
 from ssl3d.spec import ExperimentSpec
-from ssl3d.train.checkpoints import AtomicCheckpointIO, Checkpoints, read_checkpoint
-from ssl3d.train.errors import RunError
+from ssl3d.train.callbacks import make_callbacks
+from ssl3d.train.checkpoints import read_checkpoint
 from ssl3d.train.folder import RunFolder
-from ssl3d.train.held_out import HeldOut
 from ssl3d.train.interrupt import StopOnSignal
-from ssl3d.train.loggers import make_loggers
-from ssl3d.train.metrics import Metrics, MetricsFile
+from ssl3d.train.metrics import MetricsFile
 from ssl3d.train.module import KEY, PretrainModule
-from ssl3d.train.progress import ProgressBar
 from ssl3d.train.quiet import quiet_lightning
 from ssl3d.train.result import RunResult
-
-PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+from ssl3d.train.trainer import make_trainer
 
 
 def pretrain(
@@ -69,21 +63,19 @@ def pretrain(
     done = read_checkpoint(checkpoint)[KEY] if checkpoint else {"step": 0, "samples": 0}
     module = PretrainModule(spec.build(), spec=spec)
     data = _data(spec, folder=folder, start_sample=done["samples"], main=main)
-    stop = StopOnSignal(console)
+    stop, notes = StopOnSignal(console), list[str]()
+
+    def warn(text: str) -> None:
+        notes.append(text)
+        console.print(text, style="yellow", markup=False, highlight=False)
+
+    if spec.init is not None and checkpoint is None:
+        console.print(warm_start(module.model.backbone, path=spec.init), markup=False)
     file = MetricsFile(folder.metrics, last_step=done["step"]) if main else None
-    metrics = Metrics(file)
-    label = restoration_label(module.model)
-    # In this order: each may look at what those before it have measured in the same step.
-    callbacks: list[lightning.Callback] = [
-        stop,
-        HeldOut(metrics),
-        metrics,
-        ProgressBar(console, metrics=metrics, shown=f"held_out/{label}"),
-        Checkpoints(folder),
-    ]
+    callbacks = make_callbacks(module, folder=folder, file=file, console=console, warn=warn)
     # Loaders of data draw from the global generator: it is given back as it was.
     with quiet_lightning(), torch.random.fork_rng(devices=[]):
-        trainer = _trainer(spec, folder=folder, step=done["step"], callbacks=callbacks)
+        trainer = make_trainer(spec, folder=folder, step=done["step"], callbacks=[stop, *callbacks])
         device = trainer.strategy.root_device
         if main:
             folder.write_spec(spec)
@@ -98,7 +90,13 @@ def pretrain(
         encoder = folder.root / WEIGHTS
         return RunResult(folder.root, step=module.step, finished=not stop.stopped, encoder=encoder)
     result = finish(
-        newest, spec=spec, folder=folder, data=data, device=device, finished=not stop.stopped
+        newest,
+        spec=spec,
+        folder=folder,
+        data=data,
+        device=device,
+        finished=not stop.stopped,
+        warnings=tuple(notes),
     )
     print_result(result, console=console)
     return result
@@ -114,44 +112,6 @@ def _data(spec: ExperimentSpec, *, folder: RunFolder, start_sample: int, main: b
         data.prepare_data()
     data.setup()
     return data
-
-
-def _trainer(
-    spec: ExperimentSpec, *, folder: RunFolder, step: int, callbacks: list[lightning.Callback]
-) -> lightning.Trainer:
-    """Lightning's trainer for the rest of the steps.
-
-    Raises:
-        RunError: the machine lacks what the spec asks for.
-    """
-    options = spec.trainer
-    loggers = make_loggers(spec, folder=folder, last_step=step)
-    try:
-        trainer = lightning.Trainer(
-            accelerator=options.accelerator,
-            devices=options.devices,
-            num_nodes=options.nodes,
-            strategy=options.strategy,
-            precision=PRECISIONS[options.precision],
-            max_steps=max(0, options.steps - step),
-            max_epochs=-1,
-            accumulate_grad_batches=options.accumulate,
-            logger=loggers,
-            callbacks=callbacks,
-            plugins=[AtomicCheckpointIO()],
-            default_root_dir=folder.root,
-            use_distributed_sampler=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            limit_val_batches=0,
-            num_sanity_val_steps=0,
-        )
-    except (MisconfigurationException, ValueError) as error:
-        raise RunError(f"trainer: {error}") from error
-    if options.precision == "16" and trainer.strategy.root_device.type == "cpu":
-        raise RunError("trainer.precision: 16 needs a GPU; given a CPU: use 32 or bf16")
-    return trainer
 
 
 def _fit(

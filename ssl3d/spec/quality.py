@@ -1,0 +1,62 @@
+"""The `quality` and `probe` parts of a spec: what is measured beside losses. Imports no torch."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from ssl3d.spec.data import DataSpec, PathText
+from ssl3d.spec.parts import SpecPart
+
+
+class QualitySpec(SpecPart):
+    """Signals on held-out crops, measured with the held-out loss."""
+
+    images: bool = Field(
+        default=True, description="PSNR and SSIM of the restored voxels, in intensities"
+    )
+    rank: bool = Field(default=True, description="effective rank of each stage's features")
+    collapse: float = Field(
+        default=0.02,
+        ge=0,
+        lt=1,
+        description="warn where the rank of a stage is below this share of its channels",
+    )
+
+
+class ProbeSpec(SpecPart):
+    """A linear classifier of voxels on the frozen encoder, for labelled volumes.
+
+    Restoration loss does not rank encoders; how much of a label map can be read off their features
+    by a linear map says more. Volumes are prepared as those of `data`, and split in groups by its
+    grouping.
+    """
+
+    images: PathText | tuple[PathText, ...] | dict[str, PathText | tuple[PathText, ...]] = Field(
+        description="a pattern with stars, a list of files, or for several channels one of these "
+        "for each, as in data.channels"
+    )
+    labels: PathText | tuple[PathText, ...] = Field(
+        description="label maps on the grid of the images, 0 for background: a pattern in which "
+        "the stars stand for the same as in images, or a list in the same order"
+    )
+    volumes: int = Field(default=32, ge=2, description="labelled volumes to use, at most")
+    test: float = Field(default=0.5, gt=0, lt=1, description="share of the groups to test on")
+    every: int | None = Field(
+        default=None,
+        ge=1,
+        description="steps between measurements; none: before the first and after the last step",
+    )
+    sites: int = Field(
+        default=4096, ge=16, description="sites of the finest stage to fit on, for each volume"
+    )
+
+    def data(self, data: DataSpec) -> DataSpec:
+        """How the labelled volumes are found: the label map is the last channel."""
+        images = self.images if isinstance(self.images, dict) else {"image": self.images}
+        channels = {**images, "labels": self.labels}
+        return DataSpec(**{**data.model_dump(), "volumes": None, "channels": channels})
+
+    @model_validator(mode="after")
+    def _files_can_be_matched(self) -> ProbeSpec:
+        self.data(DataSpec(volumes="anywhere"))
+        return self

@@ -1,0 +1,113 @@
+"""Signals of quality against what we did not write, or a naive form of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from monai.metrics import PSNRMetric, SSIMMetric
+from torch import Tensor
+
+from ssl3d import ExperimentSpec
+from ssl3d.interfaces import PretrainOutput
+from ssl3d.train.feature_rank import gram, rankme
+from ssl3d.train.held_out import Mean
+from ssl3d.train.image_quality import image_quality
+from ssl3d.volume import SparseVolume
+
+MakeSpec = Callable[..., ExperimentSpec]
+
+
+def random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture
+def output(make_spec: MakeSpec) -> PretrainOutput:
+    """An un-normalised output on two crops, with unequal means."""
+    model = make_spec(target="voxels").build().eval()
+    volume = random(2, 1, 16, 16, 16) + torch.tensor([0.0, 3.0]).view(2, 1, 1, 1, 1)
+    with torch.no_grad():
+        return model(volume, generator=torch.Generator().manual_seed(0))
+
+
+def test_psnr_is_that_of_hidden_voxels(output: PretrainOutput) -> None:
+    for i, found in enumerate(image_quality(output)):
+        hidden = output.hidden[0][i]
+        truth, guess = output.volume[i, 0], output.prediction[i, 0]
+        metric = PSNRMetric(max_val=float(truth.max() - truth.min()))
+        expected = metric(guess[hidden][None, None], truth[hidden][None, None])
+        assert found["psnr"] == pytest.approx(float(expected), rel=1e-5)
+        visible = truth[~hidden].mean()
+        trivial = metric(
+            torch.full_like(truth[hidden], visible)[None, None], truth[hidden][None, None]
+        )
+        assert found["psnr/trivial"] == pytest.approx(float(trivial), rel=1e-5)
+
+
+def test_ssim_is_monais_where_all_is_hidden(output: PretrainOutput) -> None:
+    """MONAI averages over all windows; so do we once every voxel is scored."""
+    everything = replace(output, hidden=(torch.ones_like(output.valid),))
+    for i, found in enumerate(image_quality(everything)):
+        truth = output.volume[i : i + 1]
+        hidden = output.hidden[0][i]
+        pasted = torch.where(hidden, output.prediction[i : i + 1], truth)
+        metric = SSIMMetric(3, data_range=float(truth.max() - truth.min()))
+        assert found["ssim"] == pytest.approx(float(metric(pasted, truth)), rel=1e-4)
+
+
+def test_true_statistics_are_named(output: PretrainOutput) -> None:
+    normalised = replace(output, target="patch_normalised")
+    names = {name for found in image_quality(normalised) for name in found}
+    assert names == {
+        f"{what}_true_statistics{who}" for what in ("psnr", "ssim") for who in ("", "/trivial")
+    }
+
+
+def test_perfect_restoration_is_finite(output: PretrainOutput) -> None:
+    perfect = replace(output, prediction=output.volume)
+    for found in image_quality(perfect):
+        assert found["ssim"] == pytest.approx(1)
+        assert 100 < found["psnr"] < math.inf
+
+
+def test_crops_without_contrast_count_for_nothing(output: PretrainOutput) -> None:
+    flat = replace(output, volume=torch.zeros_like(output.volume))
+    assert list(image_quality(flat)) == []
+
+
+def test_rankme_equals_the_paper() -> None:
+    features = random(200, 12).double() @ torch.diag(torch.logspace(0, -2, 12).double())
+    singular = np.linalg.svd(features.numpy(), compute_uv=False)
+    shares = singular / singular.sum()
+    expected = math.exp(-(shares * np.log(shares)).sum())
+    assert rankme(features.T @ features) == pytest.approx(expected, rel=1e-9)
+
+
+def test_rankme_of_known_ranks() -> None:
+    assert rankme(torch.eye(7).double()) == pytest.approx(7)
+    one = random(50, 1).double() * random(1, 7, seed=1).double()
+    assert rankme(one.T @ one) == pytest.approx(1, abs=1e-3)
+    assert rankme(torch.zeros(7, 7).double()) == 0
+
+
+def test_gram_of_dense_and_visible_features(output: PretrainOutput) -> None:
+    sparse = output.stages[0]
+    assert isinstance(sparse, SparseVolume)
+    dense = sparse.to_dense()
+    # Hidden sites are zero in the dense map and add nothing.
+    torch.testing.assert_close(gram(dense), gram(sparse), rtol=1e-6, atol=1e-6)
+    rows = dense.movedim(1, -1).reshape(-1, dense.shape[1]).double()
+    torch.testing.assert_close(gram(dense), rows.T @ rows)
+
+
+def test_mean_weighs_by_count() -> None:
+    mean = Mean()
+    mean.add({"a": 1.0, "b": 5.0}, count=3)
+    mean.add({"a": 2.0})
+    assert mean.over_ranks() == {"a": 1.25, "b": 5.0}
+    assert Mean().over_ranks() == {}
