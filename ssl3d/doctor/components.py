@@ -8,6 +8,9 @@ from ssl3d.plugins import Registered
 from ssl3d.registry import Registry
 
 
+REPORT = "report it to the authors with the output of: ssl3d doctor --json"
+
+
 def default_config(registry: Registry, *, kind: Kind, name: str) -> ComponentConfig:
     """A component with its default options; raises NotThere where one has no default."""
     config = registry.config(kind, name=name)
@@ -21,5 +24,5 @@ def advice_for(entry: Registered) -> str:
     """Whom to ask about a component that does not work."""
     return (
         f"install {entry.distribution} again, in a version that fits; if that does not help, "
-        "report it to its authors with the output of: ssl3d doctor --json"
+        f"{REPORT}"
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from ssl3d.doctor.apart import examine_apart
 from ssl3d.doctor.check import perform
-from ssl3d.doctor.components import advice_for
+from ssl3d.doctor.components import REPORT, advice_for
 from ssl3d.doctor.machine import CUDA
 from ssl3d.doctor.machine import PART as TORCH
 from ssl3d.doctor.parts import Part
@@ -88,7 +88,7 @@ def _backend(
         return [Result(part, "library", "not there", 0.0, detail, advice, device, required)]
     advice = advice_for(registry.entry("sparse_backend", name=name))
     if name in OPTIONAL:
-        advice = f"install its library again: {OPTIONAL[name]}"
+        advice = f"install its library again: {OPTIONAL[name]}; if that does not help, {REPORT}"
     advice = f"use another sparse backend until this works; {advice}"
     arguments = {"name": name, "device": device, "required": required, "advice": advice}
     return examine_apart(Part("sparse_backend", part, arguments), limit=limit)
