@@ -10,10 +10,11 @@ from ssl3d.geometry import Operation, Triple
 from ssl3d.interfaces import NONE, ONE, SparseBackend
 from ssl3d.operations import convolution, pooling, result_stride, upsampling
 from ssl3d.volume import CellGrid, SparseVolume
-from ssl3d_plugins.sparse_cells import halo_conv, inside, pairs
+from ssl3d_plugins.sparse_cells import across, inside
+from ssl3d_plugins.sparse_cells.across import HALO, PAIRS
 from ssl3d_plugins.sparse_cells.choice import prefers_pairs
 from ssl3d_plugins.sparse_cells.halo import halo
-from ssl3d_plugins.sparse_cells.halo_conv import channels_first, channels_last
+from ssl3d_plugins.sparse_cells.layout import channels_first, channels_last
 from ssl3d_plugins.sparse_cells.precision import autocast
 from ssl3d_plugins.sparse_cells.tables import reach_down
 
@@ -98,5 +99,5 @@ def convolve(
         inside_cell = inside.convolve if op.kind == "conv3d" else inside.convolve_transposed
         return inside_cell(features, weight, bias, groups=op.groups)
     _, ez, ey, ex, _ = features.shape
-    across = pairs.convolve if prefers_pairs(op, edge=(ez, ey, ex)) else halo_conv.convolve
-    return across(features, weight, bias, cells=cells, op=op)
+    way = PAIRS if prefers_pairs(op, edge=(ez, ey, ex)) else HALO
+    return across.convolve(features, weight, bias, cells=cells, op=op, way=way)

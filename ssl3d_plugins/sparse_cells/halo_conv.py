@@ -1,13 +1,9 @@
 """Convolution on cells with a halo: a dense convolution without padding on each box.
 
-A convolution leads from fine sites down to coarse ones, its gradient back up, and a transposed
-convolution is that gradient: so `down` and `up` serve both, forward and backward, with the same
-weight. Both gather; nothing is scattered.
+Everything gathers; nothing is scattered. The fastest way where most of a kernel stays in a cell.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,17 +12,8 @@ from torch.nn import functional as F
 from ssl3d.geometry import Operation
 from ssl3d.volume import CellGrid
 from ssl3d_plugins.sparse_cells.halo import take
+from ssl3d_plugins.sparse_cells.layout import channels_first
 from ssl3d_plugins.sparse_cells.tables import reach_down, reach_up
-
-
-def channels_first(features: Tensor) -> Tensor:
-    """(N, …, C) seen as (N, C, …), which torch calls channels-last memory."""
-    return features.permute(0, 4, 1, 2, 3)
-
-
-def channels_last(boxes: Tensor) -> Tensor:
-    """(N, C, …) as contiguous (N, …, C)."""
-    return boxes.permute(0, 2, 3, 4, 1).contiguous()
 
 
 def down(
@@ -89,43 +76,3 @@ def weight_gradient(
     )
     assert isinstance(gradient, Tensor)
     return gradient
-
-
-def convolve(
-    features: Tensor, weight: Tensor, bias: Tensor | None, *, cells: CellGrid, op: Operation
-) -> Tensor:
-    """(N, e…, I) and a weight in torch layout to (N, e'…, O), e' the edge after `op`."""
-    y = HaloConvolution.apply(  # type: ignore[no-untyped-call]
-        features, weight, bias, cells, op
-    )
-    return channels_last(y)
-
-
-class HaloConvolution(torch.autograd.Function):
-    """`down` or `up`, with the other one as its gradient."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, cells: CellGrid, op: Operation
-    ) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.cells, ctx.op = cells, op
-        forth = down if op.kind == "conv3d" else up
-        return forth(x, weight, bias, cells=cells, op=op)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        cells, op = ctx.cells, ctx.op
-        grad = channels_last(grad)
-        grad_x = grad_weight = grad_bias = None
-        with torch.autocast(grad.device.type, enabled=False):
-            if ctx.needs_input_grad[0]:
-                back = up if op.kind == "conv3d" else down
-                grad_x = channels_last(back(grad, weight, None, cells=cells, op=op))
-            if ctx.needs_input_grad[1]:
-                fine, coarse = (x, grad) if op.kind == "conv3d" else (grad, x)
-                grad_weight = weight_gradient(fine, coarse, weight, cells=cells, op=op)
-            if ctx.needs_input_grad[2]:
-                grad_bias = grad.sum((0, 1, 2, 3))
-        return grad_x, grad_weight, grad_bias, None, None

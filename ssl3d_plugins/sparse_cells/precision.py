@@ -15,8 +15,3 @@ def autocast(
         return features, weight, bias
     lower = torch.get_autocast_dtype(device)
     return features.to(lower), weight.to(lower), None if bias is None else bias.to(lower)
-
-
-def sum_dtype(dtype: torch.dtype) -> torch.dtype:
-    """The precision to add up in: single for half precision, as dense kernels do."""
-    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype

@@ -1,0 +1,100 @@
+"""Convolutions that look past a cell.
+
+A convolution leads from fine sites down to coarse ones, its gradient leads back up, and a
+transposed convolution is that gradient. So two steps, `down` and `up`, serve both operations,
+forward and backward, with the same weight.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from ssl3d.geometry import Operation
+from ssl3d.volume import CellGrid
+from ssl3d_plugins.sparse_cells import halo_conv, pairs
+from ssl3d_plugins.sparse_cells.layout import channels_last
+
+
+class Step(Protocol):
+    """(N, e…, C) and a weight (O, I/groups, k…) to (N, C', e'…)."""
+
+    def __call__(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, /, *, cells: CellGrid, op: Operation
+    ) -> Tensor: ...
+
+
+class WeightGradient(Protocol):
+    """Fine and coarse sites, one of them a gradient, to the gradient of the weight."""
+
+    def __call__(
+        self, fine: Tensor, coarse: Tensor, weight: Tensor, /, *, cells: CellGrid, op: Operation
+    ) -> Tensor: ...
+
+
+class Way(NamedTuple):
+    """One way to convolve across cells."""
+
+    down: Step
+    up: Step
+    weight_gradient: WeightGradient
+
+
+HALO = Way(halo_conv.down, halo_conv.up, halo_conv.weight_gradient)
+PAIRS = Way(pairs.down, pairs.up, pairs.weight_gradient)
+
+
+def convolve(
+    features: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    *,
+    cells: CellGrid,
+    op: Operation,
+    way: Way,
+) -> Tensor:
+    """(N, e…, I) and a weight in torch layout to (N, e'…, O), e' the edge after `op`."""
+    y = AcrossCells.apply(features, weight, bias, cells, op, way)  # type: ignore[no-untyped-call]
+    return channels_last(y)
+
+
+class AcrossCells(torch.autograd.Function):
+    """One step forward and the other one as its gradient.
+
+    The result is channels-first because a view may not leave a Function: layers that work in
+    place could not be used on it.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        cells: CellGrid,
+        op: Operation,
+        way: Way,
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.cells, ctx.op, ctx.way = cells, op, way
+        step = way.down if op.kind == "conv3d" else way.up
+        return step(x, weight, bias, cells=cells, op=op)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        cells, op, way = ctx.cells, ctx.op, ctx.way
+        grad = channels_last(grad)
+        grad_x = grad_weight = grad_bias = None
+        with torch.autocast(grad.device.type, enabled=False):
+            if ctx.needs_input_grad[0]:
+                step = way.up if op.kind == "conv3d" else way.down
+                grad_x = channels_last(step(grad, weight, None, cells=cells, op=op))
+            if ctx.needs_input_grad[1]:
+                fine, coarse = (x, grad) if op.kind == "conv3d" else (grad, x)
+                grad_weight = way.weight_gradient(fine, coarse, weight, cells=cells, op=op)
+            if ctx.needs_input_grad[2]:
+                grad_bias = grad.sum((0, 1, 2, 3))
+        return grad_x, grad_weight, grad_bias, None, None, None
