@@ -7,7 +7,6 @@ from ssl3d.doctor.check import NotThere
 from ssl3d.plugins import Registered
 from ssl3d.registry import Registry
 
-
 REPORT = "report it to the authors with the output of: ssl3d doctor --json"
 
 
