@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from ssl3d.geometry import Triple
 from ssl3d.volume import CellGrid
-from ssl3d_plugins.sparse_cells.tables import Reach, box_rows
+from ssl3d_plugins.sparse_cells.tables import Reach, box_rows, box_sides
 
 
 def take(features: Tensor, *, cells: CellGrid, reach: Reach, fill: float = 0.0) -> Tensor:
@@ -27,25 +26,16 @@ def take(features: Tensor, *, cells: CellGrid, reach: Reach, fill: float = 0.0) 
 def put_back(boxes: Tensor, *, cells: CellGrid, edge: Triple, reach: Reach) -> Tensor:
     """The adjoint of `take`: (N, l+e+h…, C) summed into the cells (N, e…, C) they came from.
 
-    One part of the box after another, each from another neighbour: no part holds a site twice, so
-    the order of the sums is fixed.
+    One side of the boxes after another: none holds a site twice, so the order of sums is fixed.
     """
     if reach == ((0, 0, 0), (0, 0, 0)):
         return boxes
-    channels = boxes.shape[-1]
-    rows = box_rows(cells, edge=edge, reach=reach)
-    sites = boxes.new_zeros(cells.n * edge[0] * edge[1] * edge[2] + 1, channels)
-    z, y, x = (_parts(e, lo, hi) for e, lo, hi in zip(edge, *reach, strict=True))
-    for part in ((slice(None), a, b, c) for a in z for b in y for c in x):
-        sites.index_add_(0, rows[part].flatten(), boxes[part].reshape(-1, channels))
-    return sites[:-1].view(cells.n, *edge, channels)
-
-
-def _parts(edge: int, low: int, high: int) -> list[slice]:
-    """Cut an axis of a box where one neighbour ends and the next begins."""
-    first = -(-low // edge) * edge
-    cuts = [0, *range(low - first + edge, low + edge + high, edge), low + edge + high]
-    return [slice(a, b) for a, b in itertools.pairwise(cuts) if b > a]
+    z, y, x = (slice(lo, lo + e) for lo, e in zip(reach.low, edge, strict=True))
+    sums = boxes[:, z, y, x].clone(memory_format=torch.contiguous_format)
+    sites, sources = (t.view(-1, t.shape[-1]) for t in (sums, boxes))
+    for inside_box, rows in box_sides(cells, edge=edge, reach=reach):
+        sites.index_add_(0, rows, sources.index_select(0, inside_box))
+    return sums
 
 
 def halo(features: Tensor, *, cells: CellGrid, reach: Reach, fill: float = 0.0) -> Tensor:

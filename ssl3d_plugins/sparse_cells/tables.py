@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import torch
@@ -41,7 +42,7 @@ def box_rows(cells: CellGrid, *, edge: Triple, reach: Reach) -> Tensor:
 
 
 def _box_rows(cells: CellGrid, edge: Triple, reach: Reach) -> Tensor:
-    far = [-(-max(lo, hi) // e) for lo, hi, e in zip(*reach, edge, strict=True)]
+    far = [_ceil(max(lo, hi), e) for lo, hi, e in zip(*reach, edge, strict=True)]
     rows = _neighbourhood(cells, (far[0], far[1], far[2])) * product(edge)
     step = (edge[1] * edge[2], edge[2], 1)
     for axis, (e, lo, hi) in enumerate(zip(edge, *reach, strict=True)):
@@ -49,6 +50,35 @@ def _box_rows(cells: CellGrid, edge: Triple, reach: Reach) -> Tensor:
         inside = (site % e * step[axis]).view(-1, *(1,) * (2 - axis))
         rows = rows.index_select(axis + 1, site // e + far[axis]) + inside
     return rows.clamp_max(cells.n * product(edge))
+
+
+def box_sides(cells: CellGrid, *, edge: Triple, reach: Reach) -> tuple[tuple[Tensor, Tensor], ...]:
+    """What boxes hold of other cells, one neighbour after another: places in boxes, and rows.
+
+    Places number the sites of all boxes. A row stands at most once in each entry.
+    """
+    return cells.table(("box sides", edge, reach), lambda: _box_sides(cells, edge, reach))
+
+
+def _box_sides(cells: CellGrid, edge: Triple, reach: Reach) -> tuple[tuple[Tensor, Tensor], ...]:
+    rows = box_rows(cells, edge=edge, reach=reach)
+    places = torch.arange(rows.numel(), device=rows.device).view(rows.shape)
+    sides = []
+    for part in itertools.product(*map(_parts, edge, *reach)):
+        if all(cell == 0 for cell, _ in part):
+            continue
+        z, y, x = (sites for _, sites in part)
+        row, place = rows[:, z, y, x].flatten(), places[:, z, y, x].flatten()
+        visible = (row < cells.n * product(edge)).nonzero().flatten()
+        sides.append((place[visible], row[visible]))
+    return tuple(sides)
+
+
+def _parts(edge: int, low: int, high: int) -> list[tuple[int, slice]]:
+    """Which neighbour, counted from the cell itself, holds which sites of a box on one axis."""
+    cells = range(-_ceil(low, edge), _ceil(high, edge) + 1)
+    ends = [(max(c * edge, -low) + low, min((c + 1) * edge, edge + high) + low) for c in cells]
+    return [(c, slice(a, b)) for c, (a, b) in zip(cells, ends, strict=True)]
 
 
 def _neighbourhood(cells: CellGrid, far: Triple) -> Tensor:
@@ -89,3 +119,8 @@ def _site_pairs(cells: CellGrid, edge: Triple, op: Operation) -> Pairs:
     place, coarse = visible.nonzero(as_tuple=True)
     counts = torch.bincount(place, minlength=product(op.kernel)).tolist()
     return Pairs(torch.split(seen[visible], counts), torch.split(coarse, counts))
+
+
+def _ceil(sites: int, edge: int) -> int:
+    """How many cells so many sites reach into."""
+    return -(-sites // edge)
