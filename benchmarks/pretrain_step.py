@@ -135,6 +135,19 @@ def child(mode: list[str], *, allocator: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def largest_patch(args: argparse.Namespace, form: str, hidden: float) -> dict[str, float]:
+    """Edge of the largest cubic patch whose step peaks below `--fit`, and its peak in bytes."""
+    cell = max(spec_of(args, form).cell_size)
+    found: dict[str, float] = {"edge": 0, "bytes": 0}
+    for edge in range(2 * cell, args.fit_up_to + 1, cell):
+        mode = ["--patch", *[str(edge)] * 3, "--child", form, str(hidden)]
+        peak = child(mode, allocator="default")
+        if peak > args.fit * 2**30:
+            break
+        found = {"edge": edge, "bytes": peak}
+    return found
+
+
 def best_dense(values: dict[str, float]) -> float:
     """The faster, or smaller, of the dense forms."""
     return min(value for form, value in values.items() if form != "visible")
@@ -156,6 +169,10 @@ def show(result: dict[str, Any], console: Console) -> None:
         numbers = [f"{values[form] / 2**20:.0f}" for form in FORMS]
         memory.add_row(hidden, *numbers, f"{values['visible'] / best_dense(values):.2f}")
     console.print(memory)
+    for hidden, sizes in result.get("largest_patch", {}).items():
+        edges = ", ".join(f"{form}: {size['edge']:.0f}³" for form, size in sizes.items())
+        limit = result["arguments"]["fit"]
+        console.print(f"largest patch within {limit:g} GiB at {float(hidden):.0%} hidden: {edges}")
 
 
 def main() -> None:
@@ -170,6 +187,8 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--allocators", nargs="+", default=list(ALLOCATORS))
+    parser.add_argument("--fit", type=float, default=0, help="GiB: find the largest patch in it")
+    parser.add_argument("--fit-up-to", type=int, default=192, help="largest edge to try, in voxels")
     parser.add_argument("--out", type=Path, default=None)
     parser.add_argument("--child", nargs="+", default=None, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -194,6 +213,12 @@ def main() -> None:
         with console.status(f"memory at {hidden:.0%} hidden"):
             result["bytes"][str(hidden)] = {
                 form: child(["--child", form, str(hidden)], allocator="default") for form in FORMS
+            }
+    if args.fit:
+        with console.status("largest patch"):
+            result["largest_patch"] = {
+                str(hidden): {form: largest_patch(args, form, hidden) for form in FORMS[:2]}
+                for hidden in args.hidden
             }
     show(result, console)
     if args.out:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ssl3d.geometry import Triple, product
 from ssl3d.interfaces import PretrainOutput
+from ssl3d.precision import at_least_single
 from ssl3d.volume import join_cells, split_cells
 
 EPSILON = 1e-6
@@ -98,7 +99,7 @@ def hidden_patches(output: PretrainOutput) -> HiddenPatches:
         gather_patches(volume, positions=positions, cell=cell)
         for volume in (output.prediction, output.volume.detach(), output.valid[:, None])
     )
-    prediction, target = _at_least_single(prediction), _at_least_single(target)
+    prediction, target = at_least_single(prediction), at_least_single(target)
     scored = valid.expand_as(target)
     if output.target == "patch_normalised":
         statistics = patch_statistics(target, valid=valid)
@@ -117,7 +118,7 @@ def trivial_prediction(output: PretrainOutput, *, patches: HiddenPatches) -> Ten
         return torch.zeros_like(patches.target)
     cells = output.cells
     shown = cells.gather(output.valid[:, None])
-    values = torch.where(shown, _at_least_single(cells.gather(output.volume.detach())), 0)
+    values = torch.where(shown, at_least_single(cells.gather(output.volume.detach())), 0)
     by_sample = (torch.split(part, list(cells.counts)) for part in (values, shown))
     means = [
         value.sum((0, 1, 2, 3)) / valid.sum().clamp(min=1)
@@ -149,7 +150,3 @@ def restored_volume(output: PretrainOutput) -> Tensor:
         prediction = patch_statistics(truth, valid=valid).denormalise(prediction)
     pasted = torch.where(valid, prediction, 0).view(-1, *boxes.shape[1:])
     return join_cells(boxes.index_copy(0, positions, pasted), grid=output.cells.grid)
-
-
-def _at_least_single(values: Tensor) -> Tensor:
-    return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -13,10 +13,10 @@ from torch.nn import functional as F
 from ssl3d.geometry import Operation, Triple, product, quotient
 from ssl3d.interfaces import NONE
 from ssl3d.operations import pooling, result_stride
+from ssl3d.precision import as_autocast, at_least_single
 from ssl3d.volume import SparseVolume
 from ssl3d_plugins.sparse_cells.backend import CellsBackend
-from ssl3d_plugins.sparse_cells.precision import at_least_single, autocast
-from ssl3d_plugins.sparse_minkowski.maps import kernel_generator, manager_of, sites_of
+from ssl3d_plugins.sparse_minkowski.maps import kernel_generator, kernel_map, manager_of, sites_of
 
 MOST_VALUES = 2**31 - 1
 
@@ -40,7 +40,7 @@ class MinkowskiBackend(CellsBackend):
                 rows = self._full(x, sites, weight, op=op, stride=stride)
             if bias is not None:
                 rows = rows + bias.to(rows.dtype)
-        return x.with_features(autocast(rows)[0], stride=stride)
+        return x.with_features(as_autocast(rows), stride=stride)
 
     def _full(
         self, x: SparseVolume, sites: Tensor, weight: Tensor, *, op: Operation, stride: Triple
@@ -56,6 +56,8 @@ class MinkowskiBackend(CellsBackend):
             weight = _centred(weight, op=op)
         source, target = sites_of(x.cells, stride=x.stride), sites_of(x.cells, stride=stride)
         kz, ky, kx = weight.shape[2:]
+        fine, coarse = (stride, x.stride) if transposed else (x.stride, stride)
+        kernel_map(x.cells, fine=fine, coarse=coarse, kernel=(kz, ky, kx))
         rows = function.apply(
             source.give(sites).contiguous(),
             _taps(weight, transposed=transposed),
@@ -72,14 +74,12 @@ class MinkowskiBackend(CellsBackend):
     ) -> Tensor:
         """Each channel by itself, over the library's kernel map, as its channelwise layer does."""
         source, target = sites_of(x.cells, stride=x.stride), sites_of(x.cells, stride=stride)
-        kernel_map = manager_of(x.cells).kernel_map(
-            source.key, target.key, list(op.stride), list(op.kernel), 1
-        )
+        places = kernel_map(x.cells, fine=x.stride, coarse=stride, kernel=op.kernel)
         taps = _taps(weight, transposed=False)[:, 0]
         given = source.give(sites)
         count = x.cells.n * product(quotient(x.cells.cell, stride))
         rows = sites.new_zeros(count, op.channels[1])
-        for place, (i, o) in sorted(kernel_map.items()):
+        for place, (i, o) in sorted(places.items()):
             rows = rows.index_add(0, o.long(), given.index_select(0, i.long()) * taps[place])
         return target.take(rows)
 
@@ -106,6 +106,7 @@ class MinkowskiBackend(CellsBackend):
         stride = result_stride(x, op, config=self.config)
         _check_size(x, channels=x.channels)
         source, target = sites_of(x.cells, stride=x.stride), sites_of(x.cells, stride=stride)
+        kernel_map(x.cells, fine=x.stride, coarse=stride, kernel=op.kernel, pool=True)
         rows = MinkowskiEngine.MinkowskiLocalPoolingFunction.apply(
             source.give(at_least_single(x.sites)).contiguous(),
             mode,

@@ -9,7 +9,7 @@ from MinkowskiEngine import CoordinateManager, KernelGenerator
 from MinkowskiEngineBackend._C import CoordinateMapType
 from torch import Tensor
 
-from ssl3d.geometry import Triple
+from ssl3d.geometry import Triple, quotient
 from ssl3d.volume import CellGrid
 
 
@@ -39,8 +39,8 @@ def manager_of(cells: CellGrid) -> Any:
 
 def _manager(device: torch.device) -> Any:
     kind = CoordinateMapType.CUDA if device.type == "cuda" else CoordinateMapType.CPU
-    # One thread: several list a map's pairs in another order each time, and sums differ by it.
-    return CoordinateManager(D=3, num_threads=1, coordinate_map_type=kind)
+    # 0 leaves the process's number of threads alone; any other number sets it for all of torch.
+    return CoordinateManager(D=3, num_threads=0, coordinate_map_type=kind)
 
 
 def sites_of(cells: CellGrid, *, stride: Triple) -> Sites:
@@ -59,6 +59,38 @@ def _sites(cells: CellGrid, stride: Triple) -> Sites:
     if torch.equal(order, torch.arange(len(order), device=order.device)):
         return Sites(key, None, None)
     return Sites(key, order, back.long())
+
+
+def kernel_map(
+    cells: CellGrid, *, fine: Triple, coarse: Triple, kernel: Triple, pool: bool = False
+) -> dict[int, Tensor]:
+    """Build the map between two stages once: place in the kernel to (2, n) fine and coarse rows.
+
+    Built by one thread: several list its pairs in another order each time, and the weight's
+    gradient would differ by it. The library finds it again for convolutions in both directions.
+    """
+    key = ("minkowski map", fine, coarse, kernel, pool)
+    return cells.table(key, lambda: _kernel_map(cells, fine, coarse, kernel, pool))
+
+
+def _kernel_map(
+    cells: CellGrid, fine: Triple, coarse: Triple, kernel: Triple, pool: bool
+) -> dict[int, Tensor]:
+    source, target = sites_of(cells, stride=fine), sites_of(cells, stride=coarse)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        found: dict[int, Tensor] = manager_of(cells).kernel_map(
+            source.key,
+            target.key,
+            stride=list(quotient(coarse, fine)),
+            kernel_size=list(kernel),
+            dilation=1,
+            is_pool=pool,
+        )
+    finally:
+        torch.set_num_threads(threads)
+    return found
 
 
 def kernel_generator(kernel: Triple, *, stride: Triple) -> Any:

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from ssl3d.geometry import Operation, Triple, product, quotient
 from ssl3d.operations import result_stride
+from ssl3d.precision import as_autocast, at_least_single
 from ssl3d.volume import CellGrid, SparseVolume
 from ssl3d_plugins.sparse_cells.backend import CellsBackend
-from ssl3d_plugins.sparse_cells.precision import at_least_single, autocast
-from ssl3d_plugins.sparse_cells.tables import pairs
+from ssl3d_plugins.sparse_cells.tables import site_pairs
 
 MOST_VALUES = 2**27
 """Sites times channels: an overflow of spconv's 32-bit offsets is known from 2.5e8 on."""
@@ -64,7 +64,7 @@ class SpconvBackend(CellsBackend):
             )
             if bias is not None:
                 rows = rows + bias.to(rows.dtype)
-        return x.with_features(autocast(rows)[0], stride=stride)
+        return x.with_features(as_autocast(rows), stride=stride)
 
 
 def indice_pairs(cells: CellGrid, *, edge: Triple, op: Operation) -> IndicePairs:
@@ -74,7 +74,7 @@ def indice_pairs(cells: CellGrid, *, edge: Triple, op: Operation) -> IndicePairs
 
 
 def _indice_pairs(cells: CellGrid, edge: Triple, op: Operation) -> IndicePairs:
-    fine, coarse = pairs(cells, edge=edge, op=op)
+    fine, coarse = site_pairs(cells, edge=edge, op=op)
     lengths = [len(rows) for rows in fine]
     table = torch.full((2, len(fine), max(1, *lengths)), -1, dtype=torch.int32)
     table = table.to(cells.visible.device)
