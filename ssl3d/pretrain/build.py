@@ -30,7 +30,8 @@ def build_model(spec: ExperimentSpec) -> PretrainModel:
                 width=spec.decoder.width or max(8, stages[-1].channels // 4),
                 head_stride=spec.decoder.head_stride,
                 norm=spec.decoder.norm if spec.decoder.densify else None,
-                token=spec.decoder.token,
+                # A dense pass hides no site: tokens would get no gradient, and stall DDP.
+                token=spec.decoder.token and spec.encoder_input == "visible",
             ),
             in_channels=spec.data.in_channels,
             cell=spec.cell_size,

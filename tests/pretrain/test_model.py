@@ -1,0 +1,115 @@
+"""The pre-training model: what it takes, what it gives, which parameters learn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from ssl3d import ExperimentSpec
+from ssl3d.volume import HiddenLevels
+
+TINY = {"name": "waveformer", "widths": (8, 16), "depths": (1, 1), "heads": (1, 2)}
+
+
+def make(**parts: Any) -> ExperimentSpec:
+    options: dict[str, Any] = {"backbone": TINY, "data": {"volumes": "none", "patch": 16}, **parts}
+    return ExperimentSpec(**options)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("encoder_input", ["visible", "zeroed"])
+@pytest.mark.parametrize("losses", [["mse"], ["mse", "info_nce"]], ids="+".join)
+def test_every_parameter_learns(encoder_input: str, losses: list[str]) -> None:
+    """A parameter that never gets a gradient would stall distributed training."""
+    model = make(encoder_input=encoder_input, losses=losses).build()
+    model(torch.rand(2, 1, 16, 16, 16), generator=generator()).loss.backward()
+    assert [name for name, p in model.named_parameters() if p.grad is None] == []
+
+
+def test_the_output_says_what_was_hidden() -> None:
+    model = make(masker={"name": "mim", "global_block": 1}).build()
+    volume = torch.rand(2, 1, 16, 16, 16)
+    out = model(volume, generator=generator())
+    assert out.prediction.shape == volume.shape
+    assert [level.shape for level in out.hidden] == [(2, 16, 16, 16)] * 2
+    assert not (out.hidden[1] & ~out.hidden[0]).any()
+    again = model(volume, hidden=out.hidden)
+    assert torch.equal(again.prediction, out.prediction)
+    assert torch.equal(again.cells.visible, out.cells.visible)
+
+
+def test_the_loss_is_the_weighted_sum_of_its_terms() -> None:
+    losses = [{"name": "mse", "weight": 2.0}, {"name": "l1", "weight": 0.5}]
+    out = make(losses=losses).build()(torch.rand(1, 1, 16, 16, 16), generator=generator())
+    expected = 2 * out.losses["mse"] + 0.5 * out.losses["l1"]
+    torch.testing.assert_close(out.loss, expected)
+
+
+def test_nested_passes_hide_one_level_each_and_weigh_their_losses() -> None:
+    masker = {"name": "mim", "global_block": 1, "passes": "nested", "level_weights": (1.0, 3.0)}
+    model = make(masker=masker).build()
+    volume = torch.rand(2, 1, 16, 16, 16)
+    out = model(volume, generator=generator())
+    (inner,) = out.nested
+    assert torch.equal(out.cells.visible, ~out.levels.levels[0])
+    assert torch.equal(inner.cells.visible, ~out.levels.levels[1])
+    apart = [
+        model(volume, hidden=HiddenLevels((level,))).losses["mse"] for level in out.levels.levels
+    ]
+    torch.testing.assert_close(out.losses["mse"], (apart[0] + 3 * apart[1]) / 4)
+
+
+def test_cells_without_a_valid_voxel_are_neither_encoded_nor_hidden() -> None:
+    model = make().build()
+    valid = torch.ones(1, 16, 16, 16, dtype=torch.bool)
+    valid[:, :, :, 8:] = False
+    out = model(torch.rand(1, 1, 16, 16, 16), valid=valid, generator=generator())
+    assert not out.cells.visible[..., 2:].any()
+    assert not out.hidden[0][..., 8:].any()
+    garbage = torch.where(valid[:, None], out.volume, torch.nan)
+    again = model(garbage, valid=valid, hidden=out.hidden)
+    assert torch.equal(again.prediction, out.prediction)
+
+
+def test_building_leaves_the_global_random_state_alone() -> None:
+    before = torch.get_rng_state()
+    one, two, other = (make(seed=seed).build() for seed in (3, 3, 4))
+    assert torch.equal(torch.get_rng_state(), before)
+    weights = [next(model.backbone.parameters()) for model in (one, two, other)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+@pytest.mark.parametrize(
+    ("volume", "options", "message"),
+    [
+        (torch.rand(1, 1, 16, 16, 15), {}, r"multiples of the cell 4 × 4 × 4: crop or pad"),
+        (torch.rand(1, 2, 16, 16, 16), {}, r"2 channels; this model takes 1"),
+        (torch.rand(1, 1, 16, 16, 16), {"generator": None}, r"give a torch.Generator"),
+        (
+            torch.rand(1, 1, 16, 16, 16),
+            {"valid": torch.ones(1, 16, 16, 16)},
+            r"valid must be boolean of shape \(1, 16, 16, 16\)",
+        ),
+        (
+            torch.rand(1, 1, 16, 16, 16),
+            {"hidden": torch.ones(1, 2, 2, 2, dtype=torch.bool)},
+            r"must be \(1, 4, 4, 4\)",
+        ),
+        (
+            torch.rand(1, 1, 16, 16, 16),
+            {"hidden": torch.rand(1, 16, 16, 16) > 0.5},
+            r"a cell is hidden in part",
+        ),
+    ],
+)
+def test_wrong_input_is_refused(
+    volume: torch.Tensor, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        make().build()(volume, **{"generator": generator(), **options})
