@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Make .venv with this checkout in it. Further arguments are extras, such as `test`.
 #
-#   SSL3D_TORCH   the torch requirement, with pip options if you like (default: torch>=2.4.1), as in
-#                 SSL3D_TORCH="torch --index-url https://download.pytorch.org/whl/cpu"
+#   SSL3D_TORCH   the torch requirement, with pip options if need be (default: torch>=2.4.1), as in
+#                 SSL3D_TORCH="torch==2.13.0"
 #   SSL3D_PYTHON  the interpreter, 3.11 or later (default: python3)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
