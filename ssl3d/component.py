@@ -111,6 +111,10 @@ class MaskerConfig(ComponentConfig):
         """How many nested hidden levels it draws."""
         return 1
 
+    def fewest_visible(self, grid: Triple) -> int | None:  # noqa: ARG002
+        """The fewest cells that a sample without invalid voxels shows, None where unknown."""
+        return None
+
     @abstractmethod
     def build(self) -> Masker:
         """Make the masker."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ssl3d.component import SparseBackendConfig
 from ssl3d.geometry import Operation, divides, quotient, show, times, undefined
 from ssl3d.registry import installed
+from ssl3d.spec.visible_sites import FewSites, few_sites
 
 if TYPE_CHECKING:
     from ssl3d.spec.experiment import ExperimentSpec
@@ -28,6 +29,29 @@ def problems(spec: ExperimentSpec) -> Iterator[tuple[str, str]]:
         yield f"backbone.{option}", message
     if sparse:
         yield from _operations(spec)
+    few = None if sizes else _few_sites(spec)
+    if few is not None and few.level == "error":
+        yield "data.patch", few.message
+
+
+def warnings_of(spec: ExperimentSpec) -> Iterator[str]:
+    """What can run but is likely not what is wanted; `spec` has no problems."""
+    few = _few_sites(spec)
+    if few is not None and few.level == "warning":
+        yield f"data.patch: {few.message}"
+
+
+def _few_sites(spec: ExperimentSpec) -> FewSites | None:
+    """Instance norm over too few visible sites; a dense pass sees all of them."""
+    grid = quotient(spec.data.patch, spec.cell_size)
+    if spec.encoder_input != "visible" or not spec.masker.fewest_visible(grid):
+        return None
+    return few_sites(
+        spec.backbone.instance_norm_stages(),
+        cell=spec.cell_size,
+        grid=grid,
+        visible_cells=lambda grid: spec.masker.fewest_visible(grid) or 0,
+    )
 
 
 def _sizes(spec: ExperimentSpec) -> Iterator[tuple[str, str]]:

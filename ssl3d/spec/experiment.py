@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -94,6 +95,8 @@ class ExperimentSpec(BaseModel):
         found = list(checks.problems(self))
         if found:
             raise SpecError(found)
+        for message in checks.warnings_of(self):
+            warnings.warn(message, stacklevel=2)
 
     @property
     def cell_size(self) -> Triple:

@@ -88,3 +88,16 @@ def hidden_count(ratio: float, *, blocks: int) -> int:
         return 0
     nearest = math.floor(round(ratio * blocks, 9) + 0.5)
     return min(max(nearest, 1), blocks - 1)
+
+
+def fewest_visible(
+    grid: Triple, *, block: Literal["auto"] | Triple, ratio: float | tuple[float, float]
+) -> int:
+    """Cells that stay visible at the highest ratio, 0 on a grid that the block does not fit."""
+    try:
+        size = fit_block(block, grid=grid)
+    except ValueError:
+        return 0
+    highest = max(ratio) if isinstance(ratio, tuple) else ratio
+    hidden = hidden_count(highest, blocks=product(quotient(grid, size)))
+    return product(grid) - hidden * product(size)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from ssl3d.component import MaskerConfig, Problem
 from ssl3d.geometry import Triple
-from ssl3d_plugins.maskers.blocks import fit_block, fit_inner_block
+from ssl3d_plugins.maskers.blocks import fewest_visible, fit_block, fit_inner_block
 from ssl3d_plugins.maskers.options import Block, Ratio
 
 if TYPE_CHECKING:
@@ -70,6 +70,10 @@ class MiM(MaskerConfig):
             fit_inner_block(self.local_block, outer=outer)
         except ValueError as error:
             yield Problem("local_block", str(error))
+
+    def fewest_visible(self, grid: Triple) -> int:
+        """What the highest global ratio leaves; a pass that hides level 1 alone shows more."""
+        return fewest_visible(grid, block=self.global_block, ratio=self.global_ratio)
 
     def levels(self) -> int:
         """Two."""

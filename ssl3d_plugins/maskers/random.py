@@ -9,7 +9,7 @@ from pydantic import Field
 
 from ssl3d.component import MaskerConfig, Problem
 from ssl3d.geometry import Triple
-from ssl3d_plugins.maskers.blocks import fit_block
+from ssl3d_plugins.maskers.blocks import fewest_visible, fit_block
 from ssl3d_plugins.maskers.options import Block, Ratio
 
 if TYPE_CHECKING:
@@ -40,6 +40,10 @@ class Random(MaskerConfig):
             fit_block(self.block, grid=grid)
         except ValueError as error:
             yield Problem("block", str(error))
+
+    def fewest_visible(self, grid: Triple) -> int:
+        """What the highest ratio leaves."""
+        return fewest_visible(grid, block=self.block, ratio=self.ratio)
 
     def build(self) -> RandomMasker:
         """Make the masker."""

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+
+import pytest
+
+from ssl3d import ExperimentSpec
 from ssl3d.geometry import Triple, product
+from ssl3d.spec import SpecError
 from ssl3d.spec.visible_sites import few_sites
 from ssl3d_plugins.resunet import ResUNet
 
@@ -56,3 +62,26 @@ def test_no_patch_is_named_where_none_would_do() -> None:
     assert found.level == "error"
     assert "patch" not in found.message
     assert "hide less, or use batch norm" in found.message
+
+
+def small_resunet(patch: int, **parts: object) -> ExperimentSpec:
+    backbone = {"name": "resunet", "widths": (8, 16, 16), "norm": "instance"}
+    options = {"backbone": backbone, "masker": {"name": "random", "ratio": 0.75}, **parts}
+    return ExperimentSpec(data={"volumes": "none", "patch": patch}, **options)
+
+
+def test_a_spec_with_one_visible_site_is_refused() -> None:
+    with pytest.raises(SpecError, match=r"data\.patch: instance norm .* 1 visible site "):
+        small_resunet(8, masker={"name": "mim", "global_ratio": 0.9, "global_block": 1})
+
+
+def test_a_spec_with_few_visible_sites_warns() -> None:
+    with pytest.warns(UserWarning, match=r"data\.patch: instance norm .* sees 2 visible sites"):
+        small_resunet(8)
+
+
+def test_a_spec_with_enough_visible_sites_or_a_dense_pass_is_silent() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        small_resunet(16)
+        small_resunet(8, encoder_input="zeroed")
