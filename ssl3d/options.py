@@ -153,7 +153,8 @@ def _type(schema: dict[str, Any], parts: dict[str, Any]) -> str:
         fixed = _items(schema)
         if fixed:
             return f"({', '.join(_type(item, parts) for item in fixed)})"
-        return f"list of {_type(schema.get('items', {}), parts)}"
+        item = _type(schema.get("items", {}), parts)
+        return f"list of ({item})" if " | " in item else f"list of {item}"
     return _TYPES.get(schema.get("type", ""), "any")
 
 

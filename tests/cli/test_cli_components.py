@@ -107,6 +107,7 @@ class _Options(BaseModel):
     share: float = Field(default=1.0, ge=0, le=1)
     below: float = Field(default=1.0, lt=2)
     widths: tuple[int, ...] = Field(default=(8,), min_length=1)
+    sizes: tuple[PerAxis, ...] | None = None
     pair: tuple[float, float] = (0.9, 0.95)
     mode: Literal["a", "b"] = "a"
     part: _Part = _Part()
@@ -124,6 +125,7 @@ class _Options(BaseModel):
         ("share", ("float", "", "0 ≤ x ≤ 1", "1.0")),
         ("below", ("float", "", "x < 2", "1.0")),
         ("widths", ("list of int", "", "1 ≤ length", "[8]")),
+        ("sizes", ("list of (int | (int, int, int)) | none", "", "", "null")),
         ("pair", ("(float, float)", "", "", "[0.9, 0.95]")),
         ("mode", ('"a" | "b"', "", "", '"a"')),
         ("part", ("_Part", "", "", '{"depth": 1}')),
