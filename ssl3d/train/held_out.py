@@ -20,6 +20,9 @@ from ssl3d.train.image_quality import image_quality
 from ssl3d.train.metrics import Metrics
 from ssl3d.train.module import PretrainModule, scalars
 
+SINGLE = 2.0
+"""Effective rank below which features hardly differ in more than one direction."""
+
 
 class HeldOut(RunCallback):
     """Measures every loss, level and trivial prediction on fixed crops with fixed masks.
@@ -69,7 +72,9 @@ class HeldOut(RunCallback):
                 total = trainer.strategy.reduce(own, reduce_op="sum")
             rank, channels = rankme(total), len(own)
             found[f"rank/stage{i}"] = rank
-            if rank < module.spec.quality.collapse * channels and i not in self._collapsed:
+            share = module.spec.quality.collapse
+            low = share > 0 and rank < max(SINGLE, share * channels)
+            if low and i not in self._collapsed:
                 self._collapsed.add(i)
                 self._warn(
                     f"Step {module.step}: the features of stage {i} use {rank:.1f} of {channels} "

@@ -71,6 +71,7 @@ def summarise(spec: ExperimentSpec) -> ModelSummary:
     encoder, decoder, losses = map(_count, (model.backbone, model.decoder, model.losses))
     # Weights and gradients in single precision, and AdamW's two moments or SGD's one.
     copies = 3 if spec.optimizer.name == "sgd" else 4
+    average = encoder if spec.optimizer.ema else 0
     levels = model.draw(grid, batch_size=1, generator=generator(spec.seed, Stream.MASK, 0))
     return ModelSummary(
         encoder=encoder,
@@ -81,7 +82,8 @@ def summarise(spec: ExperimentSpec) -> ModelSummary:
         visible=int((~levels.levels[0]).sum()),
         activations=activations,
         measured=measured,
-        memory=4 * copies * (encoder + decoder + losses) + activations * spec.data.batch_size,
+        memory=4 * (copies * (encoder + decoder + losses) + average)
+        + activations * spec.data.batch_size,
     )
 
 

@@ -88,6 +88,9 @@ def test_groups_stay_on_one_side(write: Write, tmp_path: Path) -> None:
     probe, data = specs(tmp_path, group_by="(sub[0-9])")
     fit, test = labelled_crops(probe, data=data)
     assert {len(fit), len(test)} == {2, 4}
+    own = probe.model_copy(update={"group_by": "(sub[0-9])"})
+    fit, test = labelled_crops(own, data=data.model_copy(update={"group_by": "(elsewhere)"}))
+    assert {len(fit), len(test)} == {2, 4}
 
 
 @pytest.mark.parametrize(
