@@ -37,12 +37,13 @@ def draw_curves(rows: Rows, *, labels: Sequence[str], path: Path) -> Path:
         _line(axes, rows, name=f"held_out/{label}", text="held-out crops")
         text = "trivial prediction on the same patches"
         _level(axes, rows, name=f"held_out/{label}/trivial", at=-1, text=text)
-        axes.legend(frameon=False)
     if probed:
         panels[-1].set_ylabel("Dice, mean over classes")
         _line(panels[-1], rows, name="probe/dice", text="frozen encoder")
         _level(panels[-1], rows, name="probe/dice", at=0, text="before the first step")
-        panels[-1].legend(frameon=False)
+    for axes in panels:
+        if axes.lines:
+            axes.legend(frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     return path
