@@ -1,0 +1,139 @@
+"""`cells` against `dense` over shapes, strides and kernels that hypothesis looks for."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from ssl3d.geometry import Operation, OperationKind, Triple
+from ssl3d.interfaces import SparseBackend
+from ssl3d.testing.sparse_cases import Case, draw_inputs, layouts
+from ssl3d.testing.sparse_run import assert_close, run
+from ssl3d.volume import CellGrid, SparseVolume
+from ssl3d_plugins.sparse_cells import Cells, backend
+from ssl3d_plugins.sparse_cells.across import HALO, PAIRS
+from ssl3d_plugins.sparse_cells.halo import put_back, take
+from ssl3d_plugins.sparse_cells.tables import Reach
+from ssl3d_plugins.sparse_dense import Dense
+
+CELLS, DENSE = Cells().build(), Dense().build()
+
+
+def triples(values: st.SearchStrategy[int]) -> st.SearchStrategy[Triple]:
+    return st.tuples(values, values, values)
+
+
+@st.composite
+def grids(draw: st.DrawFn) -> Tensor:
+    """Visible cells of one to three samples on a grid of up to 3³, from all to none."""
+    shape = (draw(st.integers(1, 3)), *draw(triples(st.integers(1, 3))))
+    share = draw(st.sampled_from([0.0, 0.2, 0.5, 0.8, 1.0]))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 1000)))
+    return torch.rand(shape, generator=generator) < share
+
+
+@st.composite
+def cases(draw: st.DrawFn, kinds: tuple[OperationKind, ...]) -> Case:
+    """Any operation with a meaning: each axis has its own kernel, stride and cell edge."""
+    kind = draw(st.sampled_from(kinds))
+    shapes = [(1, 1, 0), (3, 1, 1), (5, 1, 2), (1, 2, 0), (3, 2, 1), (5, 2, 2), (2, 2, 0)]
+    shapes += [(3, 3, 0)] + ([(4, 2, 1)] if kind == "conv_transpose3d" else [])
+    axes = [draw(st.sampled_from(shapes)) for _ in range(3)]
+    (kz, sz, pz), (ky, sy, py), (kx, sx, px) = axes
+    edge = draw(triples(st.integers(1, 3)))
+    if kind != "conv_transpose3d":
+        edge = (edge[0] * sz, edge[1] * sy, edge[2] * sx)
+    groups = draw(st.sampled_from([1, 1, 2, 4])) if "conv" in kind else 1
+    channels = (4, 4 * draw(st.integers(1, 2)) if "conv" in kind else 4)
+    return Case(Operation(kind, (kz, ky, kx), (sz, sy, sx), (pz, py, px), groups, channels), edge)
+
+
+def compare(case: Case, visible: Tensor) -> None:
+    inputs = draw_inputs(case, visible)
+    expected = run(DENSE, case, inputs, cells=CellGrid(visible, cell=case.cell))
+    actual = run(CELLS, case, inputs, cells=CellGrid(visible, cell=case.cell))
+    assert_close(actual, expected, tolerance=1e-9)
+
+
+@pytest.mark.parametrize("pairs", [True, False])
+@settings(max_examples=60, deadline=None)
+@given(case=cases(("conv3d", "conv_transpose3d")), visible=grids())
+def test_convolutions(pairs: bool, case: Case, visible: Tensor) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backend, "prefers_pairs", lambda _op, **_: pairs)
+        compare(case, visible)
+
+
+@settings(max_examples=40, deadline=None)
+@given(case=cases(("max_pool3d", "avg_pool3d")), visible=grids())
+def test_pools(case: Case, visible: Tensor) -> None:
+    compare(case, visible)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    visible=grids(),
+    edge=triples(st.integers(1, 3)),
+    low=triples(st.integers(0, 4)),
+    high=triples(st.integers(0, 4)),
+)
+def test_put_back_is_the_adjoint_of_take(
+    visible: Tensor, edge: Triple, low: Triple, high: Triple
+) -> None:
+    """⟨take(x), y⟩ = ⟨x, put_back(y)⟩, also where the halo is wider than a cell."""
+    cells, reach = CellGrid(visible, cell=edge), Reach(low, high)
+    x = torch.randn(cells.n, *edge, 2, dtype=torch.float64)
+    boxes = take(x, cells=cells, reach=reach)
+    y = torch.randn_like(boxes)
+    back = put_back(y, cells=cells, edge=edge, reach=reach)
+    torch.testing.assert_close((boxes * y).sum(), (x * back).sum())
+
+
+def test_ties_of_a_max_pool_go_where_torch_sends_them() -> None:
+    """After a ReLU most sites are equal, and the gradient must go to the same one of them."""
+    case = Case(Operation("max_pool3d", (3, 3, 3), (2, 2, 2), (1, 1, 1), 1, (4, 4)), (4, 2, 4))
+    visible = layouts()["uneven"]
+    inputs = draw_inputs(case, visible)
+    inputs = inputs._replace(features=inputs.features.round().clamp_min(-1.0))
+    expected = run(DENSE, case, inputs, cells=CellGrid(visible, cell=case.cell))
+    actual = run(CELLS, case, inputs, cells=CellGrid(visible, cell=case.cell))
+    assert_close(actual, expected, tolerance=1e-12)
+
+
+@pytest.mark.parametrize("way", [HALO, PAIRS])
+@pytest.mark.parametrize("kind", ["conv3d", "conv_transpose3d"])
+def test_results_may_be_changed_in_place(
+    way: object, kind: OperationKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Layers such as `nn.ReLU(inplace=True)` work on what a convolution gives."""
+    monkeypatch.setattr(backend, "prefers_pairs", lambda _op, **_: way is PAIRS)
+    case = Case(Operation(kind, (3, 3, 3), (2, 2, 2), (1, 1, 1), 1, (4, 4)), (4, 4, 4))
+    visible = layouts()["uneven"]
+
+    def gradient(compute: SparseBackend, in_place: bool) -> Tensor:
+        inputs = draw_inputs(case, visible)
+        weight = inputs.weight.requires_grad_()
+        cells = CellGrid(visible, cell=case.cell)
+        x = SparseVolume(inputs.features, cells, case.stride, compute)
+        y = getattr(compute, kind)(x, weight, inputs.bias, stride=(2, 2, 2), padding=(1, 1, 1))
+        loss = nn.ReLU(inplace=in_place)(y.features).square().sum()
+        return torch.autograd.grad(loss, weight)[0]
+
+    torch.testing.assert_close(gradient(CELLS, True), gradient(DENSE, False))
+
+
+def test_gradcheck() -> None:
+    """Gradients agree with finite differences, not only with the reference."""
+    visible = torch.tensor([[[[True, True, False]]], [[[False, True, True]]]])
+    op = Operation("conv3d", (3, 3, 3), (1, 1, 1), (1, 1, 1), 1, (2, 2))
+    cells = CellGrid(visible, cell=(1, 2, 3))
+    inputs = draw_inputs(Case(op, (1, 2, 3)), visible)
+
+    def convolve(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        x = SparseVolume(features, cells, (1, 1, 1), CELLS)
+        return CELLS.conv3d(x, weight, bias, padding=(1, 1, 1)).features
+
+    assert torch.autograd.gradcheck(convolve, [t.requires_grad_() for t in inputs])
