@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 import torch
@@ -30,6 +32,19 @@ def _collate(samples: list[Any]) -> Any:
     return errors[0] if errors else default_collate(samples)
 
 
+def _outlive_signals(worker: int) -> None:  # noqa: ARG001  (torch's signature)
+    """Ctrl-C, and a scheduler's request to stop, reach every process of a run at once: its readers
+    stay until it has finished its step and ends them.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _ignore_once)
+
+
+def _ignore_once(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    """The next signal comes from torch, which has waited for this process long enough."""
+    signal.signal(number, signal.SIG_DFL)
+
+
 class CropLoader(DataLoader[Any]):
     """Batches of crops: `volume` (B, C, *patch), `valid` (B, *patch), `index` (B,), `source`.
 
@@ -53,6 +68,7 @@ class CropLoader(DataLoader[Any]):
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
             collate_fn=_collate,
+            worker_init_fn=_outlive_signals,
         )
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
