@@ -13,7 +13,10 @@ import sys
 if sys.version_info < (3, 11):
     sys.exit(f"ssl3d needs Python 3.11 or later, this is {sys.version.split()[0]}: set SSL3D_PYTHON")
 CHECK
-[ -x .venv/bin/python ] || "$python" -m venv .venv
+if [ ! -x .venv/bin/python ]; then
+    "$python" -m venv .venv
+    .venv/bin/python -m pip install --quiet --upgrade pip  # Debian's has no --config-settings
+fi
 
 # shellcheck disable=SC2086  # the requirement may hold pip options
 .venv/bin/python -m pip install --quiet ${SSL3D_TORCH:-torch>=2.4.1}
