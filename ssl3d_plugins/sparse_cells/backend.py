@@ -57,7 +57,8 @@ class CellsBackend(SparseBackend):
         features, weight, bias = autocast(x.features, weight, bias)
         with torch.autocast(features.device.type, enabled=False):
             y = convolve(features, weight, bias, cells=x.cells, op=op)
-        return x.with_features(y, stride=stride)
+        # Sums over groups come in an order of axes of their own.
+        return x.with_features(y.contiguous(), stride=stride)
 
     def max_pool3d(
         self, x: SparseVolume, *, kernel: Triple, stride: Triple, padding: Triple = NONE

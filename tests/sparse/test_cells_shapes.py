@@ -137,3 +137,9 @@ def test_gradcheck() -> None:
         return CELLS.conv3d(x, weight, bias, padding=(1, 1, 1)).features
 
     assert torch.autograd.gradcheck(convolve, [t.requires_grad_() for t in inputs])
+
+
+def test_grouped_results_inside_a_cell_are_contiguous() -> None:
+    """A sum over groups comes out in an order of axes of its own."""
+    op = Operation("conv3d", (1, 1, 2), (1, 1, 2), (0, 0, 0), 4, (4, 4))
+    compare(Case(op, (1, 1, 4)), torch.ones(1, 1, 1, 1, dtype=torch.bool))
