@@ -102,7 +102,10 @@ class CacheSpec(_Part):
     """Where prepared volumes are kept between crops."""
 
     memory: float = Field(
-        4.0, ge=0, description="bound for volumes kept in memory, all workers of a rank, in GiB"
+        4.0,
+        ge=0,
+        description="bound for volumes kept in memory, all workers of a rank, in GiB",
+        json_schema_extra={"unit": "GiB"},
     )
     folder: PathText | None = Field(
         None,
@@ -128,10 +131,21 @@ class DataSpec(_Part):
         "(files belong together where the stars stand for the same), or a list of files, in the "
         "same order for every channel",
     )
-    patch: Patch = Field((96, 96, 96), description="crop size, in voxels")
-    batch_size: int = Field(2, ge=1, description="crops per micro-batch and rank")
+    patch: Patch = Field(
+        (96, 96, 96),
+        description="crop size, in voxels",
+        json_schema_extra={"unit": "voxels"},
+    )
+    batch_size: int = Field(
+        2,
+        ge=1,
+        description="crops per micro-batch and rank",
+        json_schema_extra={"unit": "crops"},
+    )
     spacing: Spacing | None = Field(
-        None, description="voxel size to resample to, in mm; none: as in the files"
+        None,
+        description="voxel size to resample to, in mm; none: as in the files",
+        json_schema_extra={"unit": "mm"},
     )
     normalise: Normalise = Field(
         Percentile(), description="intensities: ct_window, percentile or zscore"
@@ -147,7 +161,12 @@ class DataSpec(_Part):
         description="share of the groups (files, where there is no grouping) held out; above 0 at "
         "least one group, as long as there are two",
     )
-    holdout_crops: int = Field(2, ge=1, description="fixed crops per held-out volume")
+    holdout_crops: int = Field(
+        2,
+        ge=1,
+        description="fixed crops per held-out volume",
+        json_schema_extra={"unit": "crops"},
+    )
     group_by: str | None = Field(
         None,
         description="regular expression with one group, searched in the file name, then in the "

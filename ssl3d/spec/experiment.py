@@ -61,6 +61,7 @@ class ExperimentSpec(BaseModel):
         default=None,
         description="smallest box that is hidden or shown as a whole, in voxels (z, y, x); "
         "default: the backbone's total stride",
+        json_schema_extra={"unit": "voxels"},
     )
     encoder_input: Literal["visible", "zeroed"] = Field(
         default="visible",

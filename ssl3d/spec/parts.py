@@ -23,6 +23,7 @@ class DecoderSpec(SpecPart):
         ge=8,
         description="channels at the deepest stage, halved at each finer scale; default: a quarter "
         "of the deepest stage's channels",
+        json_schema_extra={"unit": "channels"},
     )
     head_stride: int = Field(
         default=8,
@@ -30,6 +31,7 @@ class DecoderSpec(SpecPart):
         description="in voxels: decode up to the first scale whose stride is at most this on every "
         "axis, and restore its voxels with one linear map. 1 is the paper's decoder, which goes up "
         "to full resolution and can cost more than the visible encoder",
+        json_schema_extra={"unit": "voxels"},
     )
     densify: bool = Field(
         default=True,

@@ -12,7 +12,12 @@ from ssl3d.spec.parts import SpecPart
 class TrainerSpec(SpecPart):
     """How long, on what and in which precision."""
 
-    steps: int = Field(default=10_000, ge=1, description="optimiser steps")
+    steps: int = Field(
+        default=10_000,
+        ge=1,
+        description="optimiser steps",
+        json_schema_extra={"unit": "steps"},
+    )
     accumulate: int = Field(default=1, ge=1, description="micro-batches to one optimiser step")
     precision: Literal["32", "bf16", "16"] = Field(
         default="32", description="32: single; bf16 and 16: mixed precision"
@@ -21,11 +26,24 @@ class TrainerSpec(SpecPart):
     devices: int | Literal["auto"] = Field(default="auto", description="devices on each node")
     nodes: int = Field(default=1, ge=1, description="machines")
     strategy: str = Field(default="auto", description="Lightning's strategy: auto, ddp, fsdp, ...")
-    log_every: int = Field(default=10, ge=1, description="steps between rows of metrics")
-    validate_every: int = Field(
-        default=500, ge=1, description="steps between measurements of the held-out loss"
+    log_every: int = Field(
+        default=10,
+        ge=1,
+        description="steps between rows of metrics",
+        json_schema_extra={"unit": "steps"},
     )
-    checkpoint_every: int = Field(default=500, ge=1, description="steps between checkpoints")
+    validate_every: int = Field(
+        default=500,
+        ge=1,
+        description="steps between measurements of the held-out loss",
+        json_schema_extra={"unit": "steps"},
+    )
+    checkpoint_every: int = Field(
+        default=500,
+        ge=1,
+        description="steps between checkpoints",
+        json_schema_extra={"unit": "steps"},
+    )
     keep_checkpoints: int = Field(default=3, ge=1, description="newest checkpoints to keep")
     loggers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = Field(
         default=("tensorboard",), description="what logs beside metrics.csv, which is always there"

@@ -30,9 +30,17 @@ class InfoNCE(LossConfig):
     temperature: float = Field(
         default=0.1, gt=0, allow_inf_nan=False, description="divides the cosine similarities"
     )
-    width: int = Field(default=128, ge=1, description="channels of both projection heads")
+    width: int = Field(
+        default=128,
+        ge=1,
+        description="channels of both projection heads",
+        json_schema_extra={"unit": "channels"},
+    )
     samples: int = Field(
-        default=256, ge=2, description="sites sampled in each volume, at most; per pair of stages"
+        default=256,
+        ge=2,
+        description="sites sampled in each volume, at most; per pair of stages",
+        json_schema_extra={"unit": "sites"},
     )
     negatives: Literal["volume", "batch"] = Field(
         default="volume",

@@ -42,11 +42,13 @@ class MiM(MaskerConfig):
         default="auto",
         description="cells of a coarse block, per axis; it must divide the grid. auto: the "
         "largest that leaves 16 blocks, or one cell",
+        json_schema_extra={"unit": "cells"},
     )
     local_block: Block = Field(
         default="auto",
         description="cells of a finer block, per axis; it must divide the coarse block. auto: the "
         "largest that is smaller on each axis longer than one cell",
+        json_schema_extra={"unit": "cells"},
     )
     passes: Literal["single", "nested"] = Field(
         default="single",

@@ -32,6 +32,7 @@ class Random(MaskerConfig):
         default=(1, 1, 1),
         description="cells that are hidden together, per axis; it must divide the grid. auto: the "
         "largest that leaves 16 blocks, or one cell",
+        json_schema_extra={"unit": "cells"},
     )
 
     def problems(self, *, grid: Triple) -> Iterable[Problem]:

@@ -65,6 +65,7 @@ class ResNet(EncoderOptions):
         default=(64, 128, 256, 512),
         description="channels of the four layers (four times as many "
         "where the blocks are bottlenecks, from depth 50)",
+        json_schema_extra={"unit": "channels"},
     )
     conv1_t_size: Annotated[PerAxis, AfterValidator(_odd)] = Field(
         default=(7, 7, 7), description="odd kernel of the first convolution, z y x"

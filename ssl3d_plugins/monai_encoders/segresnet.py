@@ -20,7 +20,9 @@ class SegResNet(EncoderOptions):
 
     name: Literal["segresnet"] = "segresnet"
     init_filters: PositiveInt = Field(
-        default=8, description="channels of the first stage; doubled at each stage"
+        default=8,
+        description="channels of the first stage; doubled at each stage",
+        json_schema_extra={"unit": "channels"},
     )
     blocks_down: tuple[NonNegativeInt, ...] = Field(
         default=(1, 2, 2, 4), min_length=1, description="residual blocks of each stage"

@@ -41,7 +41,10 @@ class ResUNet(BackboneConfig):
         "128 and 160 voxels, S has five stages for 96",
     )
     widths: tuple[PositiveInt, ...] | None = Field(
-        default=None, min_length=1, description="channels of each stage; default: from `size`"
+        default=None,
+        min_length=1,
+        description="channels of each stage; default: from `size`",
+        json_schema_extra={"unit": "channels"},
     )
     blocks: tuple[PositiveInt, ...] | None = Field(
         default=None, description="residual blocks of each stage; default: 1, 3, 4, 6, 6, ..."

@@ -53,6 +53,7 @@ class WaveFormer(BackboneConfig):
         default=(48, 96, 192, 384),
         min_length=1,
         description="channels of each stage, fine to coarse; their number is the number of stages",
+        json_schema_extra={"unit": "channels"},
     )
     depths: tuple[int, ...] | None = Field(
         default=None, description="blocks of each stage, from 1; default: 2 each"
@@ -66,6 +67,7 @@ class WaveFormer(BackboneConfig):
         default=(2, 2, 2),
         description="voxels per site of the first stage (z, y, x): kernel and stride of the patch "
         "embedding",
+        json_schema_extra={"unit": "voxels"},
     )
     merging: tuple[PerAxis, ...] | None = Field(
         default=None,
