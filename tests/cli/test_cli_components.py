@@ -80,7 +80,7 @@ def test_every_option_of_a_spec_is_shown(ssl3d: Command) -> None:
         for option in options_of(model):
             assert f"\n  {option.name}  {option.type}" in done.out
     one = ssl3d("options", "data.cache").out
-    assert "memory  float, x ≥ 0, default 4.0" in one
+    assert "memory  float, GiB, x ≥ 0, default 4.0" in one
     assert "trainer" not in one
     wrong = ssl3d("options", "optimiser")
     assert wrong.code == 2
