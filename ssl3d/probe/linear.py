@@ -63,6 +63,9 @@ def probe_dice(
 def fit_linear(features: Tensor, *, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
     """Multinomial logistic regression of standardised features, by L-BFGS.
 
+    Each class weighs by the inverse root of its share: unweighted, small structures are left to
+    the background, and Dice says little.
+
     Args:
         features: (n, C).
         labels: (n,) long.
@@ -76,6 +79,7 @@ def fit_linear(features: Tensor, *, labels: Tensor, classes: int) -> tuple[Tenso
     standard = (features - mean) / deviation
     weight = standard.new_zeros(classes, standard.shape[1], requires_grad=True)
     bias = standard.new_zeros(classes, requires_grad=True)
+    importance = torch.bincount(labels, minlength=classes).clamp(min=1).double().rsqrt()
     optimizer = torch.optim.LBFGS(
         [weight, bias], max_iter=ITERATIONS, line_search_fn="strong_wolfe"
     )
@@ -83,7 +87,7 @@ def fit_linear(features: Tensor, *, labels: Tensor, classes: int) -> tuple[Tenso
     def closure() -> Tensor:
         optimizer.zero_grad()
         with torch.enable_grad():
-            loss = F.cross_entropy(standard @ weight.T + bias, labels)
+            loss = F.cross_entropy(standard @ weight.T + bias, labels, weight=importance)
             loss = loss + PENALTY * weight.square().sum()
             torch.autograd.backward(loss)
         return loss
