@@ -164,22 +164,35 @@ def best_dense(milliseconds: dict[str, float]) -> float:
 
 
 def show(results: list[dict[str, Any]], names: Sequence[str], console: Console, title: str) -> None:
-    """A row for each stage: milliseconds, and the share of the dense time."""
-    columns = ["work", "hidden", "sites", "cell", "C", *LAYOUTS]
-    for name in names:
-        columns += [name, "/ dense", "map"]
-    table = Table(*columns, title=f"forward + backward, milliseconds ({title})")
+    """A row for each stage and backend: milliseconds, and the share of the dense time."""
+    table = Table(title=f"forward + backward, ms ({title})")
+    for column in (
+        "work",
+        "hidden",
+        "sites",
+        "cell",
+        "C",
+        "by",
+        "ms",
+        "/ dense",
+        "map",
+        "with map",
+    ):
+        table.add_column(column, justify="right", no_wrap=True)
     for row in results:
-        ms = row["milliseconds"]
-        cells = [row["work"], f"{row['hidden']:.0%}", f"{row['sites']}³", f"{row['cell']}³"]
-        cells += [str(row["channels"]), *(f"{ms[name]:.1f}" for name in LAYOUTS)]
+        ms, dense = row["milliseconds"], best_dense(row["milliseconds"])
+        stage = [row["work"], f"{row['hidden']:.0%}", f"{row['sites']}³", f"{row['cell']}³"]
+        stage.append(str(row["channels"]))
+        table.add_row(*stage, "dense", f"{dense:.1f}", "1.00")
         for name in names:
             if name not in ms:
-                cells += ["lacks it", "", ""]
+                table.add_row("", "", "", "", "", name, "lacks it")
                 continue
-            made = max(ms[f"{name} + map"] - ms[name], 0)
-            cells += [f"{ms[name]:.1f}", f"{ms[name] / best_dense(ms):.2f}", f"{made:.1f}"]
-        table.add_row(*cells)
+            once = ms[f"{name} + map"]
+            share = [f"{ms[name]:.1f}", f"{ms[name] / dense:.2f}"]
+            made = [f"{max(once - ms[name], 0):.1f}", f"{once / dense:.2f}"]
+            table.add_row("", "", "", "", "", name, *share, *made)
+        table.add_section()
     console.print(table)
 
 

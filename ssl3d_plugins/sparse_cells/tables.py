@@ -93,34 +93,6 @@ def _neighbourhood(cells: CellGrid, far: Triple) -> Tensor:
     return around.flatten(0, 3).index_select(0, cells.positions)
 
 
-class Pairs(NamedTuple):
-    """For each place in the kernel, the rows of the fine and coarse sites that meet there.
-
-    A convolution goes from fine to coarse, a transposed one back. A site stands at most once in
-    each entry, so that a sum over one entry has one order and the same bits in every run.
-    """
-
-    fine: tuple[Tensor, ...]
-    coarse: tuple[Tensor, ...]
-
-
-def site_pairs(cells: CellGrid, *, edge: Triple, op: Operation) -> Pairs:
-    """The pairs of visible sites of `op`; `edge` is sites per cell on the fine side."""
-    key = ("site pairs", edge, op.kernel, op.stride, op.padding)
-    return cells.table(key, lambda: _site_pairs(cells, edge, op))
-
-
-def _site_pairs(cells: CellGrid, edge: Triple, op: Operation) -> Pairs:
-    rows = _box_rows(cells, edge, reach_down(op))
-    for axis, (k, s) in enumerate(zip(op.kernel, op.stride, strict=True)):
-        rows = rows.unfold(axis + 1, k, s)
-    seen = rows.flatten(0, 3).flatten(1).t().contiguous()
-    visible = seen < cells.n * product(edge)
-    place, coarse = visible.nonzero(as_tuple=True)
-    counts = torch.bincount(place, minlength=product(op.kernel)).tolist()
-    return Pairs(torch.split(seen[visible], counts), torch.split(coarse, counts))
-
-
 def _ceil(sites: int, edge: int) -> int:
     """How many cells so many sites reach into."""
     return -(-sites // edge)
