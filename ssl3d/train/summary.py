@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 from rich.console import Console
-from rich.syntax import Syntax
 from rich.table import Table
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
@@ -60,7 +59,8 @@ def summarise(spec: ExperimentSpec) -> ModelSummary:
     """Build the model and run one forward pass of one crop of noise on the CPU.
 
     The bytes kept for the backward pass are counted as autograd saves them, each storage once,
-    parameters left out.
+    parameters left out. Measured against it: two steps of the default network on two crops of 96³
+    raised a process by 735 MiB on a CPU, where this says 649.
     """
     model = spec.build()
     grid = quotient(spec.data.patch, spec.cell_size)
@@ -126,7 +126,7 @@ def _saved_bytes(model: PretrainModel, *, spec: ExperimentSpec, patch: Triple) -
 def print_summary(spec: ExperimentSpec, *, console: Console | None = None) -> None:
     """Print the resolved spec, and what it comes to."""
     console = console or Console()
-    console.print(Syntax(spec.to_yaml(), "yaml", background_color="default"))
+    console.print(spec.to_yaml(), markup=False, soft_wrap=True)
     found = summarise(spec)
     cells, share = product(found.grid), found.visible / product(found.grid)
     table = Table(show_header=False)

@@ -56,6 +56,12 @@ def test_poly_and_constant() -> None:
     assert learning_rate(constant, step=99, steps=100) == 2.0
 
 
+def test_cosine_cannot_go_up() -> None:
+    with pytest.raises(ValueError, match=r"min_lr is 0\.1 and lr is 0\.01"):
+        OptimizerSpec(lr=0.01, min_lr=0.1)
+    assert OptimizerSpec(lr=0.01, min_lr=0.1, schedule="poly").min_lr == 0.1
+
+
 @given(
     steps=st.integers(1, 50),
     warmup=st.floats(0, 0.99),
