@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from spconv.core import ConvAlgo
 from spconv.pytorch import functional
 from torch import Tensor
 
-from ssl3d.geometry import Operation, Triple, product, quotient
+from ssl3d.geometry import Operation, product, quotient
 from ssl3d.operations import result_stride
 from ssl3d.precision import as_autocast, at_least_single
-from ssl3d.volume import CellGrid, SparseVolume
+from ssl3d.volume import SparseVolume
 from ssl3d_plugins.sparse_cells.backend import CellsBackend
-from ssl3d_plugins.sparse_cells.tables import site_pairs
+from ssl3d_plugins.sparse_spconv.maps import indice_pairs
 
 MOST_VALUES = 2**27
 """Sites times channels: an overflow of spconv's 32-bit offsets is known from 2.5e8 on."""
-
-
-class IndicePairs(NamedTuple):
-    """spconv's kernel map.
-
-    `pairs` is (2, K, M) int32: for each place in the kernel the fine and the coarse rows that
-    meet, -1 past their number, which is `numbers` (K,) int32.
-    """
-
-    pairs: Tensor
-    numbers: Tensor
 
 
 class SpconvBackend(CellsBackend):
@@ -65,23 +54,6 @@ class SpconvBackend(CellsBackend):
             if bias is not None:
                 rows = rows + bias.to(rows.dtype)
         return x.with_features(as_autocast(rows), stride=stride)
-
-
-def indice_pairs(cells: CellGrid, *, edge: Triple, op: Operation) -> IndicePairs:
-    """spconv's map of a convolution, kept on the grid; `edge` is sites per cell, fine side."""
-    key = ("spconv", edge, op.kernel, op.stride, op.padding)
-    return cells.table(key, lambda: _indice_pairs(cells, edge, op))
-
-
-def _indice_pairs(cells: CellGrid, edge: Triple, op: Operation) -> IndicePairs:
-    fine, coarse = site_pairs(cells, edge=edge, op=op)
-    lengths = [len(rows) for rows in fine]
-    table = torch.full((2, len(fine), max(1, *lengths)), -1, dtype=torch.int32)
-    table = table.to(cells.visible.device)
-    for k, (f, c) in enumerate(zip(fine, coarse, strict=True)):
-        table[0, k, : len(f)] = f
-        table[1, k, : len(c)] = c
-    return IndicePairs(table, torch.tensor(lengths, dtype=torch.int32, device=table.device))
 
 
 def _check_size(values: int) -> None:

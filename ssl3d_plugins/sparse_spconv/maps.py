@@ -1,0 +1,45 @@
+"""spconv's kernel maps, made from the cells and kept on the grid."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ssl3d.geometry import Operation, Triple, product
+from ssl3d.volume import CellGrid
+from ssl3d_plugins.sparse_cells.tables import box_rows, reach_down
+
+
+class IndicePairs(NamedTuple):
+    """spconv's kernel map.
+
+    `pairs` is (2, K, M) int32: for each place in the kernel the fine and the coarse rows that
+    meet, -1 past their number, which is `numbers` (K,) int32.
+    """
+
+    pairs: Tensor
+    numbers: Tensor
+
+
+def indice_pairs(cells: CellGrid, *, edge: Triple, op: Operation) -> IndicePairs:
+    """spconv's map of a convolution; `edge` is sites per cell, fine side."""
+    key = ("spconv", edge, op.kernel, op.stride, op.padding)
+    return cells.table(key, lambda: _indice_pairs(cells, edge, op))
+
+
+def _indice_pairs(cells: CellGrid, edge: Triple, op: Operation) -> IndicePairs:
+    rows = box_rows(cells, edge=edge, reach=reach_down(op))
+    for axis, (k, s) in enumerate(zip(op.kernel, op.stride, strict=True)):
+        rows = rows.unfold(axis + 1, k, s)
+    seen = rows.flatten(0, 3).flatten(1).t()  # (places, coarse sites)
+    visible = seen < cells.n * product(edge)
+    numbers = visible.sum(1)
+    place, coarse = visible.nonzero(as_tuple=True)
+    slot = (visible.cumsum(1) - 1)[visible]
+    longest = max(1, int(numbers.max()))
+    pairs = torch.full((2, len(seen), longest), -1, dtype=torch.int32, device=seen.device)
+    pairs[0, place, slot] = seen[visible].int()
+    pairs[1, place, slot] = coarse.int()
+    return IndicePairs(pairs, numbers.int())
