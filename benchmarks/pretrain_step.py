@@ -25,7 +25,7 @@ from torch import Tensor
 
 from ssl3d import ExperimentSpec
 from ssl3d.pretrain import PretrainModel
-from ssl3d.volume import CellGrid, SparseVolume
+from ssl3d.volume import CellGrid, FeatureMap, SparseVolume
 
 FORMS = ("visible", "zeroed", "zeroed, channels-last")
 
@@ -44,85 +44,105 @@ def spec_of(args: argparse.Namespace, form: str) -> ExperimentSpec:
 class Step:
     """One model with its optimizer and a fixed batch."""
 
-    def __init__(self, args: argparse.Namespace, form: str, hidden: float) -> None:
-        device = torch.device(args.device)
-        spec = spec_of(args, form)
-        self.model: PretrainModel = spec.build().to(device)
+    def __init__(self, args: argparse.Namespace, form: str) -> None:
+        self.device = torch.device(args.device)
+        self.model: PretrainModel = spec_of(args, form).build().to(self.device)
+        self.layout = torch.contiguous_format
         if form.endswith("channels-last"):
-            self.model = self.model.to(memory_format=torch.channels_last_3d)
-        self.layout = (
-            torch.channels_last_3d if form.endswith("channels-last") else torch.contiguous_format
-        )
+            self.layout = torch.channels_last_3d
+            self.model = self.model.to(memory_format=self.layout)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4)
         generator = torch.Generator().manual_seed(0)
         shape = (args.batch, 1, *args.patch)
-        self.volume = torch.rand(shape, generator=generator).to(device)
-        grid = tuple(p // c for p, c in zip(args.patch, self.model.cell, strict=True))
-        n = grid[0] * grid[1] * grid[2]
-        order = torch.rand(args.batch, n, generator=generator).argsort(1)
-        self.hidden = (order < round(hidden * n)).view(args.batch, *grid).to(device)
-        self.precision = torch.autocast(device.type, torch.bfloat16, enabled=args.bf16)
-        self.features: list[Any] = []
+        self.volume = torch.rand(shape, generator=generator).to(self.device)
+        self.grid = tuple(p // c for p, c in zip(args.patch, self.model.cell, strict=True))
+        n = self.grid[0] * self.grid[1] * self.grid[2]
+        self.order = torch.rand(args.batch, n, generator=generator).argsort(1)
+        self.precision = torch.autocast(self.device.type, torch.bfloat16, enabled=args.bf16)
 
-    def _input(self) -> Any:
-        cells = CellGrid(~self.hidden, cell=self.model.cell)
+    def _hidden(self, share: float) -> Tensor:
+        count = round(share * self.order.shape[1])
+        return (self.order < count).view(-1, *self.grid).to(self.device)
+
+    def _input(self, share: float) -> FeatureMap:
+        cells = CellGrid(~self._hidden(share), cell=self.model.cell)
         visible = SparseVolume.from_dense(self.volume, cells=cells, backend=self.model.backend)
         if self.model.encoder_input == "visible":
             return visible
         return visible.to_dense().contiguous(memory_format=self.layout)
 
-    def encoder(self) -> None:
-        with self.precision:
-            stages = self.model.backbone(self._input())
-        tensors = [s.features if isinstance(s, SparseVolume) else s for s in stages]
-        torch.autograd.backward(tensors, [torch.ones_like(t) for t in tensors])
-        self.model.zero_grad(set_to_none=True)
+    def encoder(self, share: float) -> Callable[[], None]:
+        """Forward and backward of the encoder."""
 
-    def prepare_decoder(self) -> None:
+        def run() -> None:
+            with self.precision:
+                stages = self.model.backbone(self._input(share))
+            tensors = [s.features if isinstance(s, SparseVolume) else s for s in stages]
+            torch.autograd.backward(tensors, [torch.ones_like(t) for t in tensors])
+            self.model.zero_grad(set_to_none=True)
+
+        return run
+
+    def decoder(self, share: float) -> Callable[[], None]:
+        """Forward and backward of the decoder, from features made before."""
         with torch.no_grad(), self.precision:
-            self.features = list(self.model.backbone(self._input()))
+            features = self.model.backbone(self._input(share))
 
-    def decoder(self) -> None:
-        def leaf(x: Any) -> Any:
-            if isinstance(x, SparseVolume):
-                return x.with_features(x.features.detach().requires_grad_())
-            return x.detach().requires_grad_()
+        def run() -> None:
+            with self.precision:
+                out: Tensor = self.model.decoder([leaf(x) for x in features])
+            out.backward(torch.ones_like(out))
+            self.model.zero_grad(set_to_none=True)
 
-        with self.precision:
-            out: Tensor = self.model.decoder([leaf(x) for x in self.features])
-        out.backward(torch.ones_like(out))
-        self.model.zero_grad(set_to_none=True)
+        return run
 
-    def whole(self) -> None:
-        with self.precision:
-            out = self.model(self.volume, hidden=self.hidden)
-        out.loss.backward()
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+    def whole(self, share: float) -> Callable[[], None]:
+        """Forward, backward and optimizer."""
+        hidden = self._hidden(share)
+
+        def run() -> None:
+            with self.precision:
+                out = self.model(self.volume, hidden=hidden)
+            out.loss.backward()
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+
+        return run
+
+
+def leaf(x: FeatureMap) -> FeatureMap:
+    """The same feature map as an input that wants a gradient."""
+    if isinstance(x, SparseVolume):
+        return x.with_features(x.features.detach().requires_grad_())
+    return x.detach().requires_grad_()
 
 
 def time_all(args: argparse.Namespace) -> dict[str, Any]:
-    """Seconds of each part and form at each hidden share; runs in a child process."""
-    device = torch.device(args.device)
-    result: dict[str, Any] = {}
-    for hidden in args.hidden:
-        steps = {form: Step(args, form, hidden) for form in FORMS}
-        for step in steps.values():
-            step.prepare_decoder()
-        result[str(hidden)] = {}
-        for part in ("encoder", "decoder", "whole"):
-            runs: dict[str, Callable[[], object]] = {
-                form: getattr(step, part) for form, step in steps.items()
+    """Seconds of each part and form at each hidden share; runs in a child process.
+
+    The dense forms do the same work at every share and are timed once a round, at the last one.
+    """
+    steps = {form: Step(args, form) for form in args.forms}
+    result: dict[str, Any] = {str(share): {} for share in args.hidden}
+    for part in ("encoder", "decoder", "whole"):
+        runs: dict[str, Callable[[], object]] = {}
+        for form, step in steps.items():
+            for share in args.hidden if form == "visible" else args.hidden[-1:]:
+                runs[f"{form} {share}"] = getattr(step, part)(share)
+        seconds = interleaved(
+            runs, rounds=args.rounds, warm_up=args.warm_up, device=torch.device(args.device)
+        )
+        for share in args.hidden:
+            result[str(share)][part] = {
+                form: median(seconds[f"{form} {share if form == 'visible' else args.hidden[-1]}"])
+                for form in steps
             }
-            seconds = interleaved(runs, rounds=args.rounds, device=device)
-            result[str(hidden)][part] = {form: median(s) for form, s in seconds.items()}
     return result
 
 
 def memory_of(args: argparse.Namespace, form: str, hidden: float) -> float:
     """Peak bytes of a whole step above the model itself; runs in a child process."""
-    step = Step(args, form, hidden)
-    return peak_memory(step.whole, device=torch.device(args.device))
+    return peak_memory(Step(args, form).whole(hidden), device=torch.device(args.device))
 
 
 def child(mode: list[str], *, allocator: str) -> Any:
@@ -148,25 +168,40 @@ def largest_patch(args: argparse.Namespace, form: str, hidden: float) -> dict[st
     return found
 
 
+def by_share(args: argparse.Namespace, measure: Callable[[str, float], Any]) -> dict[str, Any]:
+    """`measure(form, hidden)` of each form at each share; of a dense form once, at the last one."""
+    forms = args.forms
+    dense = {form: measure(form, args.hidden[-1]) for form in forms if form != "visible"}
+    return {str(share): {"visible": measure("visible", share), **dense} for share in args.hidden}
+
+
 def best_dense(values: dict[str, float]) -> float:
     """The faster, or smaller, of the dense forms."""
     return min(value for form, value in values.items() if form != "visible")
 
 
+def save(result: dict[str, Any], out: Path | None) -> None:
+    """What has been measured so far, if a file was named."""
+    if out:
+        write_json(out, result)
+
+
 def show(result: dict[str, Any], console: Console) -> None:
-    table = Table("allocator", "hidden", "part", *FORMS, "visible / best dense", title="seconds")
+    forms = result["arguments"]["forms"]
+    table = Table("allocator", "hidden", "part", *forms, "visible / best dense", title="seconds")
     for allocator, by_hidden in result["seconds"].items():
         for hidden, parts in by_hidden.items():
             for part, values in parts.items():
                 ratio = values["visible"] / best_dense(values)
-                numbers = [f"{values[form]:.3f}" for form in FORMS]
+                numbers = [f"{values[form]:.3f}" for form in forms]
                 table.add_row(allocator, hidden, part, *numbers, f"{ratio:.2f}")
             share = parts["decoder"]["visible"] / best_dense(parts["encoder"])
-            table.add_row(allocator, hidden, "decoder / dense encoder", "", "", "", f"{share:.2f}")
+            empty = [""] * len(forms)
+            table.add_row(allocator, hidden, "decoder / dense encoder", *empty, f"{share:.2f}")
     console.print(table)
-    memory = Table("hidden", *FORMS, "visible / best dense", title="peak memory of a step, MiB")
+    memory = Table("hidden", *forms, "visible / best dense", title="peak memory of a step, MiB")
     for hidden, values in result["bytes"].items():
-        numbers = [f"{values[form] / 2**20:.0f}" for form in FORMS]
+        numbers = [f"{values[form] / 2**20:.0f}" for form in forms]
         memory.add_row(hidden, *numbers, f"{values['visible'] / best_dense(values):.2f}")
     console.print(memory)
     for hidden, sizes in result.get("largest_patch", {}).items():
@@ -184,6 +219,8 @@ def main() -> None:
     parser.add_argument("--hidden", type=float, nargs="+", default=[0.6, 0.75])
     parser.add_argument("--head-stride", type=int, default=None)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--warm-up", type=int, default=1, help="rounds that are not counted")
+    parser.add_argument("--forms", nargs="+", default=list(FORMS), choices=FORMS)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--allocators", nargs="+", default=list(ALLOCATORS))
@@ -192,6 +229,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=None)
     parser.add_argument("--child", nargs="+", default=None, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.forms[:1] != ["visible"] or len(args.forms) < 2:
+        parser.error(f"--forms {' '.join(args.forms)}: give visible, then one dense form or both")
     if args.child == ["time"]:
         print(json.dumps(time_all(args)))
         return
@@ -209,21 +248,19 @@ def main() -> None:
     for allocator in args.allocators:
         with console.status(f"timing, allocator: {allocator}"):
             result["seconds"][allocator] = child(["--child", "time"], allocator=allocator)
-    for hidden in args.hidden:
-        with console.status(f"memory at {hidden:.0%} hidden"):
-            result["bytes"][str(hidden)] = {
-                form: child(["--child", form, str(hidden)], allocator="default") for form in FORMS
-            }
+        save(result, args.out)
+    with console.status("peak memory"):
+        result["bytes"] = by_share(
+            args, lambda form, hidden: child(["--child", form, str(hidden)], allocator="default")
+        )
+    save(result, args.out)
     if args.fit:
         with console.status("largest patch"):
-            result["largest_patch"] = {
-                str(hidden): {form: largest_patch(args, form, hidden) for form in FORMS[:2]}
-                for hidden in args.hidden
-            }
+            result["largest_patch"] = by_share(
+                args, lambda form, hidden: largest_patch(args, form, hidden)
+            )
+    save(result, args.out)
     show(result, console)
-    if args.out:
-        write_json(args.out, result)
-        console.print(f"written: {args.out}")
 
 
 if __name__ == "__main__":
