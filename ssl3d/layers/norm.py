@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ssl3d.geometry import show
 from ssl3d.layers.pointwise import on_channels
 from ssl3d.layers.sync import synchronised_batch_norm, world_size
 from ssl3d.volume import FeatureMap, SparseVolume
@@ -61,7 +62,7 @@ class InstanceNorm(nn.InstanceNorm3d):
     """Over the visible sites of each sample (Ulyanov et al. 2016), with a learned scale and shift.
 
     Raises:
-        ValueError: a sample shows one site only, as the dense layer does.
+        ValueError: a sample shows one site only; the dense layer raises one too.
     """
 
     def __init__(self, channels: int, *, eps: float = 1e-5) -> None:
@@ -73,6 +74,12 @@ class InstanceNorm(nn.InstanceNorm3d):
             return super().forward(x)
         if not x.cells.n:
             return x
+        if 1 in x.site_counts:
+            raise ValueError(
+                f"instance norm sees one visible site, at stride {show(x.stride)}, of sample "
+                f"{x.site_counts.index(1)} of the batch: one has no variance. Its other cells are "
+                "hidden, or padding without data. Take a larger patch, hide less, or use batch norm"
+            )
         # Rows are sorted by sample, and batch norm over one sample's rows is instance norm.
         samples = [
             F.batch_norm(rows, None, None, self.weight, self.bias, True, 0.0, self.eps)
