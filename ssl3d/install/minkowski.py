@@ -14,7 +14,7 @@ from ssl3d.install.errors import InstallError
 from ssl3d.install.minkowski_edits import MINKOWSKI_EDITS
 from ssl3d.install.process import build_environment, last_lines, run_logged
 from ssl3d.install.progress import Reporter
-from ssl3d.install.source import download_source, unpack, verify_checksum
+from ssl3d.install.source import download_source, unpack
 from ssl3d.install.target import BuildTarget, detect_target
 from ssl3d.install.toolchain import check_tools
 
@@ -75,8 +75,6 @@ def _build(target: BuildTarget, *, home: Path, folder: Path, reporter: Reporter)
         check_tools(target, env=env)
         reporter.begin("download source")
         archive = download_source(home, work=work)
-        reporter.begin("verify checksum")
-        verify_checksum(archive)
         reporter.begin("edit source")
         source = unpack(archive, into=work)
         try:

@@ -1,4 +1,4 @@
-"""Getting the MinkowskiEngine source: by name through pip, checked, unpacked."""
+"""Getting the MinkowskiEngine source: by name through pip, which checks it, and unpacked."""
 
 from __future__ import annotations
 
@@ -21,18 +21,20 @@ SHA256: Final = "b1879c00d0b0b1d30ba622cce239886a7e3c78ee9da1064cdfe2f64c2ab15f9
 _REQUIREMENT: Final = (
     f"MinkowskiEngine=={VERSION}"
     ' --config-settings="--global-option=--cpu_only"'
-    ' --config-settings="--global-option=--blas=openblas"\n'
+    ' --config-settings="--global-option=--blas=openblas"'
+    # pip compares before it runs the setup script.
+    f" --hash=sha256:{SHA256}\n"
 )
 
 
 def download_source(folder: Path, *, work: Path) -> Path:
-    """Download the source archive to `folder` and return its path; an intact one stays.
+    """Download the published source archive to `folder` and return its path; an intact one stays.
 
     Args:
         work: folder for temporary files.
 
     Raises:
-        InstallError: pip is missing or fails.
+        InstallError: pip is missing or fails, or what it got is not the published archive.
     """
     archive = folder / ARCHIVE
     if archive.is_file() and sha256(archive) == SHA256:
@@ -61,6 +63,19 @@ def download_source(folder: Path, *, work: Path) -> Path:
         # pip below 23.3 passes the options on only so; later ones know no other way.
         env=build_environment(work / "bin", extra={"PIP_USE_PEP517": "1"}),
     )
+    if "DO NOT MATCH THE HASHES" in log.read_text(encoding="utf-8"):
+        raise InstallError(
+            "download source",
+            reason=(
+                f"what the package index gave is not the published {ARCHIVE}: its SHA-256 is not "
+                f"{SHA256}. Nothing in it was run"
+            ),
+            advice=(
+                "run the command again; if it repeats, the index (or a folder that pip looks in) "
+                "holds a changed file"
+            ),
+            log=log,
+        )
     if status != 0 or not archive.is_file():
         raise InstallError(
             "download source",
@@ -73,22 +88,6 @@ def download_source(folder: Path, *, work: Path) -> Path:
             log=log,
         )
     return archive
-
-
-def verify_checksum(archive: Path) -> None:
-    """Refuse an archive that is not the published 0.5.4 source; it is deleted.
-
-    Raises:
-        InstallError: the SHA-256 differs.
-    """
-    found = sha256(archive)
-    if found != SHA256:
-        archive.unlink()
-        raise InstallError(
-            "verify checksum",
-            reason=f"{archive.name} has SHA-256 {found}, expected {SHA256}; it was deleted",
-            advice="run the command again; if it repeats, the index serves a changed file",
-        )
 
 
 def unpack(archive: Path, *, into: Path) -> Path:

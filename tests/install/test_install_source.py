@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import os
 import shutil
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -12,14 +15,52 @@ from ssl3d.install import source as module
 from ssl3d.install.errors import InstallError
 from ssl3d.install.process import build_environment, run_logged
 
+SETUP = """
+import pathlib
+from setuptools import setup
+pathlib.Path({marker!r}).touch()
+setup(name="MinkowskiEngine", version="0.5.4")
+"""
 
-def test_changed_archive_is_refused_and_deleted(archive: Path, tmp_path: Path) -> None:
-    changed = tmp_path / archive.name
-    changed.write_bytes(archive.read_bytes() + b"\0")
+
+@pytest.fixture
+def only_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that is all that pip can see."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    return folder
+
+
+def test_nothing_in_a_changed_archive_is_run(only_index: Path, tmp_path: Path) -> None:
+    marker = tmp_path / "was-run"
+    setup = SETUP.format(marker=str(marker)).encode()
+    with tarfile.open(only_index / module.ARCHIVE, "w:gz") as file:
+        entry = tarfile.TarInfo(f"MinkowskiEngine-{module.VERSION}/setup.py")
+        entry.size = len(setup)
+        file.addfile(entry, io.BytesIO(setup))
     with pytest.raises(InstallError, match=module.SHA256) as caught:
-        module.verify_checksum(changed)
-    assert caught.value.step == "verify checksum"
-    assert not changed.exists()
+        module.download_source(tmp_path / "cache", work=tmp_path / "work")
+    assert not marker.exists()
+    assert not (tmp_path / "cache" / module.ARCHIVE).exists()
+    assert caught.value.step == "download source"
+    assert "not the published" in caught.value.reason
+    assert "changed file" in caught.value.advice
+
+
+def test_published_archive_is_taken_under_the_containers_constraints(
+    archive: Path, only_index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They carry no checksums, and pip wants one of everything as soon as it has one."""
+    shutil.copyfile(archive, only_index / archive.name)
+    constraints = Path(__file__).parents[2] / "docker" / "constraints.txt"
+    monkeypatch.setenv("PIP_CONSTRAINT", str(constraints))
+    found = module.download_source(tmp_path / "cache", work=tmp_path / "work")
+    assert module.sha256(found) == module.SHA256
 
 
 def test_intact_archive_is_not_fetched_again(
@@ -31,10 +72,8 @@ def test_intact_archive_is_not_fetched_again(
     assert module.download_source(tmp_path, work=tmp_path / "work") == kept
 
 
-def test_failing_download_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+@pytest.mark.usefixtures("only_index")
+def test_failing_download_says_so(tmp_path: Path) -> None:
     with pytest.raises(InstallError, match="No matching distribution") as caught:
         module.download_source(tmp_path / "cache", work=tmp_path / "work")
     assert caught.value.step == "download source"
