@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ssl3d import ExperimentSpec
-from ssl3d.volume import HiddenLevels
+from ssl3d.volume import HiddenLevels, SparseVolume
 
 TINY = {"name": "waveformer", "widths": (8, 16), "depths": (1, 1), "heads": (1, 2)}
 
@@ -29,6 +29,40 @@ def test_every_parameter_learns(encoder_input: str, losses: list[str]) -> None:
     model = make(encoder_input=encoder_input, losses=losses).build()
     model(torch.rand(2, 1, 16, 16, 16), generator=generator()).loss.backward()
     assert [name for name, p in model.named_parameters() if p.grad is None] == []
+
+
+@pytest.mark.parametrize("norm", ["instance", "batch"])
+def test_zeroed_is_a_dense_pass_over_the_volume_with_zeros(norm: str) -> None:
+    """The dense baseline: hidden voxels are zeros, norms see every site, and no token exists."""
+    backbone = {"name": "resunet", "widths": (4, 6, 8), "blocks": (1, 2, 1), "norm": norm}
+    model = make(backbone=backbone, encoder_input="zeroed").build().double()
+    volume = torch.rand(2, 1, 16, 16, 16, dtype=torch.float64) + 1
+    out = model(volume, generator=generator())
+    shown = ~out.hidden[0][:, None]
+    assert shown.any()
+    assert not shown.all()
+    expected = model.backbone(torch.where(shown, volume, 0.0))
+    assert len(out.stages) == len(expected) == 3
+    for stage, dense in zip(out.stages, expected, strict=True):
+        assert isinstance(stage, torch.Tensor)
+        torch.testing.assert_close(stage, dense)
+    torch.testing.assert_close(out.prediction, model.decoder(expected))
+    assert [one.token for one in model.decoder.densify] == [None] * len(model.decoder.densify)
+
+
+@pytest.mark.parametrize("norm", ["instance", "batch"])
+def test_visible_is_another_pass_than_zeroed(norm: str) -> None:
+    """What the test above would not notice if both were the same."""
+    backbone = {"name": "resunet", "widths": (4, 6, 8), "blocks": (1, 2, 1), "norm": norm}
+    model = make(backbone=backbone, cell=8, data={"volumes": "none", "patch": 32}).build()
+    volume = torch.rand(2, 1, 32, 32, 32) + 1
+    out = model(volume, generator=generator())
+    zeroed = model.backbone(torch.where(out.hidden[0][:, None], 0.0, volume))
+    for stage, dense in zip(out.stages, zeroed, strict=True):
+        assert isinstance(stage, SparseVolume)
+        shown = stage.with_features(torch.ones_like(stage.features)).to_dense() > 0
+        assert not torch.allclose(stage.to_dense()[shown], dense[shown], atol=1e-2)
+    assert all(one.token is not None for one in model.decoder.densify)
 
 
 def test_the_output_says_what_was_hidden() -> None:
