@@ -7,37 +7,56 @@ import os
 
 from ssl3d import ExperimentSpec
 from ssl3d.spec import DataSpec, DecoderSpec, OptimizerSpec, TrainerSpec
+from ssl3d.spec.data import ForegroundSpec, Percentile
 from ssl3d_plugins.losses import MSE
 from ssl3d_plugins.maskers import Random
 from ssl3d_plugins.resunet import ResUNet
 
+# 32 crops a step, 4096 images in the paper. A crop of 128³ has 42 times the voxels of an image of
+# 224², so 32 of them hold as many as 1337 images. Two at a time are what one GPU may hold.
 BATCH, ACCUMULATE = 2, 16
+# The paper's rule for other batches: 2e-4 for every 256 crops.
+LR = 2e-4 * BATCH * ACCUMULATE / 256
 
 spec = ExperimentSpec(
     # The paper's ResNets have batch norm. Its images are 224² with cells of 32 pixels; 128³ with
-    # cells of 32 voxels is a grid of 4³ = 64 cells, near the paper's 7² = 49.
+    # cells of 32 voxels is a grid of 4³ = 64 cells, near the paper's 7² = 49. This encoder's
+    # finest stage has full resolution, and the decoder gets it as well; ResNet's has stride 4.
+    # Norm statistics are over a micro-batch, so two crops on each rank; over 4096 in the paper.
     backbone=ResUNet(size="M", norm="batch"),
     masker=Random(ratio=0.6, block=1),
     losses=MSE(),
     target="patch_normalised",
-    # 768 of ResNet-50's 2048 channels in the paper: the same share of 320 is 120.
-    decoder=DecoderSpec(width=128, head_stride=1, norm="batch"),
+    decoder=DecoderSpec(
+        # 768 of ResNet-50's 2048 channels in the paper: the same share of 320 is 120. Widths halve
+        # down to 8, the paper's to 24. A step up narrows in its transposed convolution, the
+        # paper's in its last convolution, which at full resolution costs several times as much.
+        width=128,
+        head_stride=1,
+        norm="batch",
+    ),
     data=DataSpec(
         volumes=os.environ.get("SSL3D_VOLUMES", "volumes"),
+        # Crops of one scale: the paper takes two thirds of an image or more and resizes it, but
+        # the size of a voxel has a meaning in medical volumes.
         patch=128,
         batch_size=BATCH,
+        # Photographs have one mean and deviation for all, volumes of any scanner have not.
+        normalise=Percentile(),
+        foreground=ForegroundSpec(share=0.8),  # much of a volume is air, of a photograph nothing
         flips=(False, False, True),  # the paper flips left and right only
     ),
     optimizer=OptimizerSpec(
         name="lamb",
-        lr=2e-4 * BATCH * ACCUMULATE / 256,
+        lr=LR,
+        min_lr=1e-3 * LR,
         weight_decay=0.04,
         weight_decay_end=0.2,
         betas=(0.9, 0.95),
         clip=5.0,
-        warmup=40 / 1600,
+        warmup=40 / 1600,  # from 0.04 % of the peak here, from 0.5 % in the public code
     ),
     # 1600 epochs of 1.28 million images at a batch of 4096 in the paper: 5e5 steps. Volumes are
-    # fewer and larger.
+    # fewer and larger. The public code is in single precision throughout: precision="32".
     trainer=TrainerSpec(steps=100_000, accumulate=ACCUMULATE, precision="bf16"),
 )
