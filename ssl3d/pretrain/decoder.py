@@ -36,7 +36,10 @@ def _up_kernel(factor: Triple) -> Triple:
 
 
 class UpBlock(nn.Module):
-    """Transposed convolution, then conv - batch norm - ReLU6 - conv - batch norm."""
+    """Transposed convolution, then conv - batch norm - ReLU6 - conv - batch norm.
+
+    Narrows in the transposed convolution; SparK's public code does in the last convolution.
+    """
 
     def __init__(self, channels: int, *, out_channels: int, factor: Triple) -> None:
         super().__init__()

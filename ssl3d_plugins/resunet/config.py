@@ -37,8 +37,9 @@ class ResUNet(BackboneConfig):
     name: Literal["resunet"] = "resunet"
     size: Size = Field(
         default="M",
-        description="published widths and depths; M and L are one network, meant for patches of "
-        "128 and 160 voxels, S has five stages for 96",
+        description="M and L: widths and depths as published, one network of six stages for both, "
+        "meant for patches of 128 and 160 voxels; S: five stages by the same rule, for 96, since "
+        "none is published",
     )
     widths: tuple[PositiveInt, ...] | None = Field(
         default=None,

@@ -1,4 +1,4 @@
-"""Published sizes of nnU-Net's residual encoders.
+"""Sizes of nnU-Net's residual encoders: M and L as published, S by the same rule.
 
 Source: nnU-Net's residual encoder presets (arXiv 2404.09556, and nnU-Net's planner). One rule gives
 the widths and the blocks of every preset, for as many stages as the patch allows: a further stage
@@ -27,10 +27,10 @@ PRESETS: dict[Size, Preset] = {"S": Preset(5, 96), "M": Preset(6, 128), "L": Pre
 
 
 def published_widths(stages: int) -> tuple[int, ...]:
-    """Channels of each stage: 32, doubled at each stage, at most 320."""
+    """Channels of each stage by the published rule: 32, doubled at each stage, at most 320."""
     return tuple(min(320, 32 * 2**i) for i in range(stages))
 
 
 def published_blocks(stages: int) -> tuple[int, ...]:
-    """Residual blocks of each stage: 1, 3, 4, then 6."""
+    """Residual blocks of each stage by the published rule: 1, 3, 4, then 6."""
     return ((1, 3, 4) + (6,) * stages)[:stages]
