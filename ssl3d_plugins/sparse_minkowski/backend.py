@@ -31,7 +31,7 @@ class MinkowskiBackend(CellsBackend):
         if op.inside_cells or not x.cells.n:
             return super()._convolve(x, weight, bias, op=op)
         stride = result_stride(x, op, config=self.config)
-        _check_size(x, channels=max(op.channels))
+        _check_size(x, stride=stride, channels=max(op.channels))
         sites, weight = at_least_single(x.sites), at_least_single(weight)
         with torch.autocast(sites.device.type, enabled=False):
             if op.groups > 1:
@@ -104,7 +104,7 @@ class MinkowskiBackend(CellsBackend):
 
     def _pool(self, x: SparseVolume, *, op: Operation, mode: Any) -> SparseVolume:
         stride = result_stride(x, op, config=self.config)
-        _check_size(x, channels=x.channels)
+        _check_size(x, stride=stride, channels=x.channels)
         source, target = sites_of(x.cells, stride=x.stride), sites_of(x.cells, stride=stride)
         kernel_map(x.cells, fine=x.stride, coarse=stride, kernel=op.kernel, pool=True)
         rows = MinkowskiEngine.MinkowskiLocalPoolingFunction.apply(
@@ -135,11 +135,11 @@ def _centred(weight: Tensor, *, op: Operation) -> Tensor:
     return F.pad(weight, [n for pad in reversed(pads) for n in pad])
 
 
-def _check_size(x: SparseVolume, *, channels: int) -> None:
-    values = x.sites.shape[0] * channels
-    if values > MOST_VALUES:
+def _check_size(x: SparseVolume, *, stride: Triple, channels: int) -> None:
+    """Raise ValueError where input or result (eight times the sites, where it refines) is large."""
+    sites = x.cells.n * max(product(x.edge), product(quotient(x.cells.cell, stride)))
+    if sites * channels > MOST_VALUES:
         raise ValueError(
-            f"{x.sites.shape[0]} sites with {channels} channels: MinkowskiEngine counts with 32 "
-            f"bits, up to {MOST_VALUES} values. Take a smaller batch or patch, or the backend "
-            "'cells'"
+            f"{sites} sites with {channels} channels: MinkowskiEngine counts with 32 bits, up to "
+            f"{MOST_VALUES} values. Take a smaller batch or patch, or the backend 'cells'"
         )

@@ -19,6 +19,9 @@ from ssl3d_plugins.sparse_spconv.maps import indice_pairs
 MOST_VALUES = 2**27
 """Sites times channels: an overflow of spconv's 32-bit offsets is known from 2.5e8 on."""
 
+MOST_PAIRS = 2**31 - 1
+"""Numbers in a kernel map, two for each place in the kernel and each coarse site."""
+
 
 class SpconvBackend(CellsBackend):
     """Shapes, and the errors raised, are those of `SparseBackend`.
@@ -35,7 +38,8 @@ class SpconvBackend(CellsBackend):
         stride = result_stride(x, op, config=self.config)
         edge = quotient(x.cells.cell, stride)
         count = x.cells.n * product(edge)
-        _check_size(max(count, x.sites.shape[0]) * max(op.channels))
+        sites = (count, x.sites.shape[0])
+        _check_size(max(sites) * max(op.channels), pairs=2 * product(op.kernel) * min(sites))
         transposed = op.kind == "conv_transpose3d"
         table = indice_pairs(x.cells, edge=edge if transposed else x.edge, op=op)
         convolve: Any = functional.indice_inverse_conv if transposed else functional.indice_conv
@@ -56,10 +60,13 @@ class SpconvBackend(CellsBackend):
         return x.with_features(as_autocast(rows), stride=stride)
 
 
-def _check_size(values: int) -> None:
-    if values > MOST_VALUES:
-        raise ValueError(
-            f"{values} values (sites x channels) in one convolution: spconv counts with 32 bits "
-            f"and is used up to {MOST_VALUES} here. Take a smaller batch or patch, or the backend "
-            "'cells'"
-        )
+def _check_size(values: int, *, pairs: int) -> None:
+    for number, most, what in (
+        (values, MOST_VALUES, "values (sites x channels)"),
+        (pairs, MOST_PAIRS, "numbers in the kernel map (2 x kernel x coarse sites)"),
+    ):
+        if number > most:
+            raise ValueError(
+                f"{number} {what} in one convolution: spconv counts with 32 bits and is used up "
+                f"to {most} here. Take a smaller batch or patch, or the backend 'cells'"
+            )
