@@ -38,8 +38,8 @@ class SpconvBackend(CellsBackend):
         stride = result_stride(x, op, config=self.config)
         edge = quotient(x.cells.cell, stride)
         count = x.cells.n * product(edge)
-        sites = (count, x.sites.shape[0])
-        _check_size(max(sites) * max(op.channels), pairs=2 * product(op.kernel) * min(sites))
+        counts = (count, x.sites.shape[0])
+        _check_size(max(counts) * max(op.channels), pairs=2 * product(op.kernel) * min(counts))
         transposed = op.kind == "conv_transpose3d"
         table = indice_pairs(x.cells, edge=edge if transposed else x.edge, op=op)
         convolve: Any = functional.indice_inverse_conv if transposed else functional.indice_conv
