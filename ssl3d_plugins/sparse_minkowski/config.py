@@ -12,6 +12,9 @@ from ssl3d.geometry import Operation, undefined
 if TYPE_CHECKING:
     from ssl3d_plugins.sparse_minkowski.backend import MinkowskiBackend
 
+_LOADER_SAYS = ("undefined symbol", "cannot open shared object file")
+"""Of a compiled module that does not fit what else is installed."""
+
 
 class Minkowski(SparseBackendConfig):
     """Operations that look past a cell by MinkowskiEngine 0.5.4 (MIT).
@@ -50,6 +53,16 @@ class Minkowski(SparseBackendConfig):
         with warnings.catch_warnings():
             # A build for CPUs says so at every import; `ssl3d doctor` is the place for that.
             warnings.filterwarnings("ignore", message="The MinkowskiEngine was compiled with CPU")
-            from ssl3d_plugins.sparse_minkowski.backend import MinkowskiBackend
+            try:
+                from ssl3d_plugins.sparse_minkowski.backend import MinkowskiBackend
+            except ImportError as error:
+                if not any(said in str(error) for said in _LOADER_SAYS):
+                    raise
+                raise ImportError(
+                    "sparse backend 'minkowski': MinkowskiEngine is installed, but it was built "
+                    "for another torch than the one that is here now, or without the OpenBLAS "
+                    f"that it needs (Debian, Ubuntu: libopenblas0): {error}. "
+                    "Run `ssl3d install minkowski`"
+                ) from error
 
         return MinkowskiBackend(self)

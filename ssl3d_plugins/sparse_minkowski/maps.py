@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
-from MinkowskiEngine import CoordinateManager, KernelGenerator
+from MinkowskiEngine import CoordinateManager, KernelGenerator, is_cuda_available
 from MinkowskiEngineBackend._C import CoordinateMapType
 from torch import Tensor
 
@@ -38,6 +38,11 @@ def manager_of(cells: CellGrid) -> Any:
 
 
 def _manager(device: torch.device) -> Any:
+    if device.type == "cuda" and not is_cuda_available():
+        raise ValueError(
+            "the volume is on a GPU and the installed MinkowskiEngine was built for CPUs only: run "
+            "`ssl3d install minkowski --cuda`, or take the backend 'cells'"
+        )
     kind = CoordinateMapType.CUDA if device.type == "cuda" else CoordinateMapType.CPU
     # 0 leaves the process's number of threads alone; any other number sets it for all of torch.
     return CoordinateManager(D=3, num_threads=0, coordinate_map_type=kind)
