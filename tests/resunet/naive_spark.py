@@ -81,8 +81,25 @@ def norm(x: Tensor, visible: Tensor, scale: Tensor, shift: Tensor, kind: str) ->
     return out.permute(0, 4, 1, 2, 3)
 
 
-def naive_decoder(maps: list[Tensor], visible: Tensor, weights: Weights) -> Tensor:
-    """The light decoder at full resolution, batch norm in training mode."""
+def densified(
+    features: Tensor, visible: Tensor, weights: Weights, name: str, *, kind: str | None
+) -> Tensor:
+    """One stage as the decoder takes it; `kind` is the norm of densify, None without densify."""
+    sites = visible_sites(visible, features.shape[2:])
+    if kind is not None:
+        scale, shift = weights[f"{name}.norm.weight"], weights[f"{name}.norm.bias"]
+        features = norm(features, sites, scale, shift, kind)
+    token = weights.get(f"{name}.token", torch.zeros_like(features[0, :, 0, 0, 0]))
+    return torch.where(sites[:, None], features, token.view(1, -1, 1, 1, 1))
+
+
+def naive_decoder(
+    maps: list[Tensor], visible: Tensor, weights: Weights, *, kind: str | None = "layer"
+) -> Tensor:
+    """The light decoder at the scale where its head is, batch norm in training mode.
+
+    `kind` is the norm of densify: layer, batch or instance, and None for densify left out.
+    """
 
     def conv(x: Tensor, name: str) -> Tensor:
         weight = weights[f"{name}.weight"]
@@ -92,31 +109,39 @@ def naive_decoder(maps: list[Tensor], visible: Tensor, weights: Weights) -> Tens
         everything = torch.ones_like(x[:, 0], dtype=torch.bool)
         return norm(x, everything, weights[f"{name}.weight"], weights[f"{name}.bias"], "batch")
 
-    x = None
-    for i, features in enumerate(reversed(maps)):
-        sites = visible_sites(visible, features.shape[2:])
+    def skip(i: int) -> Tensor:
         name = f"decoder.densify.{i}"
-        normed = norm(
-            features, sites, weights[f"{name}.norm.weight"], weights[f"{name}.norm.bias"], "layer"
-        )
-        token = weights[f"{name}.token"].view(1, -1, 1, 1, 1)
-        dense = torch.where(sites[:, None], normed, token)
-        if f"{name}.projection.weight" in weights:
-            dense = conv(dense, f"{name}.projection")
-        if x is None:
-            x = dense
-            continue
+        dense = densified(maps[-1 - i], visible, weights, name, kind=kind)
+        # A projection is there unless it would change nothing.
+        there = f"{name}.projection.weight" in weights
+        return conv(dense, f"{name}.projection") if there else dense
+
+    x = skip(0)
+    for i in range(1, len(maps) + 10):
         up = f"decoder.ups.{i - 1}"
+        if f"{up}.up.weight" not in weights:
+            break
         kernel = weights[f"{up}.up.weight"].shape[2:]
         stride = tuple({3: 1, 4: 2}[k] for k in kernel)
         x = F.conv_transpose3d(
             x, weights[f"{up}.up.weight"], weights[f"{up}.up.bias"], stride, padding=1
         )
         x = F.relu6(batch_norm(conv(x, f"{up}.block.0"), f"{up}.block.1"))
-        x = batch_norm(conv(x, f"{up}.block.3"), f"{up}.block.4") + dense
-    assert x is not None
+        x = batch_norm(conv(x, f"{up}.block.3"), f"{up}.block.4")
+        x = x + skip(i) if i < len(maps) else x
     head = weights["decoder.head.weight"]
     return F.conv3d(x, head[..., None, None, None], weights["decoder.head.bias"])
+
+
+def unfolded(patches: Tensor, size: tuple[int, ...], *, channels: int) -> Tensor:
+    """(B, hz·hy·hx·C, d, h, w) to (B, C, D, H, W): each site's box of voxels, in raster order."""
+    volume = patches.new_zeros(len(patches), channels, *size)
+    hz, hy, hx = (s // p for s, p in zip(size, patches.shape[2:], strict=True))
+    for i in range(patches.shape[1]):
+        voxel, channel = divmod(i, channels)
+        z, y, x = voxel // (hy * hx), voxel // hx % hy, voxel % hx
+        volume[:, channel, z::hz, y::hy, x::hx] = patches[:, i]
+    return volume
 
 
 def naive_loss(

@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
+import warnings
+from typing import Any
+
 import pytest
 import torch
-from naive_spark import NaiveEncoder, naive_decoder, naive_loss, visible_sites
-from torch import Tensor
+from naive_spark import NaiveEncoder, naive_decoder, naive_loss, unfolded, visible_sites
+from random_problems import Problem, random_problem
+from torch import Tensor, nn
 
-from ssl3d.interfaces import Masker, SparseBackend
-from ssl3d.pretrain import PretrainModel, SparkDecoder
+from ssl3d import ExperimentSpec
+from ssl3d.interfaces import SparseBackend
+from ssl3d.pretrain import PretrainModel
 from ssl3d.registry import installed
 from ssl3d.testing.backbone import randomise
-from ssl3d.volume import CellGrid, HiddenLevels, SparseVolume
-from ssl3d_plugins.losses import MSE
+from ssl3d.volume import CellGrid, SparseVolume
 from ssl3d_plugins.resunet import ResUNet
 
-CONFIGS = [
-    pytest.param(ResUNet(widths=(4, 6, 8), blocks=(1, 2, 1)), id="instance"),
-    pytest.param(ResUNet(widths=(4, 6, 8), blocks=(1, 2, 1), norm="batch"), id="batch"),
-    pytest.param(
-        ResUNet(
-            widths=(4, 6, 6),
-            blocks=(2, 1, 1),
-            kernels=((1, 3, 3), (3, 3, 3), (3, 3, 3)),
-            strides=(1, (1, 2, 2), 2),
-        ),
-        id="thick-slices",
-    ),
+THICK_SLICES = ResUNet(
+    widths=(4, 6, 6),
+    blocks=(2, 1, 1),
+    kernels=((1, 3, 3), (3, 3, 3), (3, 3, 3)),
+    strides=(1, (1, 2, 2), 2),
+)
+NETWORKS = [
+    pytest.param(0, ResUNet(widths=(4, 6, 8), blocks=(1, 2, 1)), id="plain"),
+    pytest.param(1, THICK_SLICES, id="thick-slices"),
+    *(pytest.param(seed, None, id=f"random{seed}") for seed in range(4)),
 ]
+DENSIFY: dict[str, dict[str, Any]] = {
+    "layer": {},
+    "batch": {"norm": "batch"},
+    "instance": {"norm": "instance"},
+    "no-token": {"token": False},
+    "off": {"densify": False},
+    "off-no-token": {"densify": False, "token": False},
+}
 BACKENDS = {
     "cells": torch.float64,
     "dense": torch.float64,
@@ -51,26 +61,55 @@ def sparse_backend(name: str, config: ResUNet) -> SparseBackend:
         pytest.skip(f"the library of sparse backend {name!r} is not installed: {error}")
 
 
-class NoMasker(Masker):
-    """The tests hide cells themselves."""
+def model_of(problem: Problem, **parts: Any) -> PretrainModel:
+    """The model of a spec, in float64, with weights that no initialisation gives."""
+    with warnings.catch_warnings():
+        # The spec knows the masker's worst draw; the tests hide cells themselves.
+        warnings.filterwarnings("ignore", "data.patch.*instance")
+        spec = ExperimentSpec(
+            backbone=problem.config,
+            cell=problem.cell,
+            data={"channels": {"a": "a*", "b": "b*"}, "patch": tuple(problem.volume.shape[2:])},
+            masker={"name": "random", "ratio": 0.3},
+            **parts,
+        )
+    model = spec.build().double()
+    randomise(model)
+    return model
 
-    def __call__(self, *_: object, **__: object) -> HiddenLevels:
-        raise AssertionError("the masker was asked")
+
+def leaves(module: nn.Module) -> dict[str, Tensor]:
+    """Copies of the parameters that take gradients of their own."""
+    return {n: p.detach().clone().requires_grad_() for n, p in module.named_parameters()}
 
 
-def visible_cells() -> Tensor:
-    """Unequal counts per sample, some cells neighbours."""
-    visible = torch.zeros(2, 2, 3, 2, dtype=torch.bool)
-    visible[0].view(-1)[[0, 1, 4, 7, 8, 11]] = True
-    visible[1].view(-1)[[2, 3, 10]] = True
-    return visible
+def naive_step(
+    problem: Problem, weights: dict[str, Tensor], *, shown: Tensor, kind: str | None
+) -> tuple[Tensor, Tensor]:
+    """Prediction and loss after the naive pass over `shown` cells; gradients are in `weights`."""
+    encoder = {n.removeprefix("backbone."): p for n, p in weights.items()}
+    volume, visible = problem.volume, problem.visible
+    zeroed = volume * visible_sites(visible, volume.shape[2:])[:, None]
+    maps = NaiveEncoder(encoder, problem.config.plan(), norm=problem.config.norm)(zeroed, shown)
+    patches = naive_decoder(maps, shown, weights, kind=kind)
+    prediction = unfolded(patches, tuple(volume.shape[2:]), channels=2)
+    loss = naive_loss(prediction, volume, visible, problem.cell)
+    loss.backward()
+    return prediction, loss
 
 
-def problem(config: ResUNet, *, seed: int) -> tuple[Tensor, Tensor]:
-    visible = visible_cells()
-    size = [g * s for g, s in zip(visible.shape[1:], config.total_stride, strict=True)]
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(2, 2, *size, generator=generator, dtype=torch.float64), visible
+def assert_same_step(
+    model: PretrainModel, problem: Problem, *, shown: Tensor, kind: str | None, dtype: torch.dtype
+) -> None:
+    weights = leaves(model)
+    prediction, loss = naive_step(problem, weights, shown=shown, kind=kind)
+    output = model.to(dtype)(problem.volume.to(dtype), hidden=~problem.visible)
+    output.loss.backward()
+    assert_equal(output.prediction, prediction, "prediction")
+    assert_equal(output.loss, loss, "loss")
+    for n, parameter in model.named_parameters():
+        assert parameter.grad is not None, n
+        assert_equal(parameter.grad, weights[n].grad, f"gradient of {n}")
 
 
 def assert_equal(got: Tensor, expected: Tensor, what: str) -> None:
@@ -81,23 +120,25 @@ def assert_equal(got: Tensor, expected: Tensor, what: str) -> None:
 
 
 @pytest.mark.parametrize("name", BACKENDS)
-@pytest.mark.parametrize("config", CONFIGS)
-@pytest.mark.parametrize("seed", [0, 1])
-def test_encoder(config: ResUNet, name: str, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "network"), NETWORKS)
+def test_encoder(seed: int, network: ResUNet | None, name: str) -> None:
+    problem = random_problem(seed, config=network)
+    config, visible = problem.config, problem.visible
     backend, dtype = sparse_backend(name, config), BACKENDS[name]
-    volume, visible = problem(config, seed=seed)
     backbone = config.build(in_channels=2).double()
     randomise(backbone)
-    weights = {n: p.detach().clone().requires_grad_() for n, p in backbone.named_parameters()}
-    naive_volume = volume.clone().requires_grad_()
+    weights = leaves(backbone)
+    naive_volume = problem.volume.clone().requires_grad_()
     naive = NaiveEncoder(weights, config.plan(), norm=config.norm)(naive_volume, visible)
 
     backbone.to(dtype)
-    own_volume = volume.to(dtype).requires_grad_()
-    cells = CellGrid(visible, cell=config.total_stride)
+    own_volume = problem.volume.to(dtype, copy=True).requires_grad_()
+    cells = CellGrid(visible, cell=problem.cell)
     maps = backbone(SparseVolume.from_dense(own_volume, cells=cells, backend=backend))
 
-    shares = [torch.randn(x.shape, dtype=torch.float64) for x in naive]
+    # Small: the gradient of a bias before a norm is a sum of all of them that must come to 0.
+    generator = torch.Generator().manual_seed(seed)
+    shares = [0.1 * torch.randn(x.shape, generator=generator, dtype=x.dtype) for x in naive]
     sum((x * s).sum() for x, s in zip(naive, shares, strict=True)).backward()
     sum((x.to_dense() * s.to(dtype)).sum() for x, s in zip(maps, shares, strict=True)).backward()
     for i, (ours, theirs) in enumerate(zip(maps, naive, strict=True)):
@@ -111,32 +152,29 @@ def test_encoder(config: ResUNet, name: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("name", BACKENDS)
-@pytest.mark.parametrize("config", CONFIGS)
-def test_loss_and_gradients(config: ResUNet, name: str) -> None:
-    backend, dtype = sparse_backend(name, config), BACKENDS[name]
-    volume, visible = problem(config, seed=2)
-    model = PretrainModel(
-        config.build(in_channels=2),
-        backend=backend,
-        masker=NoMasker(),
-        losses={"mse": MSE().build(stages=config.stages())},
-        weights={"mse": 1.0},
-        decoder=SparkDecoder(config.stages(), out_channels=2, width=16, head_stride=1),
-        in_channels=2,
-        cell=config.total_stride,
-    ).double()
-    randomise(model)
-    weights = {n: p.detach().clone().requires_grad_() for n, p in model.named_parameters()}
-    encoder = {n.removeprefix("backbone."): p for n, p in weights.items()}
-    maps = NaiveEncoder(encoder, config.plan(), norm=config.norm)(volume, visible)
-    prediction = naive_decoder(maps, visible, weights)
-    expected = naive_loss(prediction, volume, visible, config.total_stride)
-    expected.backward()
+@pytest.mark.parametrize("option", DENSIFY)
+@pytest.mark.parametrize("seed", [10, 11, 12])
+def test_loss_and_gradients(seed: int, option: str, name: str) -> None:
+    """A whole step of a spec's model, for every way to densify and heads at several scales."""
+    problem = random_problem(seed)
+    sparse_backend(name, problem.config)
+    decoder = {"width": 16, "head_stride": (1, 2, 4)[seed % 3], **DENSIFY[option]}
+    model = model_of(problem, sparse_backend=name, decoder=decoder)
+    kind = decoder.get("norm", "layer") if decoder.get("densify", True) else None
+    for i, densify in enumerate(model.decoder.densify):
+        assert (densify.token is not None) == decoder.get("token", True)
+        if isinstance(densify.projection, nn.Conv3d):
+            assert densify.projection.kernel_size == ((1,) if kind is None or i == 0 else (3,)) * 3
+    assert_same_step(model, problem, shown=problem.visible, kind=kind, dtype=BACKENDS[name])
 
-    output = model.to(dtype)(volume.to(dtype), hidden=~visible)
-    output.loss.backward()
-    assert_equal(output.prediction, prediction, "prediction")
-    assert_equal(output.loss, expected, "loss")
-    for n, parameter in model.named_parameters():
-        assert parameter.grad is not None, n
-        assert_equal(parameter.grad, weights[n].grad, f"gradient of {n}")
+
+@pytest.mark.parametrize("option", ["layer", "off"])
+@pytest.mark.parametrize("seed", [10, 11, 12])
+def test_loss_and_gradients_of_the_zeroed_baseline(seed: int, option: str) -> None:
+    """The same pass with every site shown and no tokens."""
+    problem = random_problem(seed)
+    decoder = {"width": 16, "head_stride": (1, 2, 4)[seed % 3], **DENSIFY[option]}
+    model = model_of(problem, encoder_input="zeroed", decoder=decoder)
+    shown = torch.ones_like(problem.visible)
+    kind = None if option == "off" else "layer"
+    assert_same_step(model, problem, shown=shown, kind=kind, dtype=torch.float64)
