@@ -15,7 +15,10 @@ def default_config(registry: Registry, *, kind: Kind, name: str) -> ComponentCon
     config = registry.config(kind, name=name)
     required = [option for option, field in config.model_fields.items() if field.is_required()]
     if required:
-        raise NotThere(f"not tried: no default for {', '.join(required)}")
+        raise NotThere(
+            f"not tried: no default for {', '.join(required)}",
+            advice="nothing but default options is tried here: give these in a run",
+        )
     return config()  # type: ignore[call-arg]
 
 

@@ -18,7 +18,7 @@ from ssl3d.registry import Registry
 OPTIONAL = {
     "minkowski": "ssl3d install minkowski --force",
     "spconv": 'python -m pip install --force-reinstall --no-deps "spconv-cu121" (or -cu126, for '
-    "CUDA 12.6 and later)",
+    "CUDA 12.6 to 12.9)",
 }
 """Sparse backends whose library is optional, and what installs that again."""
 
@@ -37,7 +37,7 @@ def examine(
     """Perform every check.
 
     Args:
-        strict: the optional sparse backends must be there and work as well.
+        strict: the optional sparse backends are tried as well, and must be there and work.
         backends: sparse backends to try, which must be there; default: every installed one.
         devices: `cpu` and `cuda`, to try them on, which must be there; default: those that are.
         limit: seconds for each sparse backend on each device.
@@ -54,9 +54,10 @@ def examine(
     on_part("torch, wavelets, maskers, backbones")
     base = Part("torch", TORCH, {"need_cuda": "cuda" in devices})
     results += examine_apart(base, limit=limit)
-    required = {*backends, *(OPTIONAL if strict else ())}
+    required = list(dict.fromkeys([*backends, *(OPTIONAL if strict else ())]))
+    others = () if backends else registry.names("sparse_backend")
     available = _available(results)
-    for name in backends or _all(registry, required):
+    for name in dict.fromkeys([*others, *required]):
         for device in devices or available:
             if device in available:
                 on_part(f"sparse backend {name} on {device}")
@@ -72,10 +73,6 @@ def _available(results: Iterable[Result]) -> tuple[str, ...]:
     if not working:
         return ()
     return ("cpu", "cuda") if CUDA in working else ("cpu",)
-
-
-def _all(registry: Registry, required: set[str]) -> list[str]:
-    return sorted({*registry.names("sparse_backend"), *required})
 
 
 def _backend(

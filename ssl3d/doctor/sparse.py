@@ -39,7 +39,8 @@ def sparse_checks(
             partial(function, subject),
             advice,
             device=device,
-            required=required,
+            # That it is there was asked for; an operation that it lacks is no fault.
+            required=required and function is library,
             gate=function is library,
         )
 
@@ -49,8 +50,10 @@ def library(subject: Subject) -> str:
     try:
         return f"{type(subject.backend).__name__} loads"
     except ImportError as error:
-        # The backend's own words. Python's, which name a module, tell of a library that is there
-        # in part; others of one that is refused, or built for another torch.
-        if isinstance(error, ModuleNotFoundError) and error.name is None:
+        # The backend's own words say what to do. Python's, which name a module, tell of a library
+        # that is there in part.
+        if error.name is not None:
+            raise Wrong(f"its library cannot be used: {error}") from error
+        if isinstance(error, ModuleNotFoundError):
             raise NotThere("its library is not installed", advice=str(error)) from error
-        raise Wrong(f"its library cannot be used: {error}") from error
+        raise Wrong("its library cannot be used", advice=str(error)) from error

@@ -107,6 +107,10 @@ def test_every_installed_backend_is_tried_on_every_device(world) -> None:  # typ
         (("--strict",), absent("minkowski"), 1),
         (("--strict",), absent("spconv"), 1),
         (("--strict",), failing("spconv"), 1),
+        (("--strict", "--backend", "cells"), works, 0),
+        (("--strict", "--backend", "cells"), absent("minkowski"), 1),
+        (("--strict", "--backend", "cells"), failing("spconv"), 1),
+        (("--strict", "--backend", "cells"), failing("dense"), 0),
         (("--backend", "minkowski"), absent("minkowski"), 1),
         (("--backend", "cells"), absent("minkowski"), 0),
         (("--backend", "cells"), failing("minkowski"), 0),
@@ -126,6 +130,13 @@ def test_what_is_asked_for_is_all_that_is_tried(world) -> None:  # type: ignore[
     assert run("--backend", "dense", "--backend", "cells", "--device", "cuda").exit_code == 0
     assert tried(asked) == [("dense", "cuda"), ("cells", "cuda")]
     assert asked[0].arguments == {"need_cuda": True}
+    assert all(part.arguments["required"] for part in asked[1:])
+
+
+def test_strict_adds_the_optional_backends_to_those_asked_for(world) -> None:  # type: ignore[no-untyped-def]
+    asked = world(works)
+    assert run("--strict", "--backend", "dense", "--backend", "spconv").exit_code == 0
+    assert tried(asked) == [("dense", "cpu"), ("spconv", "cpu"), ("minkowski", "cpu")]
     assert all(part.arguments["required"] for part in asked[1:])
 
 

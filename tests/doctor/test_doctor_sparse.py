@@ -105,8 +105,9 @@ def examine(
     name: str,
     *,
     leave_out: set[str] = frozenset(),  # type: ignore[assignment]
+    required: bool = False,
 ) -> dict[str, Result]:
-    checks = sparse_checks(registry, **{**ARGUMENTS, "name": name})
+    checks = sparse_checks(registry, **{**ARGUMENTS, "name": name, "required": required})
     return {check.name: perform(check) for check in checks if check.name not in leave_out}
 
 
@@ -143,12 +144,15 @@ def test_what_is_wrong_is_found(backend: type[SparseBackend], wrong: set[str], w
     assert {results[name].advice for name in wrong} == {"do something"}
 
 
-def test_what_a_library_lacks_is_not_there() -> None:
+@pytest.mark.parametrize("required", [False, True])
+def test_what_a_library_lacks_is_no_failure(required: bool) -> None:
+    """Of a backend that was asked for too."""
     registry = registry_of(DenseBackend, without="conv_transpose3d")
-    results = examine(registry, "fake", leave_out=SLOW)
+    results = examine(registry, "fake", leave_out=SLOW, required=required)
     lacking = {name: r.detail for name, r in results.items() if r.status == "not there"}
     assert lacking == {"network": "no conv_transpose3d", "backward": "no conv_transpose3d"}
-    assert not failed(results)
+    assert all(result.passed for result in results.values())
+    assert results["library"].required is required
     assert results["empty input"].detail.startswith("4 operations")
 
 
@@ -166,25 +170,32 @@ def test_large_sizes_are_what_they_are_called_and_errors_there_are_found() -> No
     assert failed(results) == SLOW
 
 
+NAMELESS = "the library is for another torch: run: pip install fake"
+DO = "do something"
+
+
 @pytest.mark.parametrize(
-    ("error", "status", "why"),
+    ("error", "status", "why", "advice"),
     [
-        (ModuleNotFoundError("run: pip install fake"), "not there", "is not installed"),
-        (ModuleNotFoundError("No module named 'c'", name="c"), "failed", "No module named 'c'"),
-        (ImportError("undefined symbol: _ZN3c10"), "failed", "undefined symbol"),
-        (RuntimeError("no licence"), "failed", "RuntimeError: no licence"),
+        (ModuleNotFoundError("run: pip install fake"), "not there", "is not installed", "run: pip"),
+        (ImportError(NAMELESS), "failed", "its library cannot be used", NAMELESS),
+        (ModuleNotFoundError("No module named 'c'", name="c"), "failed", "No module named", DO),
+        (ImportError("undefined symbol: _ZN3c10", name="c"), "failed", "undefined symbol", DO),
+        (RuntimeError("no licence"), "failed", "RuntimeError: no licence", DO),
     ],
 )
-def test_a_library_that_cannot_be_used(error: Exception, status: str, why: str) -> None:
+def test_a_library_that_cannot_be_used(
+    error: Exception, status: str, why: str, advice: str
+) -> None:
     class Raises(DenseBackend):
         def __init__(self, _: SparseBackendConfig) -> None:
             raise error
 
-    check = next(iter(sparse_checks(registry_of(Raises), **ARGUMENTS)))
-    result = perform(check)
-    assert (result.check, check.gate, result.status) == ("library", True, status)
+    arguments = {**ARGUMENTS, "required": True}
+    result = perform(next(iter(sparse_checks(registry_of(Raises), **arguments))))
+    assert (result.check, result.status, result.passed) == ("library", status, False)
     assert why in result.detail
-    assert result.advice == ("run: pip install fake" if status == "not there" else "do something")
+    assert result.advice.startswith(advice)
 
 
 def test_option_without_default_is_not_tried() -> None:
@@ -199,5 +210,8 @@ def test_option_without_default_is_not_tried() -> None:
             raise AssertionError
 
     registry = Registry([Registered(Fake, "fake", "fake-plugin", "1.0")])
-    results = examine(registry, "fake")
+    results = examine(registry, "fake", required=True)
     assert {r.status for r in results.values()} == {"not there"}
+    (required,) = [result for result in results.values() if result.required]
+    assert required.check == "library"
+    assert "default options" in required.advice
