@@ -45,7 +45,8 @@ def build_wheel(
     )
     wheels = sorted((source / "dist").glob("*.whl"))
     if status != 0 or not wheels:
-        cause = diagnose(log.read_text(encoding="utf-8", errors="replace"))
+        output = log.read_text(encoding="utf-8", errors="replace")
+        cause = diagnose(f"{output}\nexit status {status}")
         reason, advice = cause or (
             f"the build ended with status {status}:\n{last_lines(log)}",
             "look for the first error in the complete output",

@@ -18,8 +18,11 @@ class Diagnosis:
 
 _KNOWN: Final = (
     Diagnosis(
-        r"Killed signal terminated program|fatal error: Killed|virtual memory exhausted"
-        r"|cannot allocate memory|std::bad_alloc",
+        # What gcc, clang, nvcc and a shell say of a process that the system ended, and statuses.
+        r"Killed signal terminated program|fatal error: Killed|unable to execute command: Killed"
+        r"|died due to signal 9|^Killed\b|^\S*sh: .*\d Killed\b|SIGKILL"
+        r"|(exit status|exit code|code=|error) ?(-9|137)\b"
+        r"|virtual memory exhausted|cannot allocate memory|std::bad_alloc",
         "the compiler ran out of memory",
         "run it again with fewer compilers at once: MAX_JOBS=1",
     ),
@@ -75,6 +78,6 @@ _KNOWN: Final = (
 def diagnose(output: str) -> tuple[str, str] | None:
     """Reason and advice for a failed build, from all that it printed; None if not known."""
     for known in _KNOWN:
-        if re.search(known.pattern, output, re.IGNORECASE):
+        if re.search(known.pattern, output, re.IGNORECASE | re.MULTILINE):
             return known.reason, known.advice
     return None

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ssl3d.install.build import build_command, build_wheel, compile_environment
+from ssl3d.install.diagnose import diagnose
 from ssl3d.install.errors import InstallError
 from ssl3d.install.process import build_environment
 from ssl3d.install.target import BuildTarget
@@ -46,6 +47,13 @@ def test_wheel_and_progress(tmp_path: Path, cpu_target: BuildTarget) -> None:
     ("output", "reason", "advice"),
     [
         ("g++: fatal error: Killed signal terminated program cc1plus", "memory", "MAX_JOBS=1"),
+        ("nvcc error   : 'cicc' died due to signal 9 (Kill signal)", "memory", "MAX_JOBS=1"),
+        ("clang++: error: unable to execute command: Killed", "memory", "MAX_JOBS=1"),
+        ("Killed", "memory", "MAX_JOBS=1"),
+        ("/bin/sh: line 1:  4242 Killed                  nvcc -c a.cu", "memory", "MAX_JOBS=1"),
+        ("FAILED: [code=137] /tmp/build/a.o", "memory", "MAX_JOBS=1"),
+        ("Command '['ninja', '-v']' returned non-zero exit status 137.", "memory", "MAX_JOBS=1"),
+        ("Command '['nvcc']' died with <Signals.SIGKILL: 9>.", "memory", "MAX_JOBS=1"),
         ("src/mkl_alternate.hpp:35:10: fatal error: cblas.h: No such file", "OpenBLAS", "openblas"),
         ("/usr/bin/ld: cannot find -lopenblas: No such file", "OpenBLAS", "openblas"),
         ("fatal error: Python.h: No such file or directory", "Python headers", "python3-dev"),
@@ -65,6 +73,25 @@ def test_known_causes_are_named(
     assert caught.value.step == "compile"
     assert reason in caught.value.reason
     assert advice in caught.value.advice
+
+
+@pytest.mark.parametrize(
+    "end",
+    ["raise SystemExit(137)", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"],
+)
+def test_a_build_that_the_system_ends_ran_out_of_memory(
+    tmp_path: Path, cpu_target: BuildTarget, end: str
+) -> None:
+    with pytest.raises(InstallError, match="ran out of memory") as caught:
+        _build(end, folder=tmp_path, target=cpu_target)
+    assert "MAX_JOBS=1" in caught.value.advice
+
+
+@pytest.mark.parametrize(
+    "output", ["error: exit status 13", "src/a.cu: 9 unkilled rows", "error 1379: no such name"]
+)
+def test_other_words_are_not_taken_for_it(output: str) -> None:
+    assert diagnose(output) is None
 
 
 def test_unknown_cause_shows_the_end_of_the_output(tmp_path: Path, cpu_target: BuildTarget) -> None:
