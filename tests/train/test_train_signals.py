@@ -116,6 +116,46 @@ def test_collapse_is_warned_of_once(make_spec: MakeSpec, tmp_path: Path) -> None
     assert json.loads((tmp_path / "a/summary.json").read_text())["warnings"] == [*result.warnings]
 
 
+RESUNET = {"name": "resunet", "widths": (8, 64), "blocks": (1, 1), "norm": "batch"}
+
+
+@pytest.mark.parametrize(("directions", "channels"), [(0, 16), (3, 64)])
+def test_collapsed_features_are_warned_of_by_default(
+    make_spec: MakeSpec, tmp_path: Path, directions: int, channels: int
+) -> None:
+    """The deepest stage is one constant vector, or varies in 3 of its 64 channels only."""
+    spec = make_spec(
+        backbone={**RESUNET, "widths": (8, channels)},
+        optimizer={"lr": 1e-30, "weight_decay": 0.0},
+        trainer={"steps": 1},
+        init=str(tmp_path / "start.pth"),
+    )
+    start = spec.build().backbone.state_dict()
+    for norm in ("conv2.norm", "skip.1.norm"):  # the last layer of each of the block's two ways
+        scale = start[f"encoder.stages.1.blocks.0.{norm}.weight"]
+        scale[:] = torch.arange(channels) < directions
+        start[f"encoder.stages.1.blocks.0.{norm}.bias"][:] = 0.0 if directions else 1.0
+    torch.save(start, tmp_path / "start.pth")
+    result = ssl3d.pretrain(spec, out=tmp_path / "a")
+    rank = result.held_out["rank/stage1"]
+    if directions:
+        assert 2 < rank <= 3  # more than one, and less than 5 % of the channels
+    else:
+        assert rank == pytest.approx(1)
+    (warning,) = result.warnings
+    assert f"stage 1 use {rank:.1f} of {channels} directions" in warning
+
+
+@pytest.mark.parametrize("backbone", ["waveformer", "resunet"])
+def test_healthy_features_are_not_warned_of(
+    make_spec: MakeSpec, tmp_path: Path, backbone: str
+) -> None:
+    parts = {"backbone": RESUNET} if backbone == "resunet" else {}
+    result = ssl3d.pretrain(make_spec(**parts), out=tmp_path / "a")
+    assert "rank/stage1" in result.held_out
+    assert result.warnings == ()
+
+
 def test_signals_can_be_left_out(make_spec: MakeSpec, tmp_path: Path) -> None:
     spec = make_spec(quality={"images": False, "rank": False}, trainer={"steps": 1})
     result = ssl3d.pretrain(spec, out=tmp_path / "a")
