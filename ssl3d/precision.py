@@ -1,4 +1,4 @@
-"""Half precision around what needs single: sums, and libraries that lack it."""
+"""Half precision around what needs more: sums, and libraries that lack it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from torch import Tensor
 def at_least_single(x: Tensor) -> Tensor:
     """`x` in single precision where it is in half."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def double(x: Tensor) -> Tensor:
+    """`x` in double precision, on the CPU where its device has none (Apple's GPUs)."""
+    return (x.cpu() if x.device.type == "mps" else x).double()
 
 
 def as_autocast(x: Tensor) -> Tensor:

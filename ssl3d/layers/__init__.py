@@ -5,7 +5,7 @@ no backend.
 """
 
 from ssl3d.layers.conv import Conv3d, ConvTranspose3d
-from ssl3d.layers.norm import BatchNorm, InstanceNorm, LayerNorm, NormKind, make_norm
+from ssl3d.layers.norm import BatchNorm, InstanceNorm, LayerNorm, NormKind, OneSiteError, make_norm
 from ssl3d.layers.pointwise import Activation, Linear, elementwise, on_channels
 from ssl3d.layers.pool import AvgPool3d, Interpolate, MaxPool3d
 
@@ -21,6 +21,7 @@ __all__ = [
     "Linear",
     "MaxPool3d",
     "NormKind",
+    "OneSiteError",
     "elementwise",
     "make_norm",
     "on_channels",

@@ -16,6 +16,22 @@ from ssl3d.volume import FeatureMap, SparseVolume
 NormKind = Literal["layer", "batch", "instance"]
 
 
+class OneSiteError(ValueError):
+    """Instance norm on a sample that shows one site, which has no variance.
+
+    Attributes:
+        sample: its place in the batch.
+    """
+
+    def __init__(self, x: SparseVolume) -> None:
+        self.sample = x.site_counts.index(1)
+        super().__init__(
+            f"instance norm sees one visible site, at stride {show(x.stride)}, of sample "
+            f"{self.sample} of the batch: one has no variance. Its other cells are hidden, or "
+            "padding without data. Take a larger patch, hide less, or use batch norm"
+        )
+
+
 class LayerNorm(nn.LayerNorm):
     """Over the channels of each site (Ba et al. 2016)."""
 
@@ -42,9 +58,11 @@ class BatchNorm(nn.BatchNorm3d):
     def _normalise(self, rows: Tensor) -> Tensor:
         """`rows` is (n, C) or (B, C, D, H, W)."""
         training = self.training or self.running_mean is None
+        momentum = self.momentum or 0.0
         if training and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
-        momentum = 0.0 if self.momentum is None else self.momentum
+            if self.momentum is None:  # torch: a plain average of all batches
+                momentum = 1 / float(self.num_batches_tracked)
         normalise = synchronised_batch_norm if training and world_size() > 1 else F.batch_norm
         return normalise(
             rows,
@@ -62,7 +80,7 @@ class InstanceNorm(nn.InstanceNorm3d):
     """Over the visible sites of each sample (Ulyanov et al. 2016), with a learned scale and shift.
 
     Raises:
-        ValueError: a sample shows one site only; the dense layer raises one too.
+        OneSiteError: a sample shows one site only; the dense layer raises a ValueError too.
     """
 
     def __init__(self, channels: int, *, eps: float = 1e-5) -> None:
@@ -75,11 +93,7 @@ class InstanceNorm(nn.InstanceNorm3d):
         if not x.cells.n:
             return x
         if 1 in x.site_counts:
-            raise ValueError(
-                f"instance norm sees one visible site, at stride {show(x.stride)}, of sample "
-                f"{x.site_counts.index(1)} of the batch: one has no variance. Its other cells are "
-                "hidden, or padding without data. Take a larger patch, hide less, or use batch norm"
-            )
+            raise OneSiteError(x)
         # Rows are sorted by sample, and batch norm over one sample's rows is instance norm.
         samples = [
             F.batch_norm(rows, None, None, self.weight, self.bias, True, 0.0, self.eps)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ssl3d.interfaces import Backbone
+from ssl3d.precision import double
 from ssl3d.probe.crops import LabelledCrop
 
 PENALTY = 1e-4
@@ -74,7 +75,9 @@ def fit_linear(features: Tensor, *, labels: Tensor, classes: int) -> tuple[Tenso
     Returns:
         Weight (K, C) and bias (K,) for the features as they are.
     """
-    features = features.double()
+    device = features.device
+    features = double(features)
+    labels = labels.to(features.device)
     mean, deviation = features.mean(0), features.std(0).clamp(min=1e-6)
     standard = (features - mean) / deviation
     weight = standard.new_zeros(classes, standard.shape[1], requires_grad=True)
@@ -94,7 +97,8 @@ def fit_linear(features: Tensor, *, labels: Tensor, classes: int) -> tuple[Tenso
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]
     plain = weight.detach() / deviation
-    return plain.float(), (bias.detach() - plain @ mean).float()
+    shift = bias.detach() - plain @ mean
+    return plain.float().to(device), shift.float().to(device)
 
 
 def predict(

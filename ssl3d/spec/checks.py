@@ -46,8 +46,11 @@ def _few_sites(spec: ExperimentSpec) -> FewSites | None:
     grid = quotient(spec.data.patch, spec.cell_size)
     if spec.encoder_input != "visible" or not spec.masker.fewest_visible(grid):
         return None
+    stages = spec.backbone.instance_norm_stages()
+    if spec.decoder.densify and spec.decoder.norm == "instance":
+        stages += spec.backbone.stages()  # densify normalises the visible sites of each
     return few_sites(
-        spec.backbone.instance_norm_stages(),
+        stages,
         cell=spec.cell_size,
         grid=grid,
         visible_cells=lambda grid: spec.masker.fewest_visible(grid) or 0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ssl3d.precision import double
 from ssl3d.volume import FeatureMap, SparseVolume
 
 
@@ -37,5 +38,5 @@ def gram(features: FeatureMap) -> Tensor:
         rows = features.sites
     else:
         rows = features.movedim(1, -1).flatten(0, -2)
-    rows = rows.detach().double()
+    rows = double(rows.detach())
     return rows.T @ rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import lightning
@@ -89,9 +90,24 @@ def measured(output: PretrainOutput, *, model: PretrainModel) -> dict[str, float
     found = {"loss": output.loss.detach(), **scalars(output)}
     for label, loss in zip(model.labels, model.losses, strict=True):
         if isinstance(loss, RestorationLoss):
-            for name, value in loss.trivial(output).items():
+            for name, value in trivial(loss, output).items():
                 found[f"{label}/trivial" if name == "loss" else f"{label}/trivial/{name}"] = value
     return {name: float(value) for name, value in found.items()}
+
+
+def trivial(loss: RestorationLoss, output: PretrainOutput) -> dict[str, Tensor]:
+    """What `loss` gives for the trivial prediction, under the names that its own numbers have."""
+    if not output.nested:
+        return loss.trivial(output)
+    # Each encoder pass by itself: it hides its own level, and shows other voxels.
+    passes = zip((output, *output.nested), output.levels.encoder_passes(), strict=True)
+    values = [loss.trivial(replace(one, levels=levels))["loss"] for one, levels in passes]
+    weights = output.levels.weights
+    weighted = [weight * value for weight, value in zip(weights, values, strict=True)]
+    return {
+        "loss": torch.stack(weighted).sum() / sum(weights),
+        **{f"pass{i}": value for i, value in enumerate(values)},
+    }
 
 
 class Mean:

@@ -24,9 +24,9 @@ contrast of each hidden patch are taken from the original."""
 def image_quality(output: PretrainOutput) -> Iterator[dict[str, float]]:
     """Numbers for each crop and channel that has contrast, over its hidden and valid voxels.
 
-    `psnr` in dB and `ssim` (of windows centred there), and the same under `.../trivial` for the
-    prediction that needs no network. The data range is that of the crop's valid voxels. Names end
-    with `_true_statistics` where the target is normalised.
+    `psnr` in dB and `ssim` (of windows centred there, left out where there are none), and the same
+    under `.../trivial` for the prediction that needs no network. The data range is that of the
+    crop's valid voxels. Names end with `_true_statistics` where the target is normalised.
     """
     end = TRUE_STATISTICS if output.target == "patch_normalised" else ""
     restored = {"": restored_volume(output), "/trivial": restored_volume(_trivial(output))}
@@ -41,7 +41,9 @@ def image_quality(output: PretrainOutput) -> Iterator[dict[str, float]]:
             for who, volume in restored.items():
                 guess = volume[i, channel].float()
                 found[f"psnr{end}{who}"] = _psnr(guess, truth=truth, scored=scored[i], span=span)
-                found[f"ssim{end}{who}"] = _ssim(guess, truth=truth, scored=scored[i], span=span)
+                ssim = _ssim(guess, truth=truth, scored=scored[i], span=span)
+                if ssim is not None:
+                    found[f"ssim{end}{who}"] = ssim
             yield found
 
 
@@ -50,8 +52,8 @@ def _psnr(guess: Tensor, *, truth: Tensor, scored: Tensor, span: float) -> float
     return float(10 * torch.log10(span**2 / error))
 
 
-def _ssim(guess: Tensor, *, truth: Tensor, scored: Tensor, span: float) -> float:
-    """Mean over windows that lie in the crop and are centred on a scored voxel."""
+def _ssim(guess: Tensor, *, truth: Tensor, scored: Tensor, span: float) -> float | None:
+    """Mean over windows that lie in the crop and are centred on a scored voxel; None without."""
     window = [min(WINDOW, edge - 1 + edge % 2) for edge in truth.shape]
     similar, _ = compute_ssim_and_cs(
         guess[None, None],
@@ -64,7 +66,7 @@ def _ssim(guess: Tensor, *, truth: Tensor, scored: Tensor, span: float) -> float
     )
     inside = tuple(slice(w // 2, e - w // 2) for w, e in zip(window, truth.shape, strict=True))
     centred = similar[0, 0][scored[inside]]
-    return float(centred.mean()) if centred.numel() else float(similar.mean())
+    return float(centred.mean()) if centred.numel() else None
 
 
 def _trivial(output: PretrainOutput) -> PretrainOutput:

@@ -14,11 +14,12 @@ from torch.optim import Optimizer
 
 import ssl3d
 from ssl3d.interfaces import PretrainOutput
+from ssl3d.layers import OneSiteError
 from ssl3d.pretrain import PretrainModel
 from ssl3d.report.environment import plugins_of
 from ssl3d.spec import ExperimentSpec
 from ssl3d.train.clock import Clock
-from ssl3d.train.errors import NotFiniteError
+from ssl3d.train.errors import NotFiniteError, RunError
 from ssl3d.train.optimizer import decayed_names, make_optimizer
 from ssl3d.train.schedule import learning_rate, weight_decay
 from ssl3d.train.seeds import Stream, generator, global_seed
@@ -71,9 +72,8 @@ class PretrainModule(lightning.LightningModule):
         """Loss of one micro-batch, with what else shall be logged of it."""
         seed, at, rank = self.spec.seed, self.micro_batches, self.global_rank
         with global_seed(seed, Stream.LAYERS, at, rank, device=self.device):
-            output: PretrainOutput = self.model(
-                batch["volume"],
-                valid=batch["valid"],
+            output = self._forward(
+                batch,
                 hidden=self._draw(batch["valid"]),
                 generator=generator(seed, Stream.LOSS, at, rank),
             )
@@ -105,12 +105,23 @@ class PretrainModule(lightning.LightningModule):
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> Any:  # noqa: ARG002
         """A `PretrainOutput` for held-out crops, with masks that depend on the crop alone."""
         valid, numbers = batch["valid"], batch["index"].tolist()
-        output: PretrainOutput = self.model(
-            batch["volume"],
-            valid=valid,
+        return self._forward(
+            batch,
             hidden=held_out_levels(self.model, valid=valid, numbers=numbers),
             generator=generator(0, Stream.HELD_OUT_LOSS, *numbers),
         )
+
+    def _forward(self, batch: dict[str, Any], **options: Any) -> PretrainOutput:
+        """The model's output; an error that one crop causes names its volume."""
+        try:
+            output: PretrainOutput = self.model(batch["volume"], valid=batch["valid"], **options)
+        except OneSiteError as error:
+            raise RunError(
+                f"Stopped at step {self.step}: {error}. That sample was cut from\n"
+                f"  {batch['source'][error.sample]}\n"
+                "Leave the volume out if it is much smaller than the patch. Nothing is lost: the "
+                "checkpoints of the steps before are kept"
+            ) from error
         return output
 
     def on_train_start(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,13 +16,13 @@ from ssl3d.train.errors import RunError
 def decayed_names(module: nn.Module) -> frozenset[str]:
     """Names of the parameters that weight decay may shrink.
 
-    Not norms, biases and tokens: whatever has one dimension at most, or is called a token. Taken
-    from the module as it is built, since FSDP flattens its parameters later.
+    Not norms, biases and tokens: whatever has one dimension at most, or is called a bias or a
+    token. Taken from the module as it is built, since FSDP flattens its parameters later.
     """
     return frozenset(
         name
         for name, parameter in module.named_parameters()
-        if parameter.dim() > 1 and "token" not in name.rsplit(".", 1)[-1]
+        if parameter.dim() > 1 and not {"bias", "token"} & set(name.rsplit(".", 1)[-1].split("_"))
     )
 
 
@@ -56,10 +57,10 @@ def make_optimizer(
 
 
 def _lamb(groups: list[dict[str, Any]], *, spec: OptimizerSpec) -> Optimizer:
-    """LAMB (arXiv 1904.00962, algorithm 2 without bias correction), as SparK uses it.
+    """LAMB (arXiv 1904.00962, algorithm 2) without the correction of the moments' bias.
 
-    Weight decay is part of the update that the trust ratio scales. What is not decayed takes
-    Adam's step as it is.
+    Weight decay is part of the update that the trust ratio scales, so what the correction changes
+    in the first steps is the direction only. What is not decayed takes Adam's step as it is.
     """
     try:
         from pytorch_optimizer import Lamb
@@ -71,5 +72,6 @@ def _lamb(groups: list[dict[str, Any]], *, spec: OptimizerSpec) -> Optimizer:
     # `adam_debias` keeps the step as it is: the package would divide it by 1 - beta1^t.
     extra = {"adam_debias": True}
     groups = [{**group, **extra, "adam": not group["decays"]} for group in groups]
-    made: Optimizer = Lamb(groups, lr=spec.lr, betas=spec.betas, weight_decouple=False)
+    made = Lamb(groups, lr=spec.lr, betas=spec.betas, weight_decouple=False)
+    made.clamp = math.inf  # the package cuts weight norms at 10, the paper does not
     return made

@@ -49,8 +49,8 @@ class RelativeBias(nn.Module):
     def __init__(self, heads: int, *, reach: int = REACH) -> None:
         super().__init__()
         self.reach = reach
-        self.table = nn.Parameter(torch.zeros((2 * reach + 1) ** 3, heads))
-        nn.init.trunc_normal_(self.table, std=0.02)
+        self.bias = nn.Parameter(torch.zeros((2 * reach + 1) ** 3, heads))
+        nn.init.trunc_normal_(self.bias, std=0.02)
 
     def forward(self, tokens: Tokens) -> Tensor:
         """(B, heads, n, n): query, key."""
@@ -58,4 +58,4 @@ class RelativeBias(nn.Module):
         offset = places[:, :, None] - places[:, None]
         z, y, x = (offset.clamp(-self.reach, self.reach) + self.reach).unbind(-1)
         edge = 2 * self.reach + 1
-        return F.embedding((z * edge + y) * edge + x, self.table).permute(0, 3, 1, 2)
+        return F.embedding((z * edge + y) * edge + x, self.bias).permute(0, 3, 1, 2)

@@ -124,3 +124,12 @@ def test_parameters_have_torchs_names(kind: NormKind) -> None:
     extra = {"affine": True} if kind == "instance" else {}
     reference = theirs(4, **extra).state_dict()
     assert list(make_norm(kind, 4).state_dict()) == list(reference)
+
+
+def test_batch_norm_without_momentum_averages_all_batches() -> None:
+    ours, theirs = BatchNorm(3, momentum=None), nn.BatchNorm3d(3, momentum=None)
+    for seed in range(3):
+        x = torch.randn(2, 3, 2, 2, 2, generator=torch.Generator().manual_seed(seed))
+        torch.testing.assert_close(ours(x), theirs(x))
+    for name, value in theirs.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[name], value)

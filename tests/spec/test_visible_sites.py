@@ -85,3 +85,18 @@ def test_a_spec_with_enough_visible_sites_or_a_dense_pass_is_silent() -> None:
         warnings.simplefilter("error")
         small_resunet(16)
         small_resunet(8, encoder_input="zeroed")
+
+
+def test_the_decoders_norm_counts_too() -> None:
+    def spec(**decoder: object) -> ExperimentSpec:
+        return ExperimentSpec(
+            backbone={"name": "resunet", "widths": (4, 8), "blocks": (1, 1), "norm": "batch"},
+            masker={"name": "random", "ratio": 0.5},
+            data={"volumes": "none", "patch": (2, 2, 4)},
+            decoder=decoder,
+        )
+
+    spec(norm="layer")
+    spec(norm="instance", densify=False)
+    with pytest.raises(SpecError, match=r"instance norm at stride 2 .* sees 1 visible site"):
+        spec(norm="instance")

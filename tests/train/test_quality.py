@@ -15,7 +15,7 @@ from torch import Tensor
 from ssl3d import ExperimentSpec
 from ssl3d.interfaces import PretrainOutput
 from ssl3d.train.feature_rank import gram, rankme
-from ssl3d.train.held_out import Mean
+from ssl3d.train.held_out import Mean, measured
 from ssl3d.train.image_quality import image_quality
 from ssl3d.volume import SparseVolume
 
@@ -58,6 +58,31 @@ def test_ssim_is_monais_where_all_is_hidden(output: PretrainOutput) -> None:
         pasted = torch.where(hidden, output.prediction[i : i + 1], truth)
         metric = SSIMMetric(3, data_range=float(truth.max() - truth.min()))
         assert found["ssim"] == pytest.approx(float(metric(pasted, truth)), rel=1e-4)
+
+
+def test_ssim_is_left_out_where_no_window_is_scored(output: PretrainOutput) -> None:
+    border = torch.zeros_like(output.valid)
+    border[:, 0] = True
+    for found in image_quality(replace(output, hidden=(border,))):
+        assert found.keys() == {"psnr", "psnr/trivial"}
+
+
+def test_trivial_of_nested_passes_is_that_of_each_pass(make_spec: MakeSpec) -> None:
+    masker = {"name": "mim", "passes": "nested", "level_weights": (3.0, 1.0)}
+    model = make_spec(target="voxels", masker=masker, data={"patch": 32}).build().eval()
+    volume = random(2, 1, 32, 32, 32).cumsum(2)
+    with torch.no_grad():
+        output = model(volume, generator=torch.Generator().manual_seed(0))
+    found = measured(output, model=model)
+    for i, level in enumerate(output.hidden):
+        means = []
+        for sample, hidden in zip(volume[:, 0], level, strict=True):
+            error = (sample[hidden] - sample[~hidden].mean()).square()
+            means.append(float(error.mean()))
+        assert found[f"mse/trivial/pass{i}"] == pytest.approx(sum(means) / 2, rel=1e-4)
+        assert f"mse/pass{i}" in found
+    mean = (3 * found["mse/trivial/pass0"] + found["mse/trivial/pass1"]) / 4
+    assert found["mse/trivial"] == pytest.approx(mean, rel=1e-6)
 
 
 def test_true_statistics_are_named(output: PretrainOutput) -> None:

@@ -86,7 +86,8 @@ def test_weight_decay_goes_from_start_to_end() -> None:
 def test_lamb_equals_the_paper() -> None:
     """Algorithm 2 of arXiv 1904.00962 in NumPy, without bias correction."""
     rng = np.random.default_rng(0)
-    matrix, bias = rng.normal(size=(4, 3)), rng.normal(size=3)
+    matrix, bias = rng.normal(size=(20, 30)), rng.normal(size=3)
+    assert np.linalg.norm(matrix) > 10, "some implementations cut the norm at 10"
     parameters = [
         ("matrix", torch.nn.Parameter(torch.from_numpy(matrix.copy()))),
         ("bias", torch.nn.Parameter(torch.from_numpy(bias.copy()))),
@@ -131,12 +132,16 @@ def test_lamb_without_its_package(make_spec: MakeSpec, monkeypatch: pytest.Monke
     assert not Path("never-made").exists()
 
 
-def test_only_matrices_and_kernels_decay(make_spec: MakeSpec) -> None:
-    model = make_spec().build()
+@pytest.mark.parametrize("positions", ["rope", "relative_bias"])
+def test_only_matrices_and_kernels_decay(make_spec: MakeSpec, positions: str) -> None:
+    backbone = {"widths": (8, 16), "depths": (1, 1), "heads": (1, 2), "positions": positions}
+    model = make_spec(backbone={"name": "waveformer", **backbone}).build()
     decayed = decayed_names(model)
     parameters = dict(model.named_parameters())
     assert {parameters[name].dim() for name in decayed} == {2, 5}
-    assert not [name for name in decayed if "token" in name or name.endswith("bias")]
+    assert not [name for name in decayed if "token" in name or "bias" in name]
+    biases = [p for name, p in parameters.items() if name not in decayed and p.dim() > 1]
+    assert bool(biases) == (positions == "relative_bias")
     groups = make_optimizer(
         OptimizerSpec(weight_decay=0.3), parameters=parameters.items(), decayed=decayed
     ).param_groups

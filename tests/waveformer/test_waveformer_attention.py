@@ -68,7 +68,7 @@ def naive(attention: TokenAttention, rows: Tensor, tokens: Tokens, positions: st
                         query, key = turned(query, places[i]), turned(key, places[j])
                     if attention.bias is not None:
                         z, y, x = ((places[i] - places[j]).clamp(-7, 7) + 7).tolist()
-                        bias = attention.bias.table[225 * z + 15 * y + x, head]
+                        bias = attention.bias.bias[225 * z + 15 * y + x, head]
                     logits.append((query * key).sum() / WIDTH**0.5 + bias)
                 heads.append(torch.stack(logits).softmax(0) @ v[:, part])
             results.append(attention.out(torch.cat(heads)))
@@ -137,7 +137,7 @@ def test_rotary_positions_leave_the_first_place_and_spare_channels() -> None:
 def test_the_bias_tells_every_offset_apart() -> None:
     grid = torch.cartesian_prod(*[torch.arange(8)] * 3)
     bias = RelativeBias(1)
-    bias.table.data = torch.arange(15.0**3).view(-1, 1)
+    bias.bias.data = torch.arange(15.0**3).view(-1, 1)
     assert bias(Tokens((512,), grid)).unique().numel() == 15**3
 
 

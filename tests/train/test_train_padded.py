@@ -1,0 +1,38 @@
+"""A volume that is much smaller than the patch can leave one visible site to instance norm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+
+import ssl3d
+from ssl3d import ExperimentSpec
+from ssl3d.train import RunError
+
+
+def test_the_volume_is_named(make_spec: Callable[..., ExperimentSpec], tmp_path: Path) -> None:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    values = np.random.default_rng(0).normal(size=(8, 8, 24)).astype(np.float32)
+    for name in ("a", "b", "c"):
+        nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), folder / f"{name}.nii.gz")
+    backbone: dict[str, Any] = {
+        "name": "resunet",
+        "widths": (4, 4, 4, 4),
+        "blocks": (1, 1, 1, 1),
+        "norm": "instance",
+    }
+    # Of a patch's 27 cells eleven are visible; these volumes fill three, and show one.
+    spec = make_spec(
+        backbone=backbone,
+        masker={"name": "random", "ratio": 0.6},
+        data={"volumes": str(folder), "patch": 24},
+        trainer={"steps": 1},
+    )
+    with pytest.raises(RunError, match=r"(?s)Stopped at step [01]: .*one visible.*small/[abc]\.nii"):
+        ssl3d.pretrain(spec, out=tmp_path / "run")
