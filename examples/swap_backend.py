@@ -2,13 +2,15 @@
 
     python examples/swap_backend.py --out runs/swap
 
-Prints the loss of every step side by side, then goes on from the first backend's checkpoint on the
-last one: a checkpoint holds parameters in torch layout and knows no backend.
+Prints the loss of every step side by side and the largest difference between them, then goes on
+from the first backend's checkpoint on the last one: a checkpoint holds parameters in torch layout
+and knows no backend.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -43,25 +45,37 @@ def available() -> list[str]:
     return names
 
 
-def main() -> None:
+def largest_difference(losses: Iterable[Sequence[float]]) -> float:
+    """Between the backends' losses at one step, as a share of the loss; the worst step's."""
+    return max((max(step) - min(step)) / max(step) for step in losses)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="a new folder")
-    out: Path = parser.parse_args().out
+    parser.add_argument("--steps", type=int, default=spec.trainer.steps, help="on each backend")
+    given = parser.parse_args(arguments)
+    out: Path = given.out
+    same = spec.with_values({"trainer.steps": given.steps})
     quiet, console = Console(quiet=True), Console()
     rows = {}
     for name in available():
-        ssl3d.pretrain(spec.replace(sparse_backend=name), out=out / name, console=quiet)
+        ssl3d.pretrain(same.replace(sparse_backend=name), out=out / name, console=quiet)
         rows[name] = read_metrics(out / name / "metrics.csv")
+    losses = list(zip(*([row["train/loss"] for row in run] for run in rows.values()), strict=True))
     table = Table("step", *rows, title="training loss")
-    for steps in zip(*rows.values(), strict=True):
-        table.add_row(f"{steps[0]['step']:.0f}", *(f"{row['train/loss']:.6f}" for row in steps))
+    for step, values in enumerate(losses, 1):
+        table.add_row(str(step), *(f"{value:.6f}" for value in values))
     table.add_section()
     speeds = [f"{found[-1]['volumes_per_second']:.1f}" for found in rows.values()]
     table.add_row("volumes/s", *speeds)
     console.print(table)
+    console.print(
+        f"Largest difference between backends: {largest_difference(losses):.1e} of the loss"
+    )
 
     first, *_, last = rows
-    longer = spec.replace(sparse_backend=last).with_values({"trainer.steps": 12})
+    longer = same.replace(sparse_backend=last).with_values({"trainer.steps": given.steps + 2})
     result = ssl3d.pretrain(longer, out=out / first, resume=True, console=quiet)
     console.print(
         f"The run of {first!r} went on with {last!r} to step {result.step}: held-out loss "
