@@ -134,7 +134,12 @@ def warm_start(backbone: Backbone, *, path: str | os.PathLike[str]) -> str:
     try:
         report = backbone.load_weights(own or weights)
     except ValueError as error:
-        raise ValueError(f"init: {source}: {error}") from error
+        raise ValueError(
+            f"init: {source}: {error}.\ninit takes weights that fill the whole encoder. To start "
+            "from others, fill one in Python and give init the file that you save: "
+            "backbone = spec.build().backbone; weights = ssl3d.weights.read_weights(file); fill it "
+            "by a function named above; torch.save(backbone.state_dict(), 'start.pth')"
+        ) from error
     return f"Started from {source}: {report}"
 
 

@@ -29,6 +29,10 @@ class TransferReport:
     adapted: tuple[str, ...] = ()
 
     def __str__(self) -> str:
+        return "\n".join([f"{len(self.loaded)} tensors loaded", *self.differences()])
+
+    def differences(self) -> list[str]:
+        """A line for each kind of tensor that was not simply copied."""
         shapes = tuple(
             f"{name} (source {source}, module {module})"
             for name, (source, module) in (self.wrong_shape or {}).items()
@@ -39,9 +43,7 @@ class TransferReport:
             "of another shape": shapes,
             "with averaged input channels": self.adapted,
         }
-        lines = [f"{len(self.loaded)} tensors loaded"]
-        lines += [f"{len(v)} {k}: {', '.join(v)}" for k, v in lists.items() if v]
-        return "\n".join(lines)
+        return [f"{len(v)} {k}: {', '.join(v)}" for k, v in lists.items() if v]
 
 
 def transfer(
@@ -103,9 +105,11 @@ def transfer(
     refused = [name for name in (*missing, *wrong) if not _matches(name, unfilled)]
     refused += [name for name in unexpected if not _matches(name, unused)]
     if refused or not loaded:
+        lines = "\n".join([f"{len(loaded)} tensors would fit", *report.differences()])
         raise ValueError(
-            f"the weights do not fit, and nothing was copied. {report}\nWhat may stay as it is "
-            f"must be allowed by name; not allowed: {', '.join(refused) or 'to load nothing'}"
+            f"the weights do not fit, and nothing was copied. {lines}\n"
+            f"Refused: {', '.join(refused) or 'to load nothing'}. allow_missing and "
+            "allow_unexpected of ssl3d.weights.transfer leave tensors out by name"
         )
     with torch.no_grad():
         for target, value in copies:

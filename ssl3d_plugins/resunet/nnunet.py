@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 from ssl3d.weights import TransferReport, transfer
 
+STEM = "encoder.stem.convs.0.conv.weight"
+"""The first convolution, (O, I, kz, ky, kx)."""
+
 
 def to_nnunet(backbone: nn.Module, *, network: nn.Module) -> TransferReport:
     """Fill the encoder of a `ResidualEncoderUNet` from a `resunet` backbone; no other weights.
@@ -43,8 +46,26 @@ def from_nnunet(
             them all.
     """
     source = {name: value for name, value in weights.items() if not _is_alias(name)}
-    stem = "encoder.stem.convs.0.conv.weight" if average_inputs else None
-    return transfer(source, backbone, allow_unexpected=("decoder.*",), average_inputs=stem)
+    stem = STEM if average_inputs else None
+    try:
+        return transfer(source, backbone, allow_unexpected=("decoder.*",), average_inputs=stem)
+    except ValueError as error:
+        raise ValueError(f"{error}{_about_inputs(source, backbone=backbone)}") from error
+
+
+def _about_inputs(source: Mapping[str, Tensor], *, backbone: nn.Module) -> str:
+    """What to do where the first convolutions differ in their input channels only, or nothing."""
+    if STEM not in source:
+        return ""
+    given, own = list(source[STEM].shape), list(backbone.state_dict()[STEM].shape)
+    channels = given.pop(1), own.pop(1)
+    if given != own or channels[0] == channels[1]:
+        return ""
+    return (
+        f".\nInput channels: {channels[0]} in the weights, {channels[1]} in this encoder. "
+        "ssl3d_plugins.resunet.nnunet.from_nnunet(weights, backbone=backbone, average_inputs=True) "
+        "averages the first convolution over them"
+    )
 
 
 def _is_alias(name: str) -> bool:
