@@ -40,6 +40,7 @@ from ssl3d.testing.sparse_run import (
     assert_close,
     assert_same,
     down_and_up,
+    gradients,
     run,
     volume_of,
 )
@@ -98,10 +99,12 @@ class SparseBackendConformance:
         """The cells of a case on the device under test."""
         return CellGrid(visible.to(self.device), cell=case.cell)
 
-    def run(self, case: Case, visible: Tensor, inputs: Inputs) -> Results:
+    def run(
+        self, case: Case, visible: Tensor, inputs: Inputs, *, order: Tensor | None = None
+    ) -> Results:
         """Values and gradients of the backend under test."""
-        cells = self.grid(case, visible)
-        return run(self.config.build(), case, inputs, cells=cells, dtype=self.dtype)
+        cells, backend = self.grid(case, visible), self.config.build()
+        return run(backend, case, inputs, cells=cells, dtype=self.dtype, order=order)
 
     def needs(self, *cases: Case) -> None:
         """Skip a test whose operations the library lacks; `test_definition` checks the refusal."""
@@ -176,16 +179,18 @@ class SparseBackendConformance:
 
     @pytest.mark.parametrize("case", LARGER, ids=str)
     def test_samples_do_not_meet(self, case: Case) -> None:
-        """Samples in another order give the same results in that order."""
+        """Samples in another order give the same values and gradients in that order."""
         self.needs(case)
         visible, order = half_visible(samples=3), [2, 0, 1]
         inputs = draw_inputs(case, visible)
         counts = visible.flatten(1).sum(1).tolist()
         rows = [torch.split(torch.arange(sum(counts)), counts)[i] for i in order]
         moved = torch.cat(rows)
-        plain = self.run(case, visible, inputs)
-        permuted = self.run(case, visible[order], inputs._replace(features=inputs.features[moved]))
-        expected = {"values": plain["values"][moved.to(self.device)]}
+        expected = self.run(case, visible, inputs)
+        for name in ("values", "gradient of features"):
+            expected[name] = expected[name][moved.to(self.device)]
+        given = inputs._replace(features=inputs.features[moved])
+        permuted = self.run(case, visible[order], given, order=moved)
         assert_close(permuted, expected, tolerance=self.tolerance)
 
     def test_one_grid_serves_all_layers(self, reference: SparseBackend) -> None:
@@ -233,23 +238,24 @@ class SparseBackendConformance:
 
     @pytest.mark.parametrize("frozen", ["features", "weight", "bias"])
     def test_frozen(self, backend: SparseBackend, frozen: str) -> None:
-        """What needs no gradient gets none; the others get the same as before."""
-        case = make_case("conv3d", 3)
+        """What needs no gradient gets none; the others get the same as without it."""
+        case, visible = make_case("conv3d", 3), layouts()["uneven"]
         self.needs(case)
-        visible = layouts()["uneven"]
-        inputs = draw_inputs(case, visible)
-        leaves = {
-            name: t.to(self.device, self.dtype).requires_grad_(name != frozen)
-            for name, t in inputs._asdict().items()
-        }
-        cells = self.grid(case, visible)
-        x = volume_of(case, leaves["features"], cells=cells, backend=backend)
-        y = apply(backend, case.op, x, leaves["weight"], leaves["bias"])
+        inputs, cells = draw_inputs(case, visible), self.grid(case, visible)
+        expected = gradients(backend, case, inputs, cells=cells, dtype=self.dtype)
+        found = gradients(backend, case, inputs, cells=cells, dtype=self.dtype, frozen=frozen)
+        assert set(found) == set(expected) - {frozen}
+        assert_close(found, {n: expected[n] for n in found}, tolerance=self.tolerance)
+
+    def test_no_gradient_is_kept_where_none_is_wanted(self, backend: SparseBackend) -> None:
+        """Under `torch.no_grad` a result hangs on nothing."""
+        case, visible = make_case("conv3d", 3), layouts()["uneven"]
+        self.needs(case)
+        leaves = [t.to(self.device, self.dtype) for t in draw_inputs(case, visible)]
+        x = volume_of(case, leaves[0], cells=self.grid(case, visible), backend=backend)
         with torch.no_grad():
-            assert not apply(backend, case.op, x, *list(leaves.values())[1:]).features.requires_grad
-        torch.autograd.backward(y.features.sum())
-        assert leaves[frozen].grad is None
-        assert all(t.grad is not None for name, t in leaves.items() if name != frozen)
+            y = apply(backend, case.op, x, leaves[1].requires_grad_(), leaves[2])
+        assert not y.features.requires_grad
 
     @pytest.mark.parametrize("op", UNDEFINED, ids=Operation.describe)
     def test_undefined_is_refused(self, op: Operation) -> None:

@@ -47,6 +47,7 @@ def run(
     *,
     cells: CellGrid,
     dtype: torch.dtype = torch.float64,
+    order: Tensor | None = None,
 ) -> Results:
     """Values of an operation, and gradients of a fixed weighted sum of them.
 
@@ -56,6 +57,7 @@ def run(
         inputs: float64 on the CPU; moved to `dtype` and the device of `cells`.
         cells: visible cells, on the device to compute on.
         dtype: what the inputs are cast to.
+        order: which of the fixed weights each cell gets; default: one after the other.
     """
     device = cells.visible.device
     leaves = Inputs(*(t.detach().to(device, dtype).requires_grad_() for t in inputs))
@@ -66,11 +68,33 @@ def run(
     assert y.features.shape == (cells.n, *y.edge, case.op.channels[1])
     generator = torch.Generator().manual_seed(3)
     upstream = torch.randn(y.features.shape, generator=generator, dtype=torch.float64)
+    upstream = upstream if order is None else upstream[order]
     total = (y.features * upstream.to(y.features)).sum()
     names = Inputs._fields if case.op.kind in CONVOLUTIONS else ("features",)
     gradients = torch.autograd.grad(total, [getattr(leaves, name) for name in names])
     named = {f"gradient of {n}": g for n, g in zip(names, gradients, strict=True)}
     return {"values": y.features.detach(), **named}
+
+
+def gradients(
+    backend: SparseBackend,
+    case: Case,
+    inputs: Inputs,
+    *,
+    cells: CellGrid,
+    dtype: torch.dtype,
+    frozen: str = "",
+) -> Results:
+    """Gradients that the inputs of a convolution get, by name; the frozen one needs none."""
+    device = cells.visible.device
+    leaves = {
+        name: t.detach().to(device, dtype, copy=True).requires_grad_(name != frozen)
+        for name, t in inputs._asdict().items()
+    }
+    x = volume_of(case, leaves["features"], cells=cells, backend=backend)
+    y = apply(backend, case.op, x, leaves["weight"], leaves["bias"])
+    torch.autograd.backward(y.features.square().sum())
+    return {name: t.grad for name, t in leaves.items() if t.grad is not None}
 
 
 def down_and_up(

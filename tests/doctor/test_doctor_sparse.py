@@ -5,8 +5,17 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import pytest
-import torch
-from torch import Tensor
+from spoiled_backends import (
+    EmptyGradient,
+    EmptyRaises,
+    Keeps,
+    NotFinite,
+    Spoiled,
+    WrongGradients,
+    WrongOrder,
+    WrongValues,
+    config_of,
+)
 
 from ssl3d.component import SparseBackendConfig
 from ssl3d.doctor.check import perform
@@ -30,74 +39,9 @@ ARGUMENTS: dict[str, Any] = {
 }
 
 
-class Spoiled(DenseBackend):
-    """Dense, with one thing wrong."""
-
-    def conv3d(self, x: SparseVolume, *args: Any, **options: Any) -> SparseVolume:
-        return self.spoil(super().conv3d(x, *args, **options), x)
-
-    def spoil(self, y: SparseVolume, x: SparseVolume) -> SparseVolume:
-        raise NotImplementedError
-
-
-class WrongValues(Spoiled):
-    def spoil(self, y: SparseVolume, x: SparseVolume) -> SparseVolume:  # noqa: ARG002
-        return y.map(lambda f: f + 0.01 * f.abs())
-
-
-class WrongGradients(Spoiled):
-    def spoil(self, y: SparseVolume, x: SparseVolume) -> SparseVolume:  # noqa: ARG002
-        return y.map(lambda f: f.detach() * 0.5 + f * 0.5)
-
-
-class WrongOrder(Spoiled):
-    def spoil(self, y: SparseVolume, x: SparseVolume) -> SparseVolume:  # noqa: ARG002
-        return y.map(lambda f: f.flip(0))
-
-
-class NotFinite(Spoiled):
-    def spoil(self, y: SparseVolume, x: SparseVolume) -> SparseVolume:  # noqa: ARG002
-        return y.map(lambda f: f / 0.0)
-
-
-class EmptyRaises(Spoiled):
-    def spoil(self, y: SparseVolume, x: SparseVolume) -> SparseVolume:
-        if not x.cells.n:
-            raise RuntimeError("no sites")
-        return y
-
-
-class EmptyGradient(DenseBackend):
-    """Makes a gradient of ones out of no site."""
-
-    def conv3d(self, x: SparseVolume, weight: Tensor, *args: Any, **options: Any) -> SparseVolume:
-        y = super().conv3d(x, weight, *args, **options)
-        if x.cells.n:
-            return y
-        weight.register_hook(torch.ones_like)
-        return y
-
-
-class Keeps(Spoiled):
-    """Forgets that a sample or a batch may show nothing: keeps the input's size."""
-
-    def spoil(self, y: SparseVolume, x: SparseVolume) -> SparseVolume:
-        return x if not x.cells.n else y
-
-
 def registry_of(backend: type[SparseBackend], *, without: str = "") -> Registry:
     """A registry with this backend alone, under the name `fake`."""
-
-    class Fake(SparseBackendConfig):
-        name: Literal["fake"] = "fake"
-
-        def unsupported(self, op: Operation) -> str | None:
-            return f"no {without}" if op.kind == without else undefined(op)
-
-        def build(self) -> SparseBackend:
-            return backend(self)
-
-    return Registry([Registered(Fake, "fake", "fake-plugin", "1.0")])
+    return Registry([Registered(config_of(backend, without=without), "fake", "fake-plugin", "1.0")])
 
 
 def examine(
