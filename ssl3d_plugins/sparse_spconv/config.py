@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 class Spconv(SparseBackendConfig):
     """Convolutions that look past a cell by spconv 2.3 (Apache-2.0), with its native algorithm.
 
-    It lacks grouped convolution. Computes in single precision under autocast on a CPU. What stays
-    inside a cell (kernel = stride, interpolation) needs no library and is plain PyTorch, and so is
-    padded pooling: spconv's maximum never falls below 0 and it has no average on a CPU.
+    It lacks grouped convolution. Computes in single precision under autocast. What stays inside a
+    cell (kernel = stride, interpolation) needs no library and is plain PyTorch, and so is padded
+    pooling: spconv's maximum never falls below 0 and it has no average on a CPU.
 
     Install: `pip install "ssl3d[spconv-cu126]"` or `"ssl3d[spconv-cu121]"`; both also run without
     a GPU. The plain `spconv` wheel is refused: its results differ between runs.
