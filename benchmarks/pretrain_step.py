@@ -1,7 +1,8 @@
 """Time and memory of one pre-training step: visible cells only against the dense baseline.
 
 Encoder, decoder and the whole step (forward, backward, optimizer), interleaved in one process, with
-the default allocator and with its page faults removed; memory in a process of its own each.
+the default allocator and with its page faults removed; memory in a process of its own each. A run
+that was stopped goes on where it was when it is started again with the same arguments.
 
     python benchmarks/pretrain_step.py --out benchmarks/results/pretrain_step.json
 """
@@ -180,6 +181,22 @@ def best_dense(values: dict[str, float]) -> float:
     return min(value for form, value in values.items() if form != "visible")
 
 
+def earlier(args: argparse.Namespace) -> dict[str, Any]:
+    """What `--out` holds of a run with the same arguments on the same machine, or nothing yet."""
+    result: dict[str, Any] = {
+        "machine": machine(torch.device(args.device)),
+        "arguments": {k: v for k, v in vars(args).items() if k not in ("out", "child")},
+        "allocators": {name: ALLOCATORS[name] for name in args.allocators},
+        "seconds": {},
+        "bytes": {},
+    }
+    if args.out and args.out.exists():
+        found: dict[str, Any] = json.loads(args.out.read_text())
+        if all(found.get(key) == result[key] for key in ("machine", "arguments")):
+            return found
+    return result
+
+
 def save(result: dict[str, Any], out: Path | None) -> None:
     """What has been measured so far, if a file was named."""
     if out:
@@ -238,28 +255,25 @@ def main() -> None:
         print(json.dumps(memory_of(args, args.child[0], float(args.child[1]))))
         return
     console = Console()
-    result: dict[str, Any] = {
-        "machine": machine(torch.device(args.device)),
-        "arguments": {k: v for k, v in vars(args).items() if k not in ("out", "child")},
-        "allocators": {name: ALLOCATORS[name] for name in args.allocators},
-        "seconds": {},
-        "bytes": {},
-    }
+    result = earlier(args)
     for allocator in args.allocators:
-        with console.status(f"timing, allocator: {allocator}"):
-            result["seconds"][allocator] = child(["--child", "time"], allocator=allocator)
+        if allocator not in result["seconds"]:
+            with console.status(f"timing, allocator: {allocator}"):
+                result["seconds"][allocator] = child(["--child", "time"], allocator=allocator)
+            save(result, args.out)
+    if not result["bytes"]:
+        with console.status("peak memory"):
+            result["bytes"] = by_share(
+                args,
+                lambda form, hidden: child(["--child", form, str(hidden)], allocator="default"),
+            )
         save(result, args.out)
-    with console.status("peak memory"):
-        result["bytes"] = by_share(
-            args, lambda form, hidden: child(["--child", form, str(hidden)], allocator="default")
-        )
-    save(result, args.out)
-    if args.fit:
+    if args.fit and "largest_patch" not in result:
         with console.status("largest patch"):
             result["largest_patch"] = by_share(
                 args, lambda form, hidden: largest_patch(args, form, hidden)
             )
-    save(result, args.out)
+        save(result, args.out)
     show(result, console)
 
 

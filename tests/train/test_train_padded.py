@@ -34,5 +34,7 @@ def test_the_volume_is_named(make_spec: Callable[..., ExperimentSpec], tmp_path:
         data={"volumes": str(folder), "patch": 24},
         trainer={"steps": 1},
     )
-    with pytest.raises(RunError, match=r"(?s)Stopped at step [01]: .*one visible.*small/[abc]\.nii"):
+    with pytest.raises(
+        RunError, match=r"(?s)Stopped at step [01]: .*one visible.*small/[abc]\.nii"
+    ):
         ssl3d.pretrain(spec, out=tmp_path / "run")
