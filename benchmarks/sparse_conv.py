@@ -196,12 +196,13 @@ def show(results: list[dict[str, Any]], names: Sequence[str], console: Console, 
     console.print(table)
 
 
-def chart(results: list[dict[str, Any]], names: Sequence[str], path: Path) -> None:
+def chart(results: list[dict[str, Any]], names: Sequence[str], path: Path, *, title: str) -> None:
     """Bars of the share of the dense time, a row of stages for each hidden share."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from matplotlib.ticker import NullFormatter, ScalarFormatter
 
     shares = sorted({row["hidden"] for row in results})
     figure, axes = pyplot.subplots(len(shares), 1, figsize=(11, 3.6 * len(shares)), squeeze=False)
@@ -219,9 +220,11 @@ def chart(results: list[dict[str, Any]], names: Sequence[str], path: Path) -> No
         labels = [f"{r['work']}\n{r['sites']}³ / {r['cell']}³\nC {r['channels']}" for r in rows]
         axis.set_xticks(range(len(rows)), labels, fontsize=8)
         axis.set_yscale("log")
+        axis.yaxis.set_major_formatter(ScalarFormatter())
+        axis.yaxis.set_minor_formatter(NullFormatter())
         axis.set_ylabel("time / dense time")
-        axis.set_title(f"{hidden:.0%} hidden")
-        axis.legend()
+        axis.set_title(f"{hidden:.0%} hidden, {title}")
+        axis.legend(loc="upper right")
     figure.tight_layout()
     figure.savefig(path, dpi=120)
 
@@ -259,8 +262,10 @@ def main() -> None:
         show(result["results"][allocator], names, console, f"allocator: {allocator}")
     if args.out:
         write_json(args.out, result)
-        chart(result["results"][args.allocators[0]], names, args.out.with_suffix(".png"))
-        console.print(f"written: {args.out} and {args.out.with_suffix('.png')}")
+        first = args.allocators[0]
+        picture = args.out.with_suffix(".png")
+        chart(result["results"][first], names, picture, title=f"allocator: {first}")
+        console.print(f"written: {args.out} and {picture}")
 
 
 if __name__ == "__main__":
