@@ -1,1 +1,1 @@
-"""What a run leaves to judge it by: environment, curves, pictures, a summary."""
+"""What a run leaves to judge it by: environment, curves, slices, and how files are written."""

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from ssl3d.report.finish import restoration_label
 from ssl3d.train.average import EncoderAverage
 from ssl3d.train.callback import RunCallback
 from ssl3d.train.checkpoints import Checkpoints
+from ssl3d.train.finish import restoration_label
 from ssl3d.train.folder import RunFolder
 from ssl3d.train.held_out import HeldOut
 from ssl3d.train.metrics import Metrics, MetricsFile

@@ -13,11 +13,11 @@ from rich.console import Console
 from ssl3d.data import DataModule
 from ssl3d.encoder import WEIGHTS, warm_start
 from ssl3d.report.environment import environment
-from ssl3d.report.finish import finish, print_result
 from ssl3d.report.write import write_json
 from ssl3d.spec import ExperimentSpec
 from ssl3d.train.callbacks import make_callbacks
 from ssl3d.train.checkpoints import read_checkpoint
+from ssl3d.train.finish import finish, print_result
 from ssl3d.train.folder import RunFolder
 from ssl3d.train.interrupt import StopOnSignal
 from ssl3d.train.metrics import MetricsFile

@@ -15,13 +15,13 @@ from ssl3d.encoder import export_encoder
 from ssl3d.pretrain import PretrainModel
 from ssl3d.pretrain.restoration import RestorationLoss
 from ssl3d.report.curves import draw_curves
-from ssl3d.report.pictures import draw_held_out
 from ssl3d.report.write import write_json
 from ssl3d.spec import ExperimentSpec
 from ssl3d.train.checkpoints import averaged_weights, backbone_weights, read_checkpoint
 from ssl3d.train.folder import RunFolder
 from ssl3d.train.metrics import read_metrics
 from ssl3d.train.module import KEY
+from ssl3d.train.pictures import draw_held_out
 from ssl3d.train.result import RunResult
 
 
