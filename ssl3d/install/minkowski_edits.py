@@ -46,6 +46,13 @@ def _abstract_sequence(path: str) -> Edit:
     )
 
 
+def _thrust_includes(path: str, *, beside: str, more: tuple[str, ...]) -> Edit:
+    """The headers of what a file uses, which it got through others before."""
+    old = f"#include <thrust/{beside}.h>\n"
+    new = "".join(f"#include <thrust/{name}.h>\n" for name in sorted((beside, *more)))
+    return Edit(path=path, old=old, new=new, why=_THRUST_INCLUDES)
+
+
 PYTHON_EDITS: Final = (
     _abstract_sequence("MinkowskiEngine/MinkowskiCommon.py"),
     _abstract_sequence("MinkowskiEngine/MinkowskiCoordinateManager.py"),
@@ -140,10 +147,25 @@ CUDA_EDITS: Final = (
         ),
         why=_SHARED_PTR,
     ),
+    _thrust_includes("src/coordinate_map_functors.cuh", beside="pair", more=("tuple",)),
+    _thrust_includes(
+        "src/coordinate_map_gpu.cu",
+        beside="sort",
+        more=(
+            *("for_each", "iterator/zip_iterator", "remove", "scan", "sequence", "transform"),
+            *("tuple", "unique"),
+        ),
+    ),
+    _thrust_includes(
+        "src/kernel_map.cuh",
+        beside="sort",
+        more=("fill", "functional", "host_vector", "iterator/zip_iterator", "reduce", "tuple"),
+    ),
+    _thrust_includes("src/pooling_max_kernel.cu", beside="sort", more=("sequence",)),
     Edit(
-        path="src/coordinate_map_gpu.cu",
-        old="#include <thrust/sort.h>\n",
-        new="#include <thrust/remove.h>\n#include <thrust/sort.h>\n#include <thrust/unique.h>\n",
+        path="src/storage.cuh",
+        old='#include "utils.hpp"\n',
+        new='#include "utils.hpp"\n#include <thrust/device_vector.h>\n',
         why=_THRUST_INCLUDES,
     ),
     Edit(
