@@ -69,10 +69,11 @@ class Trial:
         cells = self.cells()
         channels = ops[0].channels[0]
         self.features = leaf(cells.n, edge, edge, edge, channels)
-        self.weights = [
+        weights = [
             leaf(*(op.channels if op.kind == "conv_transpose3d" else op.channels[::-1]), *op.kernel)
             for op in ops
         ]
+        self.weights = {layout: arranged(weights, layout) for layout in LAYOUTS.values()}
         with torch.no_grad():
             self.volume = cells.scatter(self.features)
 
@@ -83,30 +84,42 @@ class Trial:
     def dense(self, layout: torch.memory_format) -> Callable[[], None]:
         """Forward and backward on the whole zero-filled volume."""
         leaf = self.volume.contiguous(memory_format=layout).requires_grad_()
+        weights = self.weights[layout]
 
         def run() -> None:
             x = leaf
-            for op, weight in zip(self.ops, self.weights, strict=True):
+            for op, weight in zip(self.ops, weights, strict=True):
                 convolve = F.conv3d if op.kind == "conv3d" else F.conv_transpose3d
                 x = convolve(x, weight, None, op.stride, op.padding)
-            self._backward(x, leaf)
+            backward(x, [leaf, *weights])
 
         return run
 
     def sparse(self, config: SparseBackendConfig, *, new_grid: bool) -> Callable[[], None]:
-        """Forward and backward on the visible cells, with maps from before or made anew."""
+        """Forward and backward on the visible cells, with maps from before or made anew.
+
+        Weights are channels-last, as pre-training holds them.
+        """
         backend, kept = config.build(), self.cells()
+        weights = self.weights[torch.channels_last_3d]
 
         def run() -> None:
             x = SparseVolume(self.features, self.cells() if new_grid else kept, (1, 1, 1), backend)
-            for op, weight in zip(self.ops, self.weights, strict=True):
+            for op, weight in zip(self.ops, weights, strict=True):
                 x = apply(backend, op, x, weight)
-            self._backward(x.features, self.features)
+            backward(x.features, [self.features, *weights])
 
         return run
 
-    def _backward(self, y: Tensor, x: Tensor) -> None:
-        torch.autograd.grad(y, [x, *self.weights], torch.ones_like(y))
+
+def arranged(weights: Sequence[Tensor], layout: torch.memory_format) -> list[Tensor]:
+    """The same weights in another layout of their memory."""
+    return [w.detach().contiguous(memory_format=layout).requires_grad_() for w in weights]
+
+
+def backward(y: Tensor, leaves: Sequence[Tensor]) -> None:
+    """Gradients of a sum."""
+    torch.autograd.grad(y, leaves, torch.ones_like(y))
 
 
 def backends(names: Sequence[str]) -> tuple[list[SparseBackendConfig], dict[str, str]]:

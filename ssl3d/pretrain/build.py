@@ -18,8 +18,12 @@ def build_model(spec: ExperimentSpec) -> PretrainModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
         stages = spec.backbone.stages()
+        backbone = spec.backbone.build(in_channels=spec.data.in_channels)
+        if spec.encoder_input == "visible":
+            # Features are channels-last; so each place in a kernel is a matrix where it lies.
+            backbone.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         return PretrainModel(
-            spec.backbone.build(in_channels=spec.data.in_channels),
+            backbone,
             backend=spec.sparse_backend.build(),
             masker=spec.masker.build(),
             losses={loss.title: loss.build(stages=stages) for loss in spec.losses},

@@ -13,6 +13,10 @@ from ssl3d.volume import HiddenLevels, SparseVolume
 TINY = {"name": "waveformer", "widths": (8, 16), "depths": (1, 1), "heads": (1, 2)}
 
 
+ENCODER_INPUTS = ("visible", "zeroed")
+LAYOUTS = (torch.channels_last_3d, torch.contiguous_format)
+
+
 def make(**parts: Any) -> ExperimentSpec:
     options: dict[str, Any] = {"backbone": TINY, "data": {"volumes": "none", "patch": 16}, **parts}
     return ExperimentSpec(**options)
@@ -63,6 +67,23 @@ def test_visible_is_another_pass_than_zeroed(norm: str) -> None:
         shown = stage.with_features(torch.ones_like(stage.features)).to_dense() > 0
         assert not torch.allclose(stage.to_dense()[shown], dense[shown], atol=1e-2)
     assert all(one.token is not None for one in model.decoder.densify)
+
+
+def test_weights_lie_as_features_do_where_cells_are_encoded() -> None:
+    """Channels-last, with channels-last gradients: no convolution copies them. Values stay."""
+    backbone = {"name": "resunet", "widths": (4, 6, 8), "blocks": (1, 2, 1)}
+    models = {name: make(backbone=backbone, encoder_input=name).build() for name in ENCODER_INPUTS}
+    for way, layout in zip(ENCODER_INPUTS, LAYOUTS, strict=True):
+        models[way](torch.rand(2, 1, 16, 16, 16), generator=generator()).loss.backward()
+        weights = [p for p in models[way].backbone.parameters() if p.ndim == 5]
+        assert weights
+        for weight in weights:
+            assert weight.grad is not None
+            assert weight.is_contiguous(memory_format=layout)
+            assert weight.grad.is_contiguous(memory_format=layout)
+    plain = models["zeroed"].backbone.state_dict()
+    for name, value in models["visible"].backbone.state_dict().items():
+        torch.testing.assert_close(value, plain[name], rtol=0, atol=0)
 
 
 def test_the_output_says_what_was_hidden() -> None:
