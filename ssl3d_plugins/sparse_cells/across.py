@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ssl3d.geometry import Operation
 from ssl3d.volume import CellGrid
-from ssl3d_plugins.sparse_cells import halo_conv, pairs
+from ssl3d_plugins.sparse_cells import halo_conv, pairs, winograd
 from ssl3d_plugins.sparse_cells.layout import channels_last
 
 
@@ -44,6 +44,7 @@ class Way(NamedTuple):
 
 HALO = Way(halo_conv.down, halo_conv.up, halo_conv.weight_gradient)
 PAIRS = Way(pairs.down, pairs.up, pairs.weight_gradient)
+WINOGRAD = Way(winograd.down, winograd.up, winograd.weight_gradient)
 
 
 def convolve(

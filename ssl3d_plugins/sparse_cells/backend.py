@@ -11,8 +11,7 @@ from ssl3d.interfaces import NONE, ONE, SparseBackend
 from ssl3d.operations import convolution, pooling, result_stride, upsampling
 from ssl3d.volume import CellGrid, SparseVolume
 from ssl3d_plugins.sparse_cells import across, inside
-from ssl3d_plugins.sparse_cells.across import HALO, PAIRS
-from ssl3d_plugins.sparse_cells.choice import prefers_pairs
+from ssl3d_plugins.sparse_cells.choice import choose
 from ssl3d_plugins.sparse_cells.halo import halo
 from ssl3d_plugins.sparse_cells.layout import channels_first, channels_last
 from ssl3d_plugins.sparse_cells.precision import autocast
@@ -99,6 +98,5 @@ def convolve(
     if op.inside_cells:
         inside_cell = inside.convolve if op.kind == "conv3d" else inside.convolve_transposed
         return inside_cell(features, weight, bias, groups=op.groups)
-    _, ez, ey, ex, _ = features.shape
-    way = PAIRS if prefers_pairs(op, edge=(ez, ey, ex)) else HALO
+    way = choose(op, features=features)
     return across.convolve(features, weight, bias, cells=cells, op=op, way=way)

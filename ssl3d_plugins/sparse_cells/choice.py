@@ -1,24 +1,34 @@
-"""Which way of convolving across cells is faster, from measurement.
+"""Which way of convolving across cells is the fastest, from measurement.
 
-Forward and backward, float32, one CPU thread with AVX-512, batch 2 of 6³ cells, 60 and 75 % hidden,
-as a share of the dense time at 75 % (`benchmarks/sparse_conv.py` measures the stages of a network):
+Forward and backward, float32, two CPU cores with AVX-512, batch 2 of 6³ cells, 75 % hidden, as a
+share of the dense time (`benchmarks/sparse_conv.py` measures the stages of a network):
 
-    sites of the coarse side of a cell · channels      halo    pairs
-    512 (8³) · 32, 64, 128                             0.28    1.3, 0.7, 0.4
-     64 (4³) · 64                                      0.38    0.79
-     64 (4³) · 128, 256                                0.37, 0.46    0.36, 0.25
-     32 (2 × 4 × 4) · 64, 128                          0.46, 0.42    0.57, 0.32
-     16 (1 × 4 × 4) · 64, 128                          0.54, 0.52    0.50, 0.25
-      8 (2³) · 64, 256                                 0.80, 1.4     0.57, 0.24
-      1 · 256                                          2.7     0.3
+    sites of a cell · channels        halo                pairs               Winograd
+    8³ · 32, 64, 128                  0.34, 0.28, 0.32    1.1, 0.76, 0.62     0.34, 0.22, 0.22
+    4³ · 32, 64, 128                  0.54, 0.47, 0.46    0.89, 0.66, 0.40    0.69, 0.35, 0.22
+    2 × 4 × 4 · 64, 128               0.43, 0.44          0.66, 0.32
+    1 × 4 × 4 · 64, 128               0.56, 0.45          0.43, 0.23
+    2³ · 32, 64, 128, 256             1.1, 0.78, 0.79, 0.78    0.96, 0.56, 0.29, 0.20
+    1 · 64, 256                       1.7, 2.0            1.3, 0.31
+    8³ to 4³ · 32, 64, 128            0.47, 0.40, 0.54    0.84, 0.54, 0.41
+    4³ to 2³ · 32, 64, 128            2.0, 0.76, 0.83     0.46, 0.44, 0.27
 
 A halo box holds many more sites than a small cell, most of them hidden; pairs skip those, but read
-and write each site once for each place in the kernel, which wide channels pay back.
+and write each site once for each place in the kernel, which wide channels pay back. At 60 % hidden
+the order is the same but at 8³ · 64, where it is clearer.
 """
 
 from __future__ import annotations
 
+import torch
+from torch import Tensor
+
 from ssl3d.geometry import Operation, Triple, product, quotient
+from ssl3d_plugins.sparse_cells import winograd
+from ssl3d_plugins.sparse_cells.across import HALO, PAIRS, WINOGRAD, Way
+
+MANY = 64
+"""Channels from which fewer products outweigh their transforms."""
 
 FEW_SITES = 16
 """Up to so many sites of a cell on the coarse side, pairs are faster."""
@@ -30,8 +40,18 @@ WIDE = 128
 """Channels in a group from which matrix products outweigh reading and writing the sites."""
 
 
-def prefers_pairs(op: Operation, *, edge: Triple) -> bool:
-    """True where pairs of sites beat boxes with a halo; `edge` is sites per cell of the input."""
+def choose(op: Operation, *, features: Tensor) -> Way:
+    """The way for `op` on features (N, e…, C)."""
+    _, ez, ey, ex, _ = features.shape
+    edge: Triple = (ez, ey, ex)
+    channels = min(op.channels) // op.groups
+    if winograd.fits(op, edge=edge) and channels >= MANY and _exact_on_cpu(features):
+        return WINOGRAD
     coarse = quotient(edge, op.stride) if op.kind == "conv3d" else edge
-    wide = min(op.channels) // op.groups >= WIDE
-    return product(coarse) <= (FEW_SITES_WIDE if wide else FEW_SITES)
+    few = product(coarse) <= (FEW_SITES_WIDE if channels >= WIDE else FEW_SITES)
+    return PAIRS if few else HALO
+
+
+def _exact_on_cpu(features: Tensor) -> bool:
+    """Low precision cannot hold the transforms; a GPU's convolutions choose for themselves."""
+    return features.device.type == "cpu" and features.dtype in (torch.float32, torch.float64)

@@ -45,7 +45,7 @@ def convolve_transposed(
     i, o, sz, sy, sx = weight.shape
     k = sz * sy * sx
     if groups == 1:
-        flat = weight.permute(2, 3, 4, 1, 0).reshape(k * o, i)
+        flat = weight.permute(0, 2, 3, 4, 1).reshape(i, k * o).t()
         every = None if bias is None else bias.repeat(k)
         blocks = F.linear(features, flat, every).view(*features.shape[:4], k, o)
     else:

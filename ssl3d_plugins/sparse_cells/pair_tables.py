@@ -1,4 +1,4 @@
-"""Which sites meet at which place of a kernel, grouped so that few large products do the work."""
+"""Which sites meet at which place of a kernel."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ssl3d.geometry import Operation, Triple, product
 from ssl3d.volume import CellGrid
 from ssl3d_plugins.sparse_cells.tables import box_rows, reach_down
 
-ALIKE = 0.75
-"""Places of a group have at least so many pairs for each pair of the fullest; rest is padding."""
-
 MOST_PAIRS = 1 << 14
-"""Pairs of a group: bounds the memory of its products (16 MiB at 256 float32 channels)."""
+"""Pairs of a group of places: bounds the memory of its products (16 MiB at 256 float32 channels).
+
+One place may have more by itself: as many as there are coarse sites.
+"""
 
 
 class Sums(NamedTuple):
@@ -26,19 +26,19 @@ class Sums(NamedTuple):
 
 
 class PairGroup(NamedTuple):
-    """Pairs at k places of the kernel, padded to p pairs each.
+    """The p pairs at some places of the kernel, place by place.
 
     A convolution goes from fine to coarse sites, a transposed one back.
 
     Attributes:
-        places: (k,) indices into the flattened kernel.
-        fine: (k·p,) row of each pair's fine site, one past the last for padding.
-        coarse: (k·p,) row of its coarse site.
+        places: index into the flattened kernel, and which pairs are its.
+        fine: (p,) row of each pair's fine site.
+        coarse: (p,) row of its coarse site.
         to_fine: which pairs each fine site sums.
         to_coarse: which pairs each coarse site sums.
     """
 
-    places: Tensor
+    places: tuple[tuple[int, slice], ...]
     fine: Tensor
     coarse: Tensor
     to_fine: Sums
@@ -56,50 +56,39 @@ def _pair_groups(cells: CellGrid, edge: Triple, op: Operation) -> tuple[PairGrou
     for axis, (k, s) in enumerate(zip(op.kernel, op.stride, strict=True)):
         rows = rows.unfold(axis + 1, k, s)
     seen = rows.flatten(0, 3).flatten(1).t()  # (places, coarse sites)
-    sites = cells.n * product(edge)
-    counts = (seen < sites).sum(1).tolist()
-    return tuple(
-        _group(
-            seen[places],
-            torch.tensor(places, device=rows.device),
-            fine_sites=sites,
-            longest=counts[places[0]],
-        )
-        for places in _alike(counts)
-    )
-
-
-def _alike(counts: list[int]) -> list[list[int]]:
-    """Places of the kernel with about as many pairs, fullest first, none without any."""
-    groups: list[list[int]] = []
-    for place in sorted(range(len(counts)), key=lambda p: -counts[p]):
-        if counts[place] == 0:
-            break
-        longest = counts[groups[-1][0]] if groups else 0
-        fits = groups and (len(groups[-1]) + 1) * longest <= MOST_PAIRS
-        if fits and counts[place] >= ALIKE * longest:
-            groups[-1].append(place)
-        else:
-            groups.append([place])
-    return groups
-
-
-def _group(seen: Tensor, places: Tensor, *, fine_sites: int, longest: int) -> PairGroup:
+    fine_sites = cells.n * product(edge)
     visible = seen < fine_sites
-    place, site = visible.nonzero(as_tuple=True)
-    slots = place * longest + (visible.cumsum(1) - 1)[visible]
-    fine = torch.full_like(places, fine_sites).repeat_interleave(longest)
-    coarse = torch.full_like(fine, seen.shape[1])
-    fine[slots], coarse[slots] = seen[visible], site
-    return PairGroup(
-        places,
-        fine,
-        coarse,
-        _sums(fine, sites=fine_sites, pairs=slots.numel()),
-        _sums(coarse, sites=seen.shape[1], pairs=slots.numel()),
-    )
+    groups = []
+    for places in _groups(visible.sum(1).tolist()):
+        first, end = places[0][0], places[-1][0] + 1
+        _, coarse = visible[first:end].nonzero(as_tuple=True)
+        fine = seen[first:end][visible[first:end]]
+        groups.append(
+            PairGroup(
+                places,
+                fine,
+                coarse,
+                _sums(fine, sites=fine_sites),
+                _sums(coarse, sites=seen.shape[1]),
+            )
+        )
+    return tuple(groups)
 
 
-def _sums(rows: Tensor, *, sites: int, pairs: int) -> Sums:
-    each = torch.bincount(rows, minlength=sites)[:sites]
-    return Sums(rows.argsort(stable=True)[:pairs], each.cumsum(0) - each)
+def _groups(counts: list[int]) -> list[tuple[tuple[int, slice], ...]]:
+    """Neighbouring places of the kernel with at most `MOST_PAIRS` together, none without any."""
+    groups: list[list[tuple[int, slice]]] = []
+    for place, count in enumerate(counts):
+        start = groups[-1][-1][1].stop if groups else 0
+        if count == 0:
+            continue
+        if not groups or start + count > MOST_PAIRS:
+            groups.append([(place, slice(0, count))])
+        else:
+            groups[-1].append((place, slice(start, start + count)))
+    return [tuple(group) for group in groups]
+
+
+def _sums(rows: Tensor, *, sites: int) -> Sums:
+    each = torch.bincount(rows, minlength=sites)
+    return Sums(rows.argsort(stable=True), each.cumsum(0) - each)

@@ -1,8 +1,7 @@
 """Convolution over pairs of sites: one matrix product for each place in the kernel.
 
 Computes only where both sites are visible. The fastest way where cells have few sites, so that
-most of a kernel lies in other cells, of which most are hidden. Places with about as many pairs are
-multiplied at once: many small operations are slow on a busy machine.
+most of a kernel lies in other cells, of which most are hidden.
 """
 
 from __future__ import annotations
@@ -23,8 +22,10 @@ def down(
     rows, taps = _rows(fine), _taps(weight)
     sums = _start(fine, bias, channels=weight.shape[0], edge=quotient(_edge(fine), op.stride))
     for group in pair_groups(cells, edge=_edge(fine), op=op):
-        x = rows.index_select(0, group.fine).view(len(group.places), -1, rows.shape[1])
-        y = _multiply(x, taps.index_select(1, group.places), groups=op.groups)
+        x = rows.index_select(0, group.fine)
+        y = x.new_empty(len(x), weight.shape[0])
+        for place, pairs in group.places:
+            _multiply(x[pairs], taps[:, place], groups=op.groups, out=y[pairs])
         _add(y, group.to_coarse, sums=sums)
     return sums.to(fine.dtype)
 
@@ -33,12 +34,14 @@ def up(
     coarse: Tensor, weight: Tensor, bias: Tensor | None, *, cells: CellGrid, op: Operation
 ) -> Tensor:
     """(N, e…, O) and a weight (O, I/groups, k…) to (N, I, e·s…)."""
-    edge = times(_edge(coarse), op.stride)
+    edge, channels = times(_edge(coarse), op.stride), weight.shape[1] * op.groups
     rows, taps = _rows(coarse), _taps(weight)
-    sums = _start(coarse, bias, channels=weight.shape[1] * op.groups, edge=edge)
+    sums = _start(coarse, bias, channels=channels, edge=edge)
     for group in pair_groups(cells, edge=edge, op=op):
-        y = rows.index_select(0, group.coarse).view(len(group.places), -1, rows.shape[1])
-        x = _multiply_back(y, taps.index_select(1, group.places), groups=op.groups)
+        y = rows.index_select(0, group.coarse)
+        x = y.new_empty(len(y), channels)
+        for place, pairs in group.places:
+            _multiply_back(y[pairs], taps[:, place], groups=op.groups, out=x[pairs])
         _add(x, group.to_fine, sums=sums)
     return sums.to(coarse.dtype)
 
@@ -51,10 +54,10 @@ def weight_gradient(
     gradient = torch.zeros_like(weight, memory_format=torch.channels_last_3d)
     taps = _taps(gradient)
     for group in pair_groups(cells, edge=_edge(fine), op=op):
-        places = len(group.places)
-        x = fine_rows.index_select(0, group.fine).view(places, -1, fine_rows.shape[1])
-        y = coarse_rows.index_select(0, group.coarse).view(places, -1, coarse_rows.shape[1])
-        taps.index_copy_(1, group.places, _correlate(x, y, groups=op.groups).transpose(0, 1))
+        x = fine_rows.index_select(0, group.fine)
+        y = coarse_rows.index_select(0, group.coarse)
+        for place, pairs in group.places:
+            _correlate(x[pairs], y[pairs], groups=op.groups, out=taps[:, place])
     return gradient
 
 
@@ -64,15 +67,13 @@ def _edge(features: Tensor) -> Triple:
 
 
 def _rows(features: Tensor) -> Tensor:
-    """(N, e…, C) as rows, and one of zeros for padding."""
-    rows = features.reshape(-1, features.shape[-1])
-    return torch.cat([rows, rows.new_zeros(1, rows.shape[1])])
+    return features.reshape(-1, features.shape[-1])
 
 
 def _taps(weight: Tensor) -> Tensor:
     """(O, I/groups, k…) as (O, K, I/groups), the same memory where it is channels-last.
 
-    Rows are contiguous then, as matrix products want them.
+    A place in the kernel is a matrix then that products read where it lies.
     """
     last = weight.contiguous(memory_format=torch.channels_last_3d).permute(0, 2, 3, 4, 1)
     return last.view(weight.shape[0], -1, weight.shape[1])
@@ -90,44 +91,45 @@ def _start(x: Tensor, bias: Tensor | None, *, channels: int, edge: Triple) -> Te
 
 
 def _add(products: Tensor, which: Sums, *, sums: Tensor) -> None:
-    """Add the products (k, p, C) of each site to `sums` (N, C, …), always in the same order."""
+    """Add the products (p, C) of each site to `sums` (N, C, …), always in the same order."""
     rows = sums.permute(0, 2, 3, 4, 1).view(-1, sums.shape[1])
-    each = products.flatten(0, 1).to(sums.dtype)
-    rows += F.embedding_bag(which.entries, each, which.starts, mode="sum")
+    rows += F.embedding_bag(which.entries, products.to(sums.dtype), which.starts, mode="sum")
 
 
-def _multiply(x: Tensor, taps: Tensor, *, groups: int) -> Tensor:
-    """(k, p, I) and taps (O, k, I/groups) to (k, p, O)."""
+def _multiply(x: Tensor, tap: Tensor, *, groups: int, out: Tensor) -> None:
+    """(p, I) and a tap (O, I/groups) to (p, O)."""
     if groups == 1:
-        return x @ taps.permute(1, 2, 0)
-    if groups == x.shape[2] == taps.shape[0]:
-        return x * taps.permute(1, 2, 0)
-    x, taps = _grouped(x, groups), _grouped_taps(taps, groups)
-    return torch.einsum("kpgi,goki->kpgo", x, taps).flatten(2)
+        torch.mm(x, tap.t(), out=out)
+    elif groups == x.shape[1] == tap.shape[0]:
+        torch.mul(x, tap[:, 0], out=out)
+    else:
+        out.copy_(torch.einsum("pgi,goi->pgo", _grouped(x, groups), _split(tap, groups)).flatten(1))
 
 
-def _multiply_back(y: Tensor, taps: Tensor, *, groups: int) -> Tensor:
-    """(k, p, O) and taps (O, k, I/groups) to (k, p, I)."""
+def _multiply_back(y: Tensor, tap: Tensor, *, groups: int, out: Tensor) -> None:
+    """(p, O) and a tap (O, I/groups) to (p, I)."""
     if groups == 1:
-        return y @ taps.transpose(0, 1)
-    if groups == y.shape[2] and taps.shape[2] == 1:
-        return y * taps.permute(1, 2, 0)
-    y, taps = _grouped(y, groups), _grouped_taps(taps, groups)
-    return torch.einsum("kpgo,goki->kpgi", y, taps).flatten(2)
+        torch.mm(y, tap, out=out)
+    elif groups == y.shape[1] and tap.shape[1] == 1:
+        torch.mul(y, tap[:, 0], out=out)
+    else:
+        out.copy_(torch.einsum("pgo,goi->pgi", _grouped(y, groups), _split(tap, groups)).flatten(1))
 
 
-def _correlate(x: Tensor, y: Tensor, *, groups: int) -> Tensor:
-    """(k, p, I) and (k, p, O) summed over pairs to taps (k, O, I/groups)."""
+def _correlate(x: Tensor, y: Tensor, *, groups: int, out: Tensor) -> None:
+    """(p, I) and (p, O) summed over pairs to a tap (O, I/groups)."""
     if groups == 1:
-        return y.transpose(1, 2) @ x
-    if groups == x.shape[2] == y.shape[2]:
-        return (x * y).sum(1)[:, :, None]
-    return torch.einsum("kpgo,kpgi->kgoi", _grouped(y, groups), _grouped(x, groups)).flatten(1, 2)
+        out.addmm_(y.t(), x, beta=0)
+    elif groups == x.shape[1] == y.shape[1]:
+        torch.sum(x * y, 0, out=out[:, 0])
+    else:
+        tap = torch.einsum("pgo,pgi->goi", _grouped(y, groups), _grouped(x, groups))
+        out.copy_(tap.flatten(0, 1))
 
 
 def _grouped(rows: Tensor, groups: int) -> Tensor:
-    return rows.view(*rows.shape[:2], groups, rows.shape[2] // groups)
+    return rows.view(len(rows), groups, -1)
 
 
-def _grouped_taps(taps: Tensor, groups: int) -> Tensor:
-    return taps.view(groups, taps.shape[0] // groups, *taps.shape[1:])
+def _split(tap: Tensor, groups: int) -> Tensor:
+    return tap.view(groups, -1, tap.shape[1])

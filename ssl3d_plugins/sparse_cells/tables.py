@@ -52,6 +52,40 @@ def _box_rows(cells: CellGrid, edge: Triple, reach: Reach) -> Tensor:
     return rows.clamp_max(cells.n * product(edge))
 
 
+class BoxSources(NamedTuple):
+    """Where the sites of boxes come from.
+
+    Attributes:
+        rows: (N, lz+ez+hz, …) as in `box_rows`, but any row where nothing is seen.
+        empty: places in all boxes where nothing is seen, ascending.
+        starts: how many of those lie before each cell, and their number.
+    """
+
+    rows: Tensor
+    empty: Tensor
+    starts: tuple[int, ...]
+
+    def part(self, first: int, end: int) -> tuple[Tensor, Tensor]:
+        """Rows of the boxes of cells from `first` to before `end`, and the empty places there."""
+        rows = self.rows[first:end]
+        empty = self.empty[self.starts[first] : self.starts[end]]
+        return rows, empty - first * self.rows[0].numel() if first else empty
+
+
+def box_sources(cells: CellGrid, *, edge: Triple, reach: Reach) -> BoxSources:
+    """What fills the boxes that reach past each cell."""
+    return cells.table(("box sources", edge, reach), lambda: _box_sources(cells, edge, reach))
+
+
+def _box_sources(cells: CellGrid, edge: Triple, reach: Reach) -> BoxSources:
+    rows = _box_rows(cells, edge, reach)  # of its own: nobody else needs the numbers of all sites
+    unseen = rows == cells.n * product(edge)
+    before = unseen.flatten(1).sum(1).cumsum(0).tolist()
+    return BoxSources(
+        rows.masked_fill_(unseen, 0), unseen.flatten().nonzero().flatten(), (0, *before)
+    )
+
+
 def box_sides(cells: CellGrid, *, edge: Triple, reach: Reach) -> tuple[tuple[Tensor, Tensor], ...]:
     """What boxes hold of other cells, one neighbour after another: places in boxes, and rows.
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from ssl3d.testing.sparse_backend import SparseBackendConformance
-from ssl3d_plugins.sparse_cells import Cells, backend
+from ssl3d_plugins.sparse_cells import Cells, backend, halo, pair_tables
+from ssl3d_plugins.sparse_cells.across import HALO, PAIRS
 
 
 class TestCells(SparseBackendConformance):
@@ -22,7 +23,15 @@ class TestHaloBoxes(SparseBackendConformance):
 
     @pytest.fixture(autouse=True)
     def _always(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(backend, "prefers_pairs", lambda _op, **_: False)
+        monkeypatch.setattr(backend, "choose", lambda _op, **_: HALO)
+
+
+class TestHaloBoxesCellByCell(TestHaloBoxes):
+    """As large boxes are: some cells at a time."""
+
+    @pytest.fixture(autouse=True)
+    def _one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(halo, "CHUNK_VALUES", 1)
 
 
 class TestSitePairs(SparseBackendConformance):
@@ -30,4 +39,12 @@ class TestSitePairs(SparseBackendConformance):
 
     @pytest.fixture(autouse=True)
     def _always(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(backend, "prefers_pairs", lambda _op, **_: True)
+        monkeypatch.setattr(backend, "choose", lambda _op, **_: PAIRS)
+
+
+class TestSitePairsPlaceByPlace(TestSitePairs):
+    """As many pairs are: some places of the kernel at a time."""
+
+    @pytest.fixture(autouse=True)
+    def _one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(pair_tables, "MOST_PAIRS", 1)

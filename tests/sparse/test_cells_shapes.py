@@ -14,7 +14,7 @@ from ssl3d.testing.sparse_cases import Case, draw_inputs, layouts
 from ssl3d.testing.sparse_run import assert_close, run
 from ssl3d.volume import CellGrid, SparseVolume
 from ssl3d_plugins.sparse_cells import Cells, backend
-from ssl3d_plugins.sparse_cells.across import HALO, PAIRS
+from ssl3d_plugins.sparse_cells.across import HALO, PAIRS, Way
 from ssl3d_plugins.sparse_cells.halo import put_back, take
 from ssl3d_plugins.sparse_cells.tables import Reach
 from ssl3d_plugins.sparse_dense import Dense
@@ -58,12 +58,12 @@ def compare(case: Case, visible: Tensor) -> None:
     assert_close(actual, expected, tolerance=1e-9)
 
 
-@pytest.mark.parametrize("pairs", [True, False])
+@pytest.mark.parametrize("way", [HALO, PAIRS])
 @settings(max_examples=60, deadline=None)
 @given(case=cases(("conv3d", "conv_transpose3d")), visible=grids())
-def test_convolutions(pairs: bool, case: Case, visible: Tensor) -> None:
+def test_convolutions(way: Way, case: Case, visible: Tensor) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backend, "prefers_pairs", lambda _op, **_: pairs)
+        patch.setattr(backend, "choose", lambda _op, **_: way)
         compare(case, visible)
 
 
@@ -106,10 +106,10 @@ def test_ties_of_a_max_pool_go_where_torch_sends_them() -> None:
 @pytest.mark.parametrize("way", [HALO, PAIRS])
 @pytest.mark.parametrize("kind", ["conv3d", "conv_transpose3d"])
 def test_results_may_be_changed_in_place(
-    way: object, kind: OperationKind, monkeypatch: pytest.MonkeyPatch
+    way: Way, kind: OperationKind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Layers such as `nn.ReLU(inplace=True)` work on what a convolution gives."""
-    monkeypatch.setattr(backend, "prefers_pairs", lambda _op, **_: way is PAIRS)
+    monkeypatch.setattr(backend, "choose", lambda _op, **_: way)
     case = Case(Operation(kind, (3, 3, 3), (2, 2, 2), (1, 1, 1), 1, (4, 4)), (4, 4, 4))
     visible = layouts()["uneven"]
 
