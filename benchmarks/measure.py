@@ -7,12 +7,14 @@ import json
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
 
 ALLOCATORS: dict[str, dict[str, str]] = {
     "default": {},
@@ -23,6 +25,11 @@ ALLOCATORS: dict[str, dict[str, str]] = {
         "MALLOC_TOP_PAD_": str(1 << 28),
     },
 }
+
+
+def wide_console() -> Console:
+    """A terminal as wide as it is; where output goes to a file, wide enough for the tables."""
+    return Console(width=None if sys.stdout.isatty() else 120)
 
 
 def synchronise(device: torch.device) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measure import ALLOCATORS, interleaved, machine, median, peak_memory, write_json
+from measure import ALLOCATORS, interleaved, machine, median, peak_memory, wide_console, write_json
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -265,7 +265,7 @@ def main() -> None:
     if args.child:
         print(json.dumps(memory_of(args, args.child[0], float(args.child[1]))))
         return
-    console = Console()
+    console = wide_console()
     result = earlier(args)
     for allocator in args.allocators:
         if allocator not in result["seconds"]:

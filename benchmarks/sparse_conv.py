@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measure import ALLOCATORS, interleaved, machine, median, write_json
+from measure import ALLOCATORS, interleaved, machine, median, wide_console, write_json
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -258,7 +258,7 @@ def main() -> None:
     if args.child:
         print(json.dumps(time_all(args)))
         return
-    console = Console()
+    console = wide_console()
     ready, absent = backends(args.backends)
     for name, why in absent.items():
         console.print(f"left out: {name}: {why}")

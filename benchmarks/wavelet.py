@@ -17,7 +17,7 @@ from typing import Any
 
 import ptwt
 import torch
-from measure import interleaved, machine, median, write_json
+from measure import interleaved, machine, median, wide_console, write_json
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -111,7 +111,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=None)
     args = parser.parse_args()
-    console = Console()
+    console = wide_console()
     device = torch.device(args.device)
     stages: dict[str, Any] = {}
     for name, (shape, levels) in cases(args).items():

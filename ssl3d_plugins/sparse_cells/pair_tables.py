@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ssl3d.geometry import Operation, Triple, product
 from ssl3d.volume import CellGrid
-from ssl3d_plugins.sparse_cells.tables import box_rows, reach_down
+from ssl3d_plugins.sparse_cells.tables import kernel_rows
 
 MOST_PAIRS = 1 << 14
 """Pairs of a group of places: bounds the memory of its products (16 MiB at 256 float32 channels).
@@ -52,10 +52,7 @@ def pair_groups(cells: CellGrid, *, edge: Triple, op: Operation) -> tuple[PairGr
 
 
 def _pair_groups(cells: CellGrid, edge: Triple, op: Operation) -> tuple[PairGroup, ...]:
-    rows = box_rows(cells, edge=edge, reach=reach_down(op))
-    for axis, (k, s) in enumerate(zip(op.kernel, op.stride, strict=True)):
-        rows = rows.unfold(axis + 1, k, s)
-    seen = rows.flatten(0, 3).flatten(1).t()  # (places, coarse sites)
+    seen = kernel_rows(cells, edge=edge, op=op)
     fine_sites = cells.n * product(edge)
     visible = seen < fine_sites
     groups = []

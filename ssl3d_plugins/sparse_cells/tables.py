@@ -1,4 +1,4 @@
-"""Index tables: which site lies where around a cell. Built once per grid and kept on it."""
+"""Index tables: which site lies where around a cell."""
 
 from __future__ import annotations
 
@@ -36,12 +36,9 @@ def reach_up(op: Operation) -> Reach:
 def box_rows(cells: CellGrid, *, edge: Triple, reach: Reach) -> Tensor:
     """(N, lz+ez+hz, …) row of each site in the boxes that reach past each cell.
 
-    Rows number the N·e³ visible sites; N·e³ itself stands where a site is hidden or outside.
+    Rows number the N·e³ visible sites; N·e³ itself stands where a site is hidden or outside. Not
+    kept on the grid: tables that are made from it are.
     """
-    return cells.table(("box rows", edge, reach), lambda: _box_rows(cells, edge, reach))
-
-
-def _box_rows(cells: CellGrid, edge: Triple, reach: Reach) -> Tensor:
     far = [_ceil(max(lo, hi), e) for lo, hi, e in zip(*reach, edge, strict=True)]
     rows = _neighbourhood(cells, (far[0], far[1], far[2])) * product(edge)
     step = (edge[1] * edge[2], edge[2], 1)
@@ -50,6 +47,17 @@ def _box_rows(cells: CellGrid, edge: Triple, reach: Reach) -> Tensor:
         inside = (site % e * step[axis]).view(-1, *(1,) * (2 - axis))
         rows = rows.index_select(axis + 1, site // e + far[axis]) + inside
     return rows.clamp_max(cells.n * product(edge))
+
+
+def kernel_rows(cells: CellGrid, *, edge: Triple, op: Operation) -> Tensor:
+    """(places, coarse sites) row of the fine site that a coarse one sees at each place of a kernel.
+
+    `edge` is sites per cell on the fine side; N·e³ stands where a site is hidden or outside.
+    """
+    rows = box_rows(cells, edge=edge, reach=reach_down(op))
+    for axis, (k, s) in enumerate(zip(op.kernel, op.stride, strict=True)):
+        rows = rows.unfold(axis + 1, k, s)
+    return rows.flatten(0, 3).flatten(1).t()
 
 
 class BoxSources(NamedTuple):
@@ -78,7 +86,7 @@ def box_sources(cells: CellGrid, *, edge: Triple, reach: Reach) -> BoxSources:
 
 
 def _box_sources(cells: CellGrid, edge: Triple, reach: Reach) -> BoxSources:
-    rows = _box_rows(cells, edge, reach)  # of its own: nobody else needs the numbers of all sites
+    rows = box_rows(cells, edge=edge, reach=reach)
     unseen = rows == cells.n * product(edge)
     before = unseen.flatten(1).sum(1).cumsum(0).tolist()
     return BoxSources(

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ssl3d.geometry import Operation, Triple, product
 from ssl3d.volume import CellGrid
-from ssl3d_plugins.sparse_cells.tables import box_rows, reach_down
+from ssl3d_plugins.sparse_cells.tables import kernel_rows
 
 
 class IndicePairs(NamedTuple):
@@ -30,10 +30,7 @@ def indice_pairs(cells: CellGrid, *, edge: Triple, op: Operation) -> IndicePairs
 
 
 def _indice_pairs(cells: CellGrid, edge: Triple, op: Operation) -> IndicePairs:
-    rows = box_rows(cells, edge=edge, reach=reach_down(op))
-    for axis, (k, s) in enumerate(zip(op.kernel, op.stride, strict=True)):
-        rows = rows.unfold(axis + 1, k, s)
-    seen = rows.flatten(0, 3).flatten(1).t()  # (places, coarse sites)
+    seen = kernel_rows(cells, edge=edge, op=op)
     visible = seen < cells.n * product(edge)
     numbers = visible.sum(1)
     place, coarse = visible.nonzero(as_tuple=True)
