@@ -23,4 +23,4 @@ fi
 # What is installed next must not replace this torch.
 .venv/bin/python -c 'import torch; print(f"torch=={torch.__version__}")' > .venv/constraints.txt
 extras="$(IFS=,; echo "$*")"
-.venv/bin/python -m pip install --quiet --constraint .venv/constraints.txt --editable ".[$extras]"
+.venv/bin/python -m pip install --quiet --constraint .venv/constraints.txt --editable ".${extras:+[$extras]}"

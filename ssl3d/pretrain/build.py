@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 from ssl3d.pretrain.decoder import SparkDecoder
 from ssl3d.pretrain.model import PretrainModel
@@ -20,8 +21,7 @@ def build_model(spec: ExperimentSpec) -> PretrainModel:
         stages = spec.backbone.stages()
         backbone = spec.backbone.build(in_channels=spec.data.in_channels)
         if spec.encoder_input == "visible":
-            # Features are channels-last; so each place in a kernel is a matrix where it lies.
-            backbone.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+            _arrange_weights(backbone)
         return PretrainModel(
             backbone,
             backend=spec.sparse_backend.build(),
@@ -42,3 +42,10 @@ def build_model(spec: ExperimentSpec) -> PretrainModel:
             encoder_input=spec.encoder_input,
             target=spec.target,
         )
+
+
+def _arrange_weights(backbone: nn.Module) -> None:
+    """Channels-last, as features are: each place in a kernel is a matrix where it lies."""
+    for module in backbone.modules():
+        if isinstance(module, nn.Conv3d | nn.ConvTranspose3d):
+            module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]

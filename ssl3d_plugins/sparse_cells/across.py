@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from ssl3d.geometry import Operation
 from ssl3d.volume import CellGrid
@@ -84,6 +85,7 @@ class AcrossCells(torch.autograd.Function):
         return step(x, weight, bias, cells=cells, op=op)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         cells, op, way = ctx.cells, ctx.op, ctx.way

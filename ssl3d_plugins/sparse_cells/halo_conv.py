@@ -53,7 +53,10 @@ def up(
         ]
         more = [max(want - have, 0) for want, have in zip(fine, size, strict=True)]
         y = F.conv_transpose3d(boxes, weight, bias, op.stride, crop, more, op.groups)
-        return y[:, :, : fine[0], : fine[1], : fine[2]]
+        if list(y.shape[2:]) == fine:
+            return y
+        cut = y[:, :, : fine[0], : fine[1], : fine[2]]  # no view may leave a Function
+        return cut.clone(memory_format=torch.channels_last_3d)
 
     return _by_chunks(convolve_back, coarse, cells=cells, reach=reach)
 
@@ -62,7 +65,12 @@ def weight_gradient(
     fine: Tensor, coarse: Tensor, weight: Tensor, *, cells: CellGrid, op: Operation
 ) -> Tensor:
     """Gradient of `weight` for fine and coarse sites, one of them a gradient itself."""
-    total = None
+    # In single precision at least: with many chunks a sum in bfloat16 would stop to grow.
+    total = torch.zeros_like(
+        weight,
+        dtype=torch.promote_types(weight.dtype, torch.float32),
+        memory_format=torch.channels_last_3d,
+    )
     for where, boxes in take_chunks(fine, cells=cells, reach=reach_down(op)):
         _, part, _ = torch.ops.aten.convolution_backward(
             channels_first(coarse[where]),
@@ -77,9 +85,8 @@ def weight_gradient(
             op.groups,
             (False, True, False),
         )
-        total = part if total is None else total.add_(part)
-    assert isinstance(total, Tensor)
-    return total
+        total += part
+    return total.to(weight.dtype)
 
 
 def mirrored(weight: Tensor, groups: int) -> Tensor:

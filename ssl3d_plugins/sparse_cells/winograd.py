@@ -8,7 +8,8 @@ channels are one row of a matrix product, read where they lie. T tiles of X site
     transformed weight (36, 3·C, O) at each x -> a -> outputs (16, T, X, O)
 
 The fastest way for many channels in cells of whole tiles. It sums in another order than a plain
-convolution, so results agree to rounding.
+convolution, so results agree to rounding; a site that is not finite spoils the tiles that see it,
+not the outputs alone.
 """
 
 from __future__ import annotations

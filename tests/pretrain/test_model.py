@@ -9,6 +9,7 @@ import torch
 
 from ssl3d import ExperimentSpec
 from ssl3d.volume import HiddenLevels, SparseVolume
+from ssl3d_plugins.resunet import ResUNet
 
 TINY = {"name": "waveformer", "widths": (8, 16), "depths": (1, 1), "heads": (1, 2)}
 
@@ -84,6 +85,20 @@ def test_weights_lie_as_features_do_where_cells_are_encoded() -> None:
     plain = models["zeroed"].backbone.state_dict()
     for name, value in models["visible"].backbone.state_dict().items():
         torch.testing.assert_close(value, plain[name], rtol=0, atol=0)
+
+
+def test_a_backbone_may_have_parameters_of_any_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the weights of convolutions are arranged."""
+    build = ResUNet.build
+
+    def with_table(config: ResUNet, *, in_channels: int) -> torch.nn.Module:
+        backbone = build(config, in_channels=in_channels)
+        backbone.table = torch.nn.Parameter(torch.zeros(1, 2, 3, 4))
+        return backbone
+
+    monkeypatch.setattr(ResUNet, "build", with_table)
+    backbone = {"name": "resunet", "widths": (4, 6, 8), "blocks": (1, 2, 1)}
+    assert "table" in make(backbone=backbone).build().backbone.state_dict()
 
 
 def test_the_output_says_what_was_hidden() -> None:

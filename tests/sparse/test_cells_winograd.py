@@ -7,12 +7,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import Tensor
 
 from ssl3d.geometry import Operation, OperationKind, Triple
-from ssl3d.testing.sparse_cases import Case, draw_inputs, layouts
+from ssl3d.testing.sparse_cases import Case, draw_inputs
 from ssl3d.testing.sparse_run import assert_close, run
-from ssl3d.volume import CellGrid, SparseVolume
+from ssl3d.volume import CellGrid
 from ssl3d_plugins.sparse_cells import Cells, backend, winograd
 from ssl3d_plugins.sparse_cells.across import HALO, PAIRS, WINOGRAD
 from ssl3d_plugins.sparse_cells.choice import choose
@@ -76,37 +76,6 @@ def test_single_precision_rounds_about_as_the_plain_sum(monkeypatch: pytest.Monk
         errors[way] = {name: (rounded[name] - exact[name]).square().mean() for name in exact}
     for name in exact:
         assert errors[WINOGRAD][name].sqrt() <= 3 * errors[HALO][name].sqrt() + 1e-12, name
-
-
-def test_results_may_be_changed_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend, "choose", lambda _op, **_: WINOGRAD)
-    case = Case(convolution(), (4, 4, 4))
-    visible = layouts()["uneven"]
-    inputs = draw_inputs(case, visible)
-    weight = inputs.weight.requires_grad_()
-    x = SparseVolume(inputs.features, CellGrid(visible, cell=case.cell), ONE, CELLS)
-    y = CELLS.conv3d(x, weight, inputs.bias, padding=ONE)
-    (changed,) = torch.autograd.grad(nn.ReLU(inplace=True)(y.features).square().sum(), weight)
-    y = CELLS.conv3d(x, weight, inputs.bias, padding=ONE)
-    (kept,) = torch.autograd.grad(nn.ReLU()(y.features).square().sum(), weight)
-    torch.testing.assert_close(changed, kept)
-
-
-def test_hidden_voxels_do_not_reach_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bitwise, and whatever they hold: they are never read."""
-    monkeypatch.setattr(backend, "choose", lambda _op, **_: WINOGRAD)
-    visible = layouts()["uneven"]
-    op = convolution()
-    weight = draw_inputs(Case(op, (4, 4, 4)), visible).weight
-    volume = torch.randn(visible.shape[0], 3, *(4 * g for g in visible.shape[1:]))
-    seen = visible.repeat_interleave(4, 1).repeat_interleave(4, 2).repeat_interleave(4, 3)
-    results = []
-    for other in (0.0, float("nan")):
-        filled = torch.where(seen[:, None], volume, other)
-        cells = CellGrid(visible, cell=(4, 4, 4))
-        x = SparseVolume.from_dense(filled, cells=cells, backend=CELLS)
-        results.append(CELLS.conv3d(x, weight.float(), padding=ONE).features)
-    assert torch.equal(*results)
 
 
 @pytest.mark.parametrize(
