@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ssl3d.component import SparseBackendConfig
 from ssl3d.geometry import Operation, Stage, Triple
-from ssl3d.volume import CellGrid, FeatureMap, HiddenLevels, SparseVolume
+from ssl3d.sparse import CellGrid, FeatureMap, HiddenLevels, SparseVolume
 from ssl3d.weights import TransferReport, transfer
 
 ONE: Triple = (1, 1, 1)

@@ -11,8 +11,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ssl3d.catalogue import Component
-    from ssl3d.plugins import PluginFailure
+    from ssl3d.plugin.catalogue import Component
+    from ssl3d.plugin.find import PluginFailure
 
 
 def components(
@@ -26,7 +26,7 @@ def components(
     """List what is installed, from which distribution, and the options of a component."""
     from rich.console import Console
 
-    from ssl3d import catalogue
+    from ssl3d.plugin import catalogue
 
     found = catalogue.components(name=name)
     failed = catalogue.failures()

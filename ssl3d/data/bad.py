@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from ssl3d.data.errors import BadVolume, DataError
+from ssl3d.data.data_error import BadVolume, DataError
 from ssl3d.data.files import Source
 
 

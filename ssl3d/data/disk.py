@@ -13,10 +13,10 @@ import blosc2
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl3d.data.errors import BadVolume, DataError
+from ssl3d.data.data_error import BadVolume, DataError
 from ssl3d.data.files import Source
 from ssl3d.data.preparation import Prepared
-from ssl3d.spec.data import DataSpec
+from ssl3d.data.spec import DataSpec
 
 # Measured on 320³ float32, 96³ crops: 64/16 read fastest (5.6 ms) of 32-96 chunks, 16-32 blocks.
 CHUNK_EDGE, BLOCK_EDGE = 64, 16

@@ -9,9 +9,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from ssl3d.data.errors import DataError
+from ssl3d.data.data_error import DataError
 from ssl3d.data.files import Source, stem
-from ssl3d.spec.data import DataSpec
+from ssl3d.data.spec import DataSpec
 
 
 def split_sources(

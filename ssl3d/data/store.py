@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ssl3d.data.data_error import BadVolume
 from ssl3d.data.disk import DiskCache, DiskVolume
-from ssl3d.data.errors import BadVolume
 from ssl3d.data.files import Source
 from ssl3d.data.preparation import Prepared, prepare
-from ssl3d.spec.data import DataSpec
+from ssl3d.data.spec import DataSpec
 
 logger = logging.getLogger(__name__)
 

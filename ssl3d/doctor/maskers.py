@@ -9,7 +9,7 @@ from ssl3d.component import MaskerConfig
 from ssl3d.doctor.check import Check, NotThere, Wrong
 from ssl3d.doctor.components import advice_for, default_config
 from ssl3d.geometry import Triple, product
-from ssl3d.registry import Registry
+from ssl3d.plugin.registry import Registry
 
 PART = "maskers"
 EDGES = (2, 4, 8)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ssl3d.doctor.result import Result
-from ssl3d.plugins import PluginFailure, Registered, load_plugins
-from ssl3d.registry import DuplicateComponentError, Registry
+from ssl3d.plugin.find import PluginFailure, Registered, load_plugins
+from ssl3d.plugin.registry import DuplicateComponentError, Registry
 
 PART = "plugins"
 

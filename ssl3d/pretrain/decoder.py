@@ -8,9 +8,9 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from ssl3d.geometry import Stage, Triple, product, quotient
-from ssl3d.layers import BatchNorm, Conv3d, ConvTranspose3d, Linear, NormKind
 from ssl3d.pretrain.densify import Densify
-from ssl3d.volume import FeatureMap, join_cells, split_cells
+from ssl3d.sparse import FeatureMap, join_cells, split_cells
+from ssl3d.sparse.layers import BatchNorm, Conv3d, ConvTranspose3d, Linear, NormKind
 
 
 def decoder_strides(stages: Sequence[Stage], *, head_stride: int) -> list[Triple]:

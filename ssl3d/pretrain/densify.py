@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ssl3d.layers import Conv3d, NormKind, make_norm
-from ssl3d.volume import FeatureMap, SparseVolume
+from ssl3d.sparse import FeatureMap, SparseVolume
+from ssl3d.sparse.layers import Conv3d, NormKind, make_norm
 
 
 class Densify(nn.Module):

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from ssl3d.component import BackboneConfig, SparseBackendConfig
 from ssl3d.geometry import Triple, times
 from ssl3d.interfaces import Backbone, SparseBackend
-from ssl3d.registry import installed
+from ssl3d.plugin.registry import installed
+from ssl3d.sparse import CellGrid, SparseVolume
+from ssl3d.sparse.hidden import cells_to_voxels
 from ssl3d.testing.recorder import Recorder
-from ssl3d.volume import CellGrid, SparseVolume
-from ssl3d.volume.hidden import cells_to_voxels
 
 GRID: Triple = (2, 3, 2)
 VISIBLE = [[0, 3, 4, 7, 11], [1, 6, 8]]

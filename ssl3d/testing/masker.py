@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ssl3d.component import MaskerConfig
 from ssl3d.geometry import Triple, product
-from ssl3d.volume import HiddenLevels
+from ssl3d.sparse import HiddenLevels
 
 BATCH = 5
 

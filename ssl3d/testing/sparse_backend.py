@@ -20,7 +20,8 @@ from torch.nn import functional as F
 from ssl3d.component import SparseBackendConfig
 from ssl3d.geometry import Operation, OperationKind, Triple
 from ssl3d.interfaces import SparseBackend
-from ssl3d.registry import installed
+from ssl3d.plugin.registry import installed
+from ssl3d.sparse import CellGrid, SparseVolume
 from ssl3d.testing.sparse_cases import (
     CASES,
     LARGER,
@@ -44,7 +45,6 @@ from ssl3d.testing.sparse_run import (
     run,
     volume_of,
 )
-from ssl3d.volume import CellGrid, SparseVolume
 
 
 class SparseBackendConformance:

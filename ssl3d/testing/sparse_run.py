@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ssl3d.geometry import Operation
 from ssl3d.interfaces import SparseBackend
+from ssl3d.sparse import CellGrid, SparseVolume
 from ssl3d.testing.sparse_cases import CONVOLUTIONS, Case, Inputs, draw_inputs
-from ssl3d.volume import CellGrid, SparseVolume
 
 Results = dict[str, Tensor]
 """Values and gradients by name."""

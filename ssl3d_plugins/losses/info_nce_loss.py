@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ssl3d.geometry import Stage, divides, quotient
 from ssl3d.interfaces import Loss, PretrainOutput
-from ssl3d.volume import FeatureMap, SparseVolume
+from ssl3d.sparse import FeatureMap, SparseVolume
 from ssl3d_plugins.losses.gather import gather_keys
 from ssl3d_plugins.losses.sites import group_sites, sample_sites, sites_with_contrast
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ssl3d.geometry import Stage
 from ssl3d.interfaces import Backbone
-from ssl3d.volume import FeatureMap, SparseVolume
+from ssl3d.sparse import FeatureMap, SparseVolume
 from ssl3d.weights import TransferReport, transfer
 from ssl3d_plugins.monai_encoders.leaves import see_visible_only
 from ssl3d_plugins.monai_encoders.program import trace

@@ -12,8 +12,8 @@ from typing import Literal
 from torch import nn
 
 from ssl3d.geometry import Triple
-from ssl3d.layers import AvgPool3d, Conv3d, make_norm
-from ssl3d.volume import FeatureMap
+from ssl3d.sparse import FeatureMap
+from ssl3d.sparse.layers import AvgPool3d, Conv3d, make_norm
 from ssl3d_plugins.resunet.leaky_relu import LeakyReLU
 
 ONE: Triple = (1, 1, 1)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from ssl3d.interfaces import Backbone
-from ssl3d.volume import FeatureMap
+from ssl3d.sparse import FeatureMap
 from ssl3d.weights import TransferReport
 from ssl3d_plugins.resunet.blocks import SLOPE, Norm, ResidualBlock, conv_norm, named
 from ssl3d_plugins.resunet.config import ResUNet, StagePlan

@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 from ssl3d.geometry import Operation, Triple
 from ssl3d.interfaces import NONE, ONE, SparseBackend
-from ssl3d.operations import convolution, pooling, result_stride, upsampling
-from ssl3d.volume import CellGrid, SparseVolume
+from ssl3d.sparse import CellGrid, SparseVolume
+from ssl3d.sparse.operations import convolution, pooling, result_stride, upsampling
 from ssl3d_plugins.sparse_cells import across, inside
 from ssl3d_plugins.sparse_cells.choice import choose
 from ssl3d_plugins.sparse_cells.halo import halo

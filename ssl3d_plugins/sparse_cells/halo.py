@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ssl3d.geometry import Triple
-from ssl3d.volume import CellGrid
+from ssl3d.sparse import CellGrid
 from ssl3d_plugins.sparse_cells.tables import Reach, box_sides, box_sources
 
 CHUNK_VALUES = 1 << 22

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ssl3d.geometry import Operation
-from ssl3d.volume import CellGrid
+from ssl3d.sparse import CellGrid
 from ssl3d_plugins.sparse_cells.halo import take_chunks
 from ssl3d_plugins.sparse_cells.layout import channels_first
 from ssl3d_plugins.sparse_cells.tables import Reach, reach_down, reach_up

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ssl3d.geometry import Operation, Triple, product
-from ssl3d.volume import CellGrid
+from ssl3d.sparse import CellGrid
 from ssl3d_plugins.sparse_cells.tables import kernel_rows
 
 MOST_PAIRS = 1 << 14

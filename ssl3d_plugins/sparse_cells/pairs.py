@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ssl3d.geometry import Operation, Triple, quotient, times
-from ssl3d.volume import CellGrid
+from ssl3d.sparse import CellGrid
 from ssl3d_plugins.sparse_cells.pair_tables import Sums, pair_groups
 
 

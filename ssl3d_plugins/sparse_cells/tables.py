@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ssl3d.geometry import Operation, Triple, product
-from ssl3d.volume import CellGrid
+from ssl3d.sparse import CellGrid
 
 
 class Reach(NamedTuple):

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from ssl3d.geometry import Operation, Triple
-from ssl3d.volume import CellGrid
+from ssl3d.sparse import CellGrid
 from ssl3d_plugins.sparse_cells.minimal_filter import (
     KERNEL,
     OUTPUTS,

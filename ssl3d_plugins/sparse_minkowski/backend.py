@@ -12,9 +12,9 @@ from torch.nn import functional as F
 
 from ssl3d.geometry import Operation, Triple, product, quotient
 from ssl3d.interfaces import NONE
-from ssl3d.operations import pooling, result_stride
 from ssl3d.precision import as_autocast, at_least_single
-from ssl3d.volume import SparseVolume
+from ssl3d.sparse import SparseVolume
+from ssl3d.sparse.operations import pooling, result_stride
 from ssl3d_plugins.sparse_cells.backend import CellsBackend
 from ssl3d_plugins.sparse_minkowski.maps import kernel_generator, kernel_map, manager_of, sites_of
 

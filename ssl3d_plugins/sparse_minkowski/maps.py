@@ -10,7 +10,7 @@ from MinkowskiEngineBackend._C import CoordinateMapType
 from torch import Tensor
 
 from ssl3d.geometry import Triple, quotient
-from ssl3d.volume import CellGrid
+from ssl3d.sparse import CellGrid
 
 
 class Sites(NamedTuple):

@@ -10,9 +10,9 @@ from spconv.pytorch import functional
 from torch import Tensor
 
 from ssl3d.geometry import Operation, product, quotient
-from ssl3d.operations import result_stride
 from ssl3d.precision import as_autocast, at_least_single
-from ssl3d.volume import SparseVolume
+from ssl3d.sparse import SparseVolume
+from ssl3d.sparse.operations import result_stride
 from ssl3d_plugins.sparse_cells.backend import CellsBackend
 from ssl3d_plugins.sparse_spconv.maps import indice_pairs
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from ssl3d.geometry import Triple, divides, show
 from ssl3d.interfaces import Backbone
-from ssl3d.volume import FeatureMap, SparseVolume
+from ssl3d.sparse import FeatureMap, SparseVolume
 from ssl3d_plugins.waveformer.config import WaveFormer
 from ssl3d_plugins.waveformer.stage import WaveFormerStage
 

@@ -9,8 +9,8 @@ from typing import Literal
 from torch import Tensor, nn
 
 from ssl3d.geometry import Triple, times
-from ssl3d.layers import Conv3d
-from ssl3d.volume import FeatureMap, SparseVolume
+from ssl3d.sparse import FeatureMap, SparseVolume
+from ssl3d.sparse.layers import Conv3d
 from ssl3d_plugins.waveformer.boxes import boxes_of
 from ssl3d_plugins.waveformer.levels import axes_at, band_names, block_of, full_name
 from ssl3d_plugins.waveformer.wavelet.transform import Decomposition

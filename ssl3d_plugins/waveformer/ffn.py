@@ -7,8 +7,8 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ssl3d.layers import Conv3d
-from ssl3d.volume import FeatureMap
+from ssl3d.sparse import FeatureMap
+from ssl3d.sparse.layers import Conv3d
 from ssl3d_plugins.waveformer.boxes import boxes_of, like
 from ssl3d_plugins.waveformer.initial import init_linear
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch.nn import functional as F
 
 from ssl3d.geometry import Triple, quotient
-from ssl3d.layers import Conv3d
-from ssl3d.volume import FeatureMap, SparseVolume, split_cells
+from ssl3d.sparse import FeatureMap, SparseVolume, split_cells
+from ssl3d.sparse.layers import Conv3d
 
 
 class PatchConv(Conv3d):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from ssl3d.volume import FeatureMap
+from ssl3d.sparse import FeatureMap
 from ssl3d_plugins.waveformer.attention import TokenAttention
 from ssl3d_plugins.waveformer.config import WaveFormer
 from ssl3d_plugins.waveformer.details import make_details

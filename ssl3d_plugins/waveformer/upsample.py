@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ssl3d.geometry import Triple
-from ssl3d.volume import FeatureMap, SparseVolume
+from ssl3d.sparse import FeatureMap, SparseVolume
 
 
 def up_twice(x: FeatureMap, *, factor: Triple) -> FeatureMap:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl3d.geometry import Triple
-from ssl3d.volume import FeatureMap, SparseVolume
+from ssl3d.sparse import FeatureMap, SparseVolume
 from ssl3d_plugins.waveformer.tokens import Tokens, tokens_of
 
 

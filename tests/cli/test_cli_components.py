@@ -9,11 +9,12 @@ import pytest
 from command import Command
 from pydantic import BaseModel, Field
 
-from ssl3d import ExperimentSpec, catalogue, components
+from ssl3d import ExperimentSpec, components
 from ssl3d.geometry import PerAxis
-from ssl3d.options import options_of, parts_of
-from ssl3d.plugins import PluginFailure
-from ssl3d.registry import Registry, installed
+from ssl3d.plugin import catalogue
+from ssl3d.plugin.find import PluginFailure
+from ssl3d.plugin.option import options_of, parts_of
+from ssl3d.plugin.registry import Registry, installed
 
 
 def test_everything_installed_is_listed(ssl3d: Command) -> None:

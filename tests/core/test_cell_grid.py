@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from volumes import Case, cases, triples
 
 from ssl3d.geometry import Triple, times
-from ssl3d.volume import CellGrid, grid_of, join_cells, split_cells
-from ssl3d.volume.hidden import cells_to_voxels
+from ssl3d.sparse import CellGrid, grid_of, join_cells, split_cells
+from ssl3d.sparse.hidden import cells_to_voxels
 
 
 def box(cell: tuple[int, ...], edge: Triple) -> tuple[slice, ...]:

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from volumes import Case, cases
 
-from ssl3d.layers import BatchNorm, InstanceNorm, LayerNorm, NormKind, make_norm
-from ssl3d.volume import CellGrid, SparseVolume
-from ssl3d.volume.hidden import cells_to_voxels
+from ssl3d.sparse import CellGrid, SparseVolume
+from ssl3d.sparse.hidden import cells_to_voxels
+from ssl3d.sparse.layers import BatchNorm, InstanceNorm, LayerNorm, NormKind, make_norm
 from ssl3d_plugins.sparse_cells import Cells
 
 BACKEND = Cells().build()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from ssl3d.plugins import load_plugins
-from ssl3d.registry import DuplicateComponentError, Registry
+from ssl3d.plugin.find import load_plugins
+from ssl3d.plugin.registry import DuplicateComponentError, Registry
 
 GOOD = """
 from typing import Literal
 from ssl3d.component import MaskerConfig
-from ssl3d.plugins import hookimpl
+from ssl3d.plugin.find import hookimpl
 
 class Stripes(MaskerConfig):
     name: Literal["{name}"] = "{name}"
@@ -23,7 +23,7 @@ def ssl3d_components():
 """
 NO_HOOK = "def ssl3d_components():\n    return []\n"
 NO_CONFIG = """
-from ssl3d.plugins import hookimpl
+from ssl3d.plugin.find import hookimpl
 
 @hookimpl
 def ssl3d_components():

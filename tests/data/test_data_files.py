@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssl3d.data.errors import DataError
+from ssl3d.data.data_error import DataError
 from ssl3d.data.files import Source, find_sources
+from ssl3d.data.spec import DataSpec
 from ssl3d.data.split import group_of, split_sources
-from ssl3d.spec.data import DataSpec
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ import pytest
 
 from ssl3d.data import store as store_module
 from ssl3d.data.crops import cut
+from ssl3d.data.data_error import BadVolume, DataError
 from ssl3d.data.disk import DiskVolume, cache_folder
-from ssl3d.data.errors import BadVolume, DataError
 from ssl3d.data.files import Source, find_sources
 from ssl3d.data.preparation import prepare
+from ssl3d.data.spec import DataSpec
 from ssl3d.data.store import MemoryVolume, VolumeStore
-from ssl3d.spec.data import DataSpec
 
 GIB = 2**30
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from ssl3d.component import SparseBackendConfig
 from ssl3d.geometry import undefined
-from ssl3d.plugins import hookimpl
+from ssl3d.plugin.find import hookimpl
 
 class Fake(SparseBackendConfig):
     name: Literal["fake"] = "fake"

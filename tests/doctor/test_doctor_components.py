@@ -18,10 +18,10 @@ from ssl3d.doctor.maskers import masker_checks
 from ssl3d.doctor.result import Result
 from ssl3d.geometry import Operation, Stage, Triple
 from ssl3d.interfaces import Backbone, Masker
-from ssl3d.layers import Conv3d
-from ssl3d.plugins import Registered
-from ssl3d.registry import Registry, installed
-from ssl3d.volume import FeatureMap, HiddenLevels
+from ssl3d.plugin.find import Registered
+from ssl3d.plugin.registry import Registry, installed
+from ssl3d.sparse import FeatureMap, HiddenLevels
+from ssl3d.sparse.layers import Conv3d
 
 
 def registry_of(*configs: type[ComponentConfig]) -> Registry:
@@ -58,7 +58,7 @@ def test_a_plugin_that_fails_is_named_with_why_and_what_to_do(plugin) -> None:  
 TWICE = """
 from typing import Literal
 from ssl3d.component import MaskerConfig
-from ssl3d.plugins import hookimpl
+from ssl3d.plugin.find import hookimpl
 
 class Mine(MaskerConfig):
     name: Literal["random"] = "random"

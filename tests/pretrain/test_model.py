@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ssl3d import ExperimentSpec
-from ssl3d.volume import HiddenLevels, SparseVolume
+from ssl3d.sparse import HiddenLevels, SparseVolume
 from ssl3d_plugins.resunet import ResUNet
 
 TINY = {"name": "waveformer", "widths": (8, 16), "depths": (1, 1), "heads": (1, 2)}

@@ -13,11 +13,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ssl3d.data import DataError
+from ssl3d.data.spec import DataSpec
 from ssl3d.geometry import Stage
 from ssl3d.interfaces import Backbone
-from ssl3d.probe import LabelledCrop, labelled_crops, probe_dice
-from ssl3d.probe.linear import fit_linear, predict
-from ssl3d.spec import DataSpec, ProbeSpec
+from ssl3d.measure.probe import LabelledCrop, labelled_crops, probe_dice
+from ssl3d.measure.probe.linear import fit_linear, predict
+from ssl3d.measure.spec import ProbeSpec
 
 Write = Callable[..., None]
 

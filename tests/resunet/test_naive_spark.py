@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from ssl3d import ExperimentSpec
 from ssl3d.interfaces import SparseBackend
-from ssl3d.pretrain import PretrainModel
-from ssl3d.registry import installed
+from ssl3d.masked.model import PretrainModel
+from ssl3d.plugin.registry import installed
+from ssl3d.sparse import CellGrid, SparseVolume
 from ssl3d.testing.backbone import randomise
-from ssl3d.volume import CellGrid, SparseVolume
 from ssl3d_plugins.resunet import ResUNet
 
 THICK_SLICES = ResUNet(

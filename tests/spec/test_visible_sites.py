@@ -8,8 +8,8 @@ import pytest
 
 from ssl3d import ExperimentSpec
 from ssl3d.geometry import Triple, product
-from ssl3d.spec import SpecError
-from ssl3d.spec.visible_sites import few_sites
+from ssl3d.plugin.spec_error import SpecError
+from ssl3d.tasks.pretrain.visible_sites import few_sites
 from ssl3d_plugins.resunet import ResUNet
 
 STAGES = ResUNet(size="M").instance_norm_stages()

@@ -12,7 +12,7 @@ import pytest
 
 import ssl3d
 from ssl3d import ExperimentSpec
-from ssl3d.train import RunError
+from ssl3d.run.run_error import RunError
 
 
 def test_the_volume_is_named(make_spec: Callable[..., ExperimentSpec], tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from checkerboard_masker.config import Checkerboard
 from ssl3d.geometry import Triple
 from ssl3d.interfaces import Masker
-from ssl3d.volume import HiddenLevels
+from ssl3d.sparse import HiddenLevels
 
 
 class CheckerboardMasker(Masker):
