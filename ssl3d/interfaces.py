@@ -10,8 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ssl3d.component import SparseBackendConfig
 from ssl3d.geometry import Operation, Stage, Triple
+from ssl3d.plugin.config import SparseBackendConfig
 from ssl3d.sparse import CellGrid, FeatureMap, HiddenLevels, SparseVolume
 from ssl3d.weights import TransferReport, transfer
 

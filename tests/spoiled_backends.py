@@ -7,9 +7,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ssl3d.component import SparseBackendConfig
 from ssl3d.geometry import Operation, undefined
 from ssl3d.interfaces import SparseBackend
+from ssl3d.plugin.config import SparseBackendConfig
 from ssl3d.sparse import SparseVolume
 from ssl3d_plugins.sparse_dense.backend import DenseBackend
 

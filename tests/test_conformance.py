@@ -8,8 +8,8 @@ from typing import get_args
 
 import pytest
 
-from ssl3d.component import Kind
 from ssl3d.plugin.catalogue import components
+from ssl3d.plugin.config import Kind
 from ssl3d.plugin.find import Registered
 from ssl3d.plugin.registry import installed
 

@@ -9,7 +9,7 @@ import os
 
 from ssl3d import ExperimentSpec, OptimizerSpec, TrainerSpec
 from ssl3d.data.spec import CTWindow, DataSpec, ForegroundSpec
-from ssl3d.spec.parts import DecoderSpec
+from ssl3d.plugin.spec_part import DecoderSpec
 from ssl3d_plugins.losses import MSE, InfoNCE
 from ssl3d_plugins.maskers import MiM
 from ssl3d_plugins.waveformer import WaveFormer

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ssl3d.component import BackboneConfig, SparseBackendConfig
 from ssl3d.doctor.check import Check, Wrong
 from ssl3d.doctor.components import advice_for, default_config
 from ssl3d.geometry import Triple, show, times
+from ssl3d.plugin.config import BackboneConfig, SparseBackendConfig
 from ssl3d.plugin.registry import Registry
 
 if TYPE_CHECKING:

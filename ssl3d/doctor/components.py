@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ssl3d.component import ComponentConfig, Kind
 from ssl3d.doctor.check import NotThere
+from ssl3d.plugin.config import ComponentConfig, Kind
 from ssl3d.plugin.find import Registered
 from ssl3d.plugin.registry import Registry
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ssl3d.geometry import Triple, show
 from ssl3d.interfaces import Backbone, Loss, Masker, PretrainOutput, SparseBackend
-from ssl3d.pretrain.decoder import SparkDecoder
+from ssl3d.masked.decoder import SparkDecoder
 from ssl3d.sparse import CellGrid, FeatureMap, HiddenLevels, SparseVolume, grid_of, split_cells
 from ssl3d.sparse.hidden import voxels_to_cells
 

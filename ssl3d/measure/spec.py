@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from ssl3d.data.spec import DataSpec, PathText
-from ssl3d.spec.parts import SpecPart
+from ssl3d.plugin.spec_part import SpecPart
 
 
 class QualitySpec(SpecPart):

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from ssl3d.component import (
+from ssl3d.plugin.config import (
     BackboneConfig,
     ComponentConfig,
     Kind,

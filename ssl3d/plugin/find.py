@@ -9,7 +9,7 @@ from typing import Any
 
 import pluggy
 
-from ssl3d.component import ComponentConfig
+from ssl3d.plugin.config import ComponentConfig
 
 GROUP = "ssl3d"
 

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
-from ssl3d.component import ComponentConfig
+from ssl3d.plugin.config import ComponentConfig
 
 _TYPES = {
     "number": "float",

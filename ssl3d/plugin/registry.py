@@ -6,7 +6,7 @@ import difflib
 import functools
 from collections.abc import Iterable
 
-from ssl3d.component import ComponentConfig, Kind
+from ssl3d.plugin.config import ComponentConfig, Kind
 from ssl3d.plugin.find import PluginFailure, Registered, load_plugins
 
 

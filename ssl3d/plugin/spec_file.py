@@ -8,15 +8,24 @@ import re
 import runpy
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, Self, TypeVar
 
 import yaml
 
 from ssl3d.plugin.registry import did_you_mean
 from ssl3d.plugin.spec_error import SpecError
 
-if TYPE_CHECKING:
-    from ssl3d.tasks.pretrain.spec import ExperimentSpec
+
+class Readable(Protocol):
+    """A spec that can be read from text."""
+
+    @classmethod
+    def from_json(cls, text: str) -> Self: ...
+    @classmethod
+    def from_yaml(cls, text: str) -> Self: ...
+
+
+S = TypeVar("S", bound=Readable)
 
 
 class _Loader(yaml.SafeLoader):
@@ -70,7 +79,7 @@ def _mapping(value: Any) -> dict[str, Any]:
     return value
 
 
-def load(spec: type[ExperimentSpec], path: Path) -> ExperimentSpec:
+def load(spec: type[S], path: Path) -> S:
     """Read a spec from a file by its ending; raises SpecError."""
     readers = {".json": spec.from_json, ".yaml": spec.from_yaml, ".yml": spec.from_yaml}
     if not path.is_file():
@@ -78,7 +87,7 @@ def load(spec: type[ExperimentSpec], path: Path) -> ExperimentSpec:
     if path.suffix == ".py":
         found = _run(path).get("spec")
         if not isinstance(found, spec):
-            raise SpecError([(str(path), "must define `spec`, an ssl3d.ExperimentSpec")])
+            raise SpecError([(str(path), f"must define `spec`, an ssl3d.{spec.__name__}")])
         return found
     if path.suffix not in readers:
         allowed = ", ".join([".py", *readers])

@@ -9,13 +9,11 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
-from torch import Tensor
 
+from ssl3d.folder import RunFolder
 from ssl3d.run.callback import RunCallback
+from ssl3d.run.module import KEY, RunModule
 from ssl3d.run.run_error import RunError
-from ssl3d.tasks.encoder import CHECKPOINT_PREFIX
-from ssl3d.tasks.pretrain.folder import RunFolder
-from ssl3d.tasks.pretrain.module import KEY, PretrainModule
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -57,30 +55,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"{path} cannot be read ({error}). Remove it to go on from the checkpoint before it"
         ) from error
     if KEY not in content:
-        raise RunError(f"{path} is no checkpoint of a pre-training run: it has no entry {KEY!r}")
+        raise RunError(f"{path} is no checkpoint of a run: it has no entry {KEY!r}")
     return content
 
 
-def backbone_weights(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
-    """The backbone's state dict out of a checkpoint."""
-    return {
-        name.removeprefix(CHECKPOINT_PREFIX): value
-        for name, value in checkpoint["state_dict"].items()
-        if name.startswith(CHECKPOINT_PREFIX)
-    }
-
-
-def averaged_weights(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
-    """The averaged backbone's state dict out of a checkpoint; empty where there is none."""
-    state = checkpoint.get("callbacks", {}).get("EncoderAverage", {"average": {}})
-    return {
-        name.removeprefix("module."): value
-        for name, value in state["average"].items()
-        if name.startswith("module.")
-    }
-
-
-class Checkpoints(RunCallback):
+class Checkpoints(RunCallback[RunModule]):
     """Saves every few steps, at the end and when the run is stopped; keeps the newest.
 
     Put it last: it saves what the other callbacks have become in this step.
@@ -92,7 +71,7 @@ class Checkpoints(RunCallback):
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
 
-    def after_step(self, trainer: lightning.Trainer, module: PretrainModule) -> None:
+    def after_step(self, trainer: lightning.Trainer, module: RunModule) -> None:
         """Save where it is due."""
         options = module.spec.trainer
         due = module.step % options.checkpoint_every == 0 or module.step >= options.steps

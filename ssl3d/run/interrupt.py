@@ -14,10 +14,10 @@ import lightning
 from rich.console import Console
 
 from ssl3d.run.callback import RunCallback
-from ssl3d.tasks.pretrain.module import PretrainModule
+from ssl3d.run.module import RunModule
 
 
-class StopOnSignal(RunCallback):
+class StopOnSignal(RunCallback[RunModule]):
     """Turns the first signal into a stop at the end of the step; a second one stops at once.
 
     Attributes:
@@ -57,7 +57,7 @@ class StopOnSignal(RunCallback):
         self._asked = True
         self._console.print("Stopping after this step. Press Ctrl-C again to stop at once.")
 
-    def after_step(self, trainer: lightning.Trainer, module: PretrainModule) -> None:
+    def after_step(self, trainer: lightning.Trainer, module: RunModule) -> None:
         """Stop when the optimiser step is complete, on all ranks together."""
         asked = self._asked
         if trainer.world_size > 1:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 
+from ssl3d.folder import RunFolder
 from ssl3d.run.run_error import RunError
-from ssl3d.tasks.pretrain.folder import RunFolder
-from ssl3d.tasks.pretrain.spec import ExperimentSpec
 
 
-def make_loggers(spec: ExperimentSpec, *, folder: RunFolder, last_step: int) -> list[Logger]:
-    """The loggers that a spec asks for.
+def make_loggers(names: Iterable[str], *, folder: RunFolder, last_step: int) -> list[Logger]:
+    """The loggers that a spec asks for by name.
 
     Args:
-        spec: of the run.
+        names: `tensorboard`, `wandb` or `mlflow`.
         folder: where they write.
         last_step: of the checkpoint that is resumed; what was logged after it is dropped where
             the logger can do so.
@@ -21,7 +22,7 @@ def make_loggers(spec: ExperimentSpec, *, folder: RunFolder, last_step: int) -> 
     Raises:
         RunError: a logger's library is not installed.
     """
-    return [_make(name, folder=folder, last_step=last_step) for name in spec.trainer.loggers]
+    return [_make(name, folder=folder, last_step=last_step) for name in names]
 
 
 def _make(name: str, *, folder: RunFolder, last_step: int) -> Logger:

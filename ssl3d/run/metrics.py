@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ssl3d.report.write import write_text
 from ssl3d.run.callback import RunCallback
-from ssl3d.tasks.pretrain.module import PretrainModule
+from ssl3d.run.module import RunModule
 
 Row = dict[str, float]
 
@@ -73,7 +73,7 @@ def _plain(row: Row) -> dict[str, float]:
     return {**row, "step": int(row["step"])}
 
 
-class Metrics(RunCallback):
+class Metrics(RunCallback[RunModule]):
     """Averages what training logs, takes what others `put`, and writes a row where one is due.
 
     Put it after the callbacks that measure, before the one that saves.
@@ -100,7 +100,7 @@ class Metrics(RunCallback):
         """Add columns to this step's row."""
         self._row |= values
 
-    def after_micro_batch(self, module: PretrainModule, outputs: Mapping[str, Tensor]) -> None:
+    def after_micro_batch(self, module: RunModule, outputs: Mapping[str, Tensor]) -> None:
         """Count it in."""
         self._fed += 1
         for name, value in outputs.items():
@@ -109,14 +109,14 @@ class Metrics(RunCallback):
                 value = value + self._sums[name].to(value.device)
             self._sums[name] = value
 
-    def after_step(self, trainer: lightning.Trainer, module: PretrainModule) -> None:
+    def after_step(self, trainer: lightning.Trainer, module: RunModule) -> None:
         """Write a row where one is due."""
         options = module.spec.trainer
         if module.step % options.log_every == 0 or module.step >= options.steps:
             self.put(self._means(trainer, module))
         self._write(trainer, module)
 
-    def _write(self, trainer: lightning.Trainer, module: PretrainModule) -> None:
+    def _write(self, trainer: lightning.Trainer, module: RunModule) -> None:
         if self._row:
             row = {"step": float(module.step), **self._row}
             self.latest |= row
@@ -126,7 +126,7 @@ class Metrics(RunCallback):
             for logger in trainer.loggers:
                 logger.log_metrics({k: v for k, v in row.items() if k != "step"}, step=module.step)
 
-    def _means(self, trainer: lightning.Trainer, module: PretrainModule) -> Row:
+    def _means(self, trainer: lightning.Trainer, module: RunModule) -> Row:
         """Means over the micro-batches and ranks since the last row."""
         names = sorted(self._sums, key=lambda name: (name != "loss", name))
         values = torch.stack([self._sums[name].to(module.device) for name in names]) / self._fed

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from ssl3d.spec.parts import SpecPart
+from ssl3d.plugin.spec_part import SpecPart
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ssl3d.run.callback import RunCallback
 from ssl3d.run.metrics import Metrics
-from ssl3d.tasks.pretrain.module import PretrainModule
+from ssl3d.run.module import RunModule
 
 LINES = 20
 """Lines of a whole run where there is no terminal to draw a bar in."""
@@ -21,7 +21,7 @@ SMOOTHING = 0.9
 """Share of the older mean in the loss that is shown."""
 
 
-class ProgressBar(RunCallback):
+class ProgressBar(RunCallback[RunModule]):
     """A bar in a terminal, a line now and then elsewhere.
 
     Args:
@@ -49,20 +49,20 @@ class ProgressBar(RunCallback):
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Show the bar."""
-        module: PretrainModule = pl_module
+        module: RunModule = pl_module
         self._first_sample, self._first_second = module.samples, module.clock.seconds
         if trainer.is_global_zero and self._console.is_terminal:
             self._bar.start()
             steps = module.spec.trainer.steps
             self._task = self._bar.add_task("", total=steps, completed=module.step, text="")
 
-    def after_micro_batch(self, module: PretrainModule, outputs: Mapping[str, Tensor]) -> None:  # noqa: ARG002
+    def after_micro_batch(self, module: RunModule, outputs: Mapping[str, Tensor]) -> None:  # noqa: ARG002
         """Smooth the loss."""
         loss = float(outputs["loss"])
         old = loss if self._loss is None else self._loss
         self._loss = SMOOTHING * old + (1 - SMOOTHING) * loss
 
-    def after_step(self, trainer: lightning.Trainer, module: PretrainModule) -> None:
+    def after_step(self, trainer: lightning.Trainer, module: RunModule) -> None:
         """Show where the run is."""
         if not trainer.is_global_zero:
             return
@@ -72,7 +72,7 @@ class ProgressBar(RunCallback):
         elif module.step % -(-steps // LINES) == 0 or module.step == steps:
             self._console.print(f"step {module.step}/{steps}  {self._text(module)}")
 
-    def _text(self, module: PretrainModule) -> str:
+    def _text(self, module: RunModule) -> str:
         seconds = max(module.clock.seconds - self._first_second, 1e-9)
         speed = (module.samples - self._first_sample) / seconds
         parts = [f"loss {self._loss:.3f}", f"{speed:.3g} volumes/s"]

@@ -7,27 +7,25 @@ from typing import Any
 
 import lightning
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.strategies import FSDPStrategy
 
+from ssl3d.folder import RunFolder
 from ssl3d.run.checkpoints import AtomicCheckpointIO
 from ssl3d.run.loggers import make_loggers
 from ssl3d.run.run_error import RunError
-from ssl3d.tasks.pretrain.folder import RunFolder
-from ssl3d.tasks.pretrain.spec import ExperimentSpec
+from ssl3d.run.trainer_spec import TrainerSpec
 
 PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
 def make_trainer(
-    spec: ExperimentSpec, *, folder: RunFolder, step: int, callbacks: Sequence[lightning.Callback]
+    options: TrainerSpec, *, folder: RunFolder, step: int, callbacks: Sequence[lightning.Callback]
 ) -> lightning.Trainer:
     """Lightning's trainer for the rest of the steps.
 
     Raises:
         RunError: the machine lacks what the spec asks for.
     """
-    options = spec.trainer
-    loggers = make_loggers(spec, folder=folder, last_step=step)
+    loggers = make_loggers(options.loggers, folder=folder, last_step=step)
     try:
         trainer = lightning.Trainer(
             accelerator=options.accelerator,
@@ -53,9 +51,4 @@ def make_trainer(
         raise RunError(f"trainer: {error}") from error
     if options.precision == "16" and trainer.strategy.root_device.type == "cpu":
         raise RunError("trainer.precision: 16 needs a GPU; given a CPU: use 32 or bf16")
-    if isinstance(trainer.strategy, FSDPStrategy) and (spec.probe or spec.optimizer.ema):
-        raise RunError(
-            "trainer.strategy: with fsdp no rank holds the whole encoder, which probe and "
-            "optimizer.ema need: leave them out, or use ddp"
-        )
     return trainer

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ssl3d.spec.parts import SpecPart
+from ssl3d.plugin.spec_part import SpecPart
 
 
 class TrainerSpec(SpecPart):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ssl3d.component import SparseBackendConfig
 from ssl3d.geometry import Operation, OperationKind, Triple, quotient, show, times
+from ssl3d.plugin.config import SparseBackendConfig
 from ssl3d.sparse import SparseVolume
 
 

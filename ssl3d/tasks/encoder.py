@@ -8,14 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ssl3d.component import BackboneConfig
+from ssl3d.plugin.config import BackboneConfig
 from ssl3d.plugin.registry import installed
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from ssl3d.interfaces import Backbone
-    from ssl3d.tasks.pretrain.spec import ExperimentSpec
 
 WEIGHTS = "encoder.safetensors"
 DESCRIPTION = "encoder.json"
@@ -23,61 +20,6 @@ FORMAT = 1
 
 CHECKPOINT_PREFIX = "model.backbone."
 """What stands before the names of the encoder's tensors in a run's checkpoint."""
-
-
-def export_encoder(
-    weights: Mapping[str, Tensor], *, spec: ExperimentSpec, out: Path, step: int
-) -> Path:
-    """Write `encoder.safetensors` and `encoder.json` into a folder.
-
-    Args:
-        weights: state dict of the backbone.
-        spec: that it was trained by.
-        out: the folder.
-        step: optimiser steps that it was trained for.
-
-    Returns:
-        The file of weights.
-    """
-    from safetensors.torch import save_file
-
-    from ssl3d.report.write import write_json
-    from ssl3d.run.environment import origin
-
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(
-        out / DESCRIPTION,
-        {
-            "format": FORMAT,
-            "backbone": spec.backbone.model_dump(mode="json"),
-            "from": origin(spec.backbone),
-            "in_channels": spec.data.in_channels,
-            "stages": [
-                {"stride": stage.stride, "channels": stage.channels}
-                for stage in spec.backbone.stages()
-            ],
-            "input": {
-                "orientation": "RAS, axes z, y, x",
-                "channels": list(spec.data.channels or ()) or None,
-                "spacing": spec.data.spacing,
-                "normalise": spec.data.normalise.model_dump(mode="json"),
-                "patch": spec.data.patch,
-            },
-            "trained": {
-                "steps": step,
-                "encoder_input": spec.encoder_input,
-                "seed": spec.seed,
-                "ema": spec.optimizer.ema,
-                "init": spec.init,
-            },
-        },
-    )
-    unfinished = out / f"{WEIGHTS}.tmp"
-    save_file(
-        {name: value.cpu().contiguous().clone() for name, value in weights.items()}, unfinished
-    )
-    os.replace(unfinished, out / WEIGHTS)
-    return out / WEIGHTS
 
 
 def load_encoder(path: str | os.PathLike[str]) -> Backbone:

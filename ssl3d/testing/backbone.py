@@ -15,9 +15,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ssl3d.component import BackboneConfig, SparseBackendConfig
 from ssl3d.geometry import Triple, times
 from ssl3d.interfaces import Backbone, SparseBackend
+from ssl3d.plugin.config import BackboneConfig, SparseBackendConfig
 from ssl3d.plugin.registry import installed
 from ssl3d.sparse import CellGrid, SparseVolume
 from ssl3d.sparse.hidden import cells_to_voxels

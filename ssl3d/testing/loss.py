@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from ssl3d.component import LossConfig, SparseBackendConfig
 from ssl3d.geometry import Stage, Triple, quotient, times
 from ssl3d.interfaces import Loss, PretrainOutput, SparseBackend
+from ssl3d.plugin.config import LossConfig, SparseBackendConfig
 from ssl3d.plugin.registry import installed
 from ssl3d.sparse import CellGrid, FeatureMap, HiddenLevels, SparseVolume
 from ssl3d.sparse.hidden import cells_to_voxels

@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ssl3d.component import MaskerConfig
 from ssl3d.geometry import Triple, product
+from ssl3d.plugin.config import MaskerConfig
 from ssl3d.sparse import HiddenLevels
 
 BATCH = 5

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ssl3d.component import SparseBackendConfig
 from ssl3d.geometry import Operation, OperationKind, Triple
 from ssl3d.interfaces import SparseBackend
+from ssl3d.plugin.config import SparseBackendConfig
 from ssl3d.plugin.registry import installed
 from ssl3d.sparse import CellGrid, SparseVolume
 from ssl3d.testing.sparse_cases import (

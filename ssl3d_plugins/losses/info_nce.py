@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from ssl3d.component import LossConfig, Need
 from ssl3d.geometry import Stage
+from ssl3d.plugin.config import LossConfig, Need
 
 if TYPE_CHECKING:
     from ssl3d_plugins.losses.info_nce_loss import InfoNCELoss

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from ssl3d.component import LossConfig, Need
 from ssl3d.geometry import Stage
+from ssl3d.plugin.config import LossConfig, Need
 
 if TYPE_CHECKING:
     from ssl3d_plugins.losses.restoration import MSELoss

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from ssl3d.component import BackboneConfig
 from ssl3d.geometry import Operation, Stage
+from ssl3d.plugin.config import BackboneConfig
 from ssl3d_plugins.monai_encoders.resnet import ResNet
 from ssl3d_plugins.monai_encoders.segresnet import SegResNet
 

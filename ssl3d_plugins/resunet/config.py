@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import Field, PositiveInt, model_validator
 
-from ssl3d.component import BackboneConfig
 from ssl3d.geometry import Operation, PerAxis, Stage, Triple, times
+from ssl3d.plugin.config import BackboneConfig
 from ssl3d_plugins.resunet.presets import PRESETS, Size, published_blocks, published_widths
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from ssl3d.component import SparseBackendConfig
 from ssl3d.geometry import Operation, undefined
+from ssl3d.plugin.config import SparseBackendConfig
 
 if TYPE_CHECKING:
     from ssl3d_plugins.sparse_dense.backend import DenseBackend

@@ -6,8 +6,8 @@ import importlib.util
 import warnings
 from typing import TYPE_CHECKING, Literal
 
-from ssl3d.component import SparseBackendConfig
 from ssl3d.geometry import Operation, undefined
+from ssl3d.plugin.config import SparseBackendConfig
 
 if TYPE_CHECKING:
     from ssl3d_plugins.sparse_minkowski.backend import MinkowskiBackend

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from ssl3d.component import BackboneConfig, Problem
 from ssl3d.geometry import Operation, PerAxis, Stage, Triple, divides, quotient, times
+from ssl3d.plugin.config import BackboneConfig, Problem
 from ssl3d_plugins.waveformer.checks import (
     at_least,
     default_heads,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-from ssl3d.component import Problem
 from ssl3d.geometry import Operation, Stage, Triple, quotient
+from ssl3d.plugin.config import Problem
 
 AXES = ("z", "y", "x")
 

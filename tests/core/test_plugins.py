@@ -9,7 +9,7 @@ from ssl3d.plugin.registry import DuplicateComponentError, Registry
 
 GOOD = """
 from typing import Literal
-from ssl3d.component import MaskerConfig
+from ssl3d.plugin.config import MaskerConfig
 from ssl3d.plugin.find import hookimpl
 
 class Stripes(MaskerConfig):

@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from ssl3d.component import BackboneConfig, ComponentConfig, MaskerConfig, Problem
 from ssl3d.doctor import plugins, wavelets
 from ssl3d.doctor.backbones import backbone_checks
 from ssl3d.doctor.check import Check, perform
@@ -18,6 +17,7 @@ from ssl3d.doctor.maskers import masker_checks
 from ssl3d.doctor.result import Result
 from ssl3d.geometry import Operation, Stage, Triple
 from ssl3d.interfaces import Backbone, Masker
+from ssl3d.plugin.config import BackboneConfig, ComponentConfig, MaskerConfig, Problem
 from ssl3d.plugin.find import Registered
 from ssl3d.plugin.registry import Registry, installed
 from ssl3d.sparse import FeatureMap, HiddenLevels
@@ -57,7 +57,7 @@ def test_a_plugin_that_fails_is_named_with_why_and_what_to_do(plugin) -> None:  
 
 TWICE = """
 from typing import Literal
-from ssl3d.component import MaskerConfig
+from ssl3d.plugin.config import MaskerConfig
 from ssl3d.plugin.find import hookimpl
 
 class Mine(MaskerConfig):

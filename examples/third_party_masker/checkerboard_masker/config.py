@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from ssl3d.component import MaskerConfig, Problem
 from ssl3d.geometry import Triple, product, show
+from ssl3d.plugin.config import MaskerConfig, Problem
 
 if TYPE_CHECKING:
     from checkerboard_masker.masker import CheckerboardMasker

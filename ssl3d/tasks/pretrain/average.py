@@ -13,7 +13,7 @@ from ssl3d.run.callback import RunCallback
 from ssl3d.tasks.pretrain.module import PretrainModule
 
 
-class EncoderAverage(RunCallback):
+class EncoderAverage(RunCallback[PretrainModule]):
     """Averages the backbone's weights and buffers exponentially, a step at a time.
 
     The first step's weights start the average, so that it holds nothing of the random ones.

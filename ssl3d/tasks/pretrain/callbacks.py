@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from rich.console import Console
 
+from ssl3d.folder import RunFolder
 from ssl3d.run.callback import RunCallback
 from ssl3d.run.checkpoints import Checkpoints
 from ssl3d.run.metrics import Metrics, MetricsFile
 from ssl3d.run.progress import ProgressBar
 from ssl3d.tasks.pretrain.average import EncoderAverage
 from ssl3d.tasks.pretrain.finish import restoration_label
-from ssl3d.tasks.pretrain.folder import RunFolder
 from ssl3d.tasks.pretrain.held_out import HeldOut
 from ssl3d.tasks.pretrain.module import PretrainModule
 from ssl3d.tasks.pretrain.probe import Probe
@@ -25,7 +26,7 @@ def make_callbacks(
     file: MetricsFile | None,
     console: Console,
     warn: Callable[[str], None],
-) -> list[RunCallback]:
+) -> list[RunCallback[Any]]:
     """The callbacks of a run; each may look at what those before it measured in the same step.
 
     Args:
@@ -40,7 +41,7 @@ def make_callbacks(
     """
     spec, metrics = module.spec, Metrics(file)
     average = None if spec.optimizer.ema is None else EncoderAverage(spec.optimizer.ema)
-    callbacks: list[RunCallback] = [] if average is None else [average]
+    callbacks: list[RunCallback[Any]] = [] if average is None else [average]
     callbacks.append(HeldOut(metrics, warn=warn))
     if spec.probe is not None and file is not None:
         encoder = (lambda trained: trained.model.backbone) if average is None else average.encoder

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-from ssl3d.component import SparseBackendConfig
 from ssl3d.geometry import Operation, divides, quotient, show, times, undefined
+from ssl3d.plugin.config import SparseBackendConfig
 from ssl3d.plugin.registry import installed
+from ssl3d.tasks.pretrain.fields import ExperimentFields
 from ssl3d.tasks.pretrain.visible_sites import FewSites, few_sites
 
-if TYPE_CHECKING:
-    from ssl3d.tasks.pretrain.spec import ExperimentSpec
 
-
-def problems(spec: ExperimentSpec) -> Iterator[tuple[str, str]]:
+def problems(spec: ExperimentFields) -> Iterator[tuple[str, str]]:
     """(path, message) of everything in `spec` that cannot work together."""
     yield from _losses(spec)
     sizes = list(_sizes(spec))
@@ -34,14 +31,14 @@ def problems(spec: ExperimentSpec) -> Iterator[tuple[str, str]]:
         yield "data.patch", few.message
 
 
-def warnings_of(spec: ExperimentSpec) -> Iterator[str]:
+def warnings_of(spec: ExperimentFields) -> Iterator[str]:
     """What can run but is likely not what is wanted; `spec` has no problems."""
     few = _few_sites(spec)
     if few is not None and few.level == "warning":
         yield f"data.patch: {few.message}"
 
 
-def _few_sites(spec: ExperimentSpec) -> FewSites | None:
+def _few_sites(spec: ExperimentFields) -> FewSites | None:
     """Instance norm over too few visible sites; a dense pass sees all of them."""
     grid = quotient(spec.data.patch, spec.cell_size)
     if spec.encoder_input != "visible" or not spec.masker.fewest_visible(grid):
@@ -57,7 +54,7 @@ def _few_sites(spec: ExperimentSpec) -> FewSites | None:
     )
 
 
-def _sizes(spec: ExperimentSpec) -> Iterator[tuple[str, str]]:
+def _sizes(spec: ExperimentFields) -> Iterator[tuple[str, str]]:
     total, cell, patch = spec.backbone.total_stride, spec.cell_size, spec.data.patch
     if not divides(total, cell):
         yield (
@@ -74,7 +71,7 @@ def _sizes(spec: ExperimentSpec) -> Iterator[tuple[str, str]]:
         )
 
 
-def _losses(spec: ExperimentSpec) -> Iterator[tuple[str, str]]:
+def _losses(spec: ExperimentFields) -> Iterator[tuple[str, str]]:
     if not spec.losses:
         yield "losses", "empty: give at least one loss"
     for label, count in Counter(loss.title for loss in spec.losses).items():
@@ -90,7 +87,7 @@ def _losses(spec: ExperimentSpec) -> Iterator[tuple[str, str]]:
             )
 
 
-def _operations(spec: ExperimentSpec) -> Iterator[tuple[str, str]]:
+def _operations(spec: ExperimentFields) -> Iterator[tuple[str, str]]:
     for op in dict.fromkeys(spec.backbone.operations()):
         reason = undefined(op)
         if reason is not None:

@@ -11,15 +11,16 @@ from rich.console import Console
 from rich.table import Table
 
 from ssl3d.data import DataModule
+from ssl3d.folder import RunFolder
 from ssl3d.masked.model import PretrainModel
 from ssl3d.masked.restoration import RestorationLoss
 from ssl3d.report.curves import draw_curves
 from ssl3d.report.write import write_json
-from ssl3d.run.checkpoints import averaged_weights, backbone_weights, read_checkpoint
+from ssl3d.run.checkpoints import read_checkpoint
 from ssl3d.run.metrics import read_metrics
-from ssl3d.tasks.encoder import export_encoder
-from ssl3d.tasks.pretrain.folder import RunFolder
-from ssl3d.tasks.pretrain.module import KEY
+from ssl3d.run.module import KEY
+from ssl3d.tasks.pretrain.checkpoint_weights import averaged_weights, backbone_weights
+from ssl3d.tasks.pretrain.export import export_encoder
 from ssl3d.tasks.pretrain.pictures import draw_held_out
 from ssl3d.tasks.pretrain.result import RunResult
 from ssl3d.tasks.pretrain.spec import ExperimentSpec

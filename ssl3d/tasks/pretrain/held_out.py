@@ -25,7 +25,7 @@ SINGLE = 2.0
 """Effective rank below which features hardly differ in more than one direction."""
 
 
-class HeldOut(RunCallback):
+class HeldOut(RunCallback[PretrainModule]):
     """Measures every loss, level and trivial prediction on fixed crops with fixed masks.
 
     Args:

@@ -17,7 +17,7 @@ from ssl3d.tasks.pretrain.held_out import evaluating
 from ssl3d.tasks.pretrain.module import PretrainModule
 
 
-class Probe(RunCallback):
+class Probe(RunCallback[PretrainModule]):
     """For the first rank alone. Put it before `Metrics`, which takes the numbers as `probe/...`.
 
     Args:

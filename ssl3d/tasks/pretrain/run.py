@@ -7,24 +7,49 @@ from pathlib import Path
 
 import lightning
 import torch
+from lightning.pytorch.strategies import FSDPStrategy
 from lightning_utilities.core.rank_zero import rank_zero_only
 from rich.console import Console
 
 from ssl3d.data import DataModule
+from ssl3d.folder import RunFolder
 from ssl3d.report.write import write_json
 from ssl3d.run.checkpoints import read_checkpoint
 from ssl3d.run.environment import environment
 from ssl3d.run.interrupt import StopOnSignal
 from ssl3d.run.metrics import MetricsFile
+from ssl3d.run.module import KEY
 from ssl3d.run.quiet import quiet_lightning
+from ssl3d.run.resume import check_new, check_resumable, write_spec
+from ssl3d.run.run_error import RunError
 from ssl3d.run.trainer import make_trainer
 from ssl3d.tasks.encoder import WEIGHTS, warm_start
 from ssl3d.tasks.pretrain.callbacks import make_callbacks
 from ssl3d.tasks.pretrain.finish import finish, print_result
-from ssl3d.tasks.pretrain.folder import RunFolder
-from ssl3d.tasks.pretrain.module import KEY, PretrainModule
+from ssl3d.tasks.pretrain.module import PretrainModule
 from ssl3d.tasks.pretrain.result import RunResult
 from ssl3d.tasks.pretrain.spec import ExperimentSpec
+
+FREE_ON_RESUME = (
+    "sparse_backend",
+    "data.cache",
+    "data.workers",
+    "trainer.steps",
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.nodes",
+    "trainer.strategy",
+    "trainer.log_every",
+    "trainer.validate_every",
+    "trainer.checkpoint_every",
+    "trainer.keep_checkpoints",
+    "trainer.pictures",
+    "trainer.loggers",
+)
+"""What a resumed run may change: nothing of what is learnt from which data by which rule.
+
+Other steps move the end of the learning-rate schedule; other devices change the global batch.
+"""
 
 
 def pretrain(
@@ -56,9 +81,9 @@ def pretrain(
     folder, main = RunFolder(out), getattr(rank_zero_only, "rank", 0) == 0
     console = (console or Console()) if main else Console(quiet=True)
     if resume:
-        folder.check_resumable(spec)
+        check_resumable(folder, spec, free=FREE_ON_RESUME)
     elif main:
-        folder.check_new()
+        check_new(folder)
     checkpoint = folder.newest_checkpoint() if resume else None
     done = read_checkpoint(checkpoint)[KEY] if checkpoint else {"step": 0, "samples": 0}
     module = PretrainModule(spec.build(), spec=spec)
@@ -75,11 +100,18 @@ def pretrain(
     callbacks = make_callbacks(module, folder=folder, file=file, console=console, warn=warn)
     # Loaders of data draw from the global generator: it is given back as it was.
     with quiet_lightning(), torch.random.fork_rng(devices=[]):
-        trainer = make_trainer(spec, folder=folder, step=done["step"], callbacks=[stop, *callbacks])
+        trainer = make_trainer(
+            spec.trainer, folder=folder, step=done["step"], callbacks=[stop, *callbacks]
+        )
+        if isinstance(trainer.strategy, FSDPStrategy) and (spec.probe or spec.optimizer.ema):
+            raise RunError(
+                "trainer.strategy: with fsdp no rank holds the whole encoder, which probe and "
+                "optimizer.ema need: leave them out, or use ddp"
+            )
         device = trainer.strategy.root_device
         if main:
-            folder.write_spec(spec)
-            write_json(folder.environment, environment(spec, device=str(device)))
+            write_spec(folder, spec)
+            write_json(folder.environment, environment(spec.components(), device=str(device)))
             _greet(console, module, data=data, folder=folder, step=done["step"])
         if done["step"] < spec.trainer.steps:
             with stop.listening():

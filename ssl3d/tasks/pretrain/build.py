@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import nn
 
+from ssl3d.masked.decoder import SparkDecoder
 from ssl3d.masked.model import PretrainModel
-from ssl3d.pretrain.decoder import SparkDecoder
-
-if TYPE_CHECKING:
-    from ssl3d.tasks.pretrain.spec import ExperimentSpec
+from ssl3d.tasks.pretrain.fields import ExperimentFields
 
 
-def build_model(spec: ExperimentSpec) -> PretrainModel:
+def build_model(spec: ExperimentFields) -> PretrainModel:
     """The model of a spec, with weights drawn from its seed; global random state is left alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)

@@ -1,1 +1,0 @@
-"""Parts of a spec that are no plugin."""
