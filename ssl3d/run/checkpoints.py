@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import lightning
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from ssl3d.files import written_whole
 from ssl3d.folder import RunFolder
 from ssl3d.run.callback import RunCallback
 from ssl3d.run.module import KEY, RunModule
@@ -30,12 +30,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             raise TypeError("storage_options are not supported")
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = target.with_name(f"{target.name}.tmp")
-        with unfinished.open("wb") as file:
+        with written_whole(target) as unfinished, unfinished.open("wb") as file:
             torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, target)
 
     def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ARG002
         """Read on the CPU, tensors and plain values only."""
@@ -84,3 +80,5 @@ class Checkpoints(RunCallback[RunModule]):
     def _prune(self, keep: int) -> None:
         for path in sorted(self._folder.checkpoints.glob("step-*.ckpt"))[:-keep]:
             path.unlink()
+        for path in self._folder.checkpoints.glob(".step-*.tmp"):
+            path.unlink()  # of a run that was killed while it saved

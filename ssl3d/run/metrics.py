@@ -12,7 +12,7 @@ import lightning
 import torch
 from torch import Tensor
 
-from ssl3d.report.write import write_text
+from ssl3d.files import write_text
 from ssl3d.run.callback import RunCallback
 from ssl3d.run.module import RunModule
 

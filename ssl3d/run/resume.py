@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, Self
 
+from ssl3d.files import write_text
 from ssl3d.folder import RunFolder
 from ssl3d.plugin.spec_error import SpecError
-from ssl3d.report.write import write_text
 from ssl3d.run.run_error import RunError
 
 

@@ -65,6 +65,21 @@ def test_checkpoint_and_encoder(make_spec: MakeSpec, tmp_path: Path) -> None:
     assert_same_weights(own, {k: v for k, v in saved.items() if k.startswith("model.backbone.")})
 
 
+def test_files_of_a_run_are_the_users(make_spec: MakeSpec, tmp_path: Path) -> None:
+    """Others of the group may read them where the user's umask says so."""
+    spec = make_spec(trainer={"steps": 1, "pictures": 1, "loggers": ("tensorboard",)})
+    before = os.umask(0o002)
+    try:
+        ssl3d.pretrain(spec, out=tmp_path / "a")
+    finally:
+        os.umask(before)
+    files = [path for path in (tmp_path / "a").rglob("*") if path.is_file()]
+    assert len(files) > 8
+    assert {path.name: oct(path.stat().st_mode & 0o777) for path in files} == {
+        path.name: "0o664" for path in files
+    }
+
+
 def test_learning_changes_the_weights(make_spec: MakeSpec, tmp_path: Path) -> None:
     spec = make_spec(trainer={"steps": 1})
     ssl3d.pretrain(spec, out=tmp_path / "a")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ssl3d.files import write_json, written_whole
 from ssl3d.plugin.origin import origin
-from ssl3d.report.write import write_json
 from ssl3d.tasks.encoder import DESCRIPTION, FORMAT, WEIGHTS
 from ssl3d.tasks.pretrain.spec import ExperimentSpec
 
@@ -58,9 +57,7 @@ def export_encoder(
             },
         },
     )
-    unfinished = out / f"{WEIGHTS}.tmp"
-    save_file(
-        {name: value.cpu().contiguous().clone() for name, value in weights.items()}, unfinished
-    )
-    os.replace(unfinished, out / WEIGHTS)
+    plain = {name: value.cpu().contiguous().clone() for name, value in weights.items()}
+    with written_whole(out / WEIGHTS) as unfinished:
+        save_file(plain, unfinished)
     return out / WEIGHTS

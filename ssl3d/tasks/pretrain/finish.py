@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from ssl3d.data import DataModule
+from ssl3d.files import write_json
 from ssl3d.folder import RunFolder
 from ssl3d.masked.model import PretrainModel
 from ssl3d.masked.restoration import RestorationLoss
 from ssl3d.report.curves import draw_curves
-from ssl3d.report.write import write_json
 from ssl3d.run.checkpoints import read_checkpoint
 from ssl3d.run.metrics import read_metrics
 from ssl3d.run.module import KEY

@@ -12,8 +12,8 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from rich.console import Console
 
 from ssl3d.data import DataModule
+from ssl3d.files import write_json
 from ssl3d.folder import RunFolder
-from ssl3d.report.write import write_json
 from ssl3d.run.checkpoints import read_checkpoint
 from ssl3d.run.environment import environment
 from ssl3d.run.interrupt import StopOnSignal
