@@ -174,8 +174,9 @@ class DataSpec(_Part):
     )
     group_file: PathText | None = Field(
         None,
-        description="JSON object {file name: group}, or CSV with the columns name and group; the "
-        "file name with or without its ending",
+        description="JSON object {file name: group}, or CSV or TSV with the columns name and "
+        "group; the file name with or without its ending, with its folders where files of several "
+        "folders have one name",
     )
     cache: CacheSpec = Field(CacheSpec(), description="prepared volumes in memory and on disk")
     workers: int = Field(2, ge=0, description="reading processes per rank; 0: the main process")
