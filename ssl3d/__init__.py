@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ssl3d.data.spec import DataSpec
     from ssl3d.measure.spec import ProbeSpec, QualitySpec
     from ssl3d.plugin.catalogue import components
-    from ssl3d.plugin.find import hookimpl
+    from ssl3d.plugin.hooks import hookimpl
     from ssl3d.plugin.spec_error import SpecError
     from ssl3d.run.optimizer_spec import OptimizerSpec
     from ssl3d.run.run_error import RunError
@@ -33,7 +33,7 @@ _HOME = {
     "SpecError": "ssl3d.plugin.spec_error",
     "TrainerSpec": "ssl3d.run.trainer_spec",
     "components": "ssl3d.plugin.catalogue",
-    "hookimpl": "ssl3d.plugin.find",
+    "hookimpl": "ssl3d.plugin.hooks",
     "load_encoder": "ssl3d.tasks.encoder",
     "pretrain": "ssl3d.tasks.pretrain.run",
 }

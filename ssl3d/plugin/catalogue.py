@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
+from typing import get_args
 
 from ssl3d.plugin.config import Kind
 from ssl3d.plugin.find import PluginFailure
@@ -46,6 +47,7 @@ def components(kind: Kind | None = None, *, name: str | None = None) -> tuple[Co
 
     Raises:
         UnknownComponentError: no component has this name; the message lists those installed.
+        DuplicateComponentError: two plugins declare one of this name.
     """
     found = tuple(
         Component(
@@ -62,6 +64,8 @@ def components(kind: Kind | None = None, *, name: str | None = None) -> tuple[Co
         if name in (None, entry.config.component_name())
     )
     if name is not None and not found:
+        for one in get_args(Kind) if kind is None else (kind,):
+            installed().refuse_clash(one, name=name)
         names = sorted({entry.config.component_name() for entry in installed().entries(kind)})
         raise UnknownComponentError(
             f"unknown component {name!r}.{did_you_mean(name, names)} "
@@ -73,3 +77,8 @@ def components(kind: Kind | None = None, *, name: str | None = None) -> tuple[Co
 def failures() -> tuple[PluginFailure, ...]:
     """Plugins that could not be loaded, and why."""
     return installed().failures
+
+
+def clashes() -> tuple[str, ...]:
+    """Names that several plugins claim, a line for each; specs cannot use them."""
+    return installed().clashes

@@ -17,7 +17,7 @@ from ssl3d.plugin.config import (
     MaskerConfig,
     SparseBackendConfig,
 )
-from ssl3d.plugin.registry import UnknownComponentError, installed
+from ssl3d.plugin.registry import DuplicateComponentError, UnknownComponentError, installed
 from ssl3d.plugin.spec_error import explain
 
 
@@ -40,6 +40,7 @@ class _Component:
     def resolve(self, value: Any) -> ComponentConfig:
         """The typed config of a name, a mapping with a name, or a config."""
         if isinstance(value, self.base):
+            self._refuse_clash(value.name)
             return value
         options: Mapping[str, Any] = {"name": value} if isinstance(value, str) else value
         if not isinstance(options, Mapping) or not isinstance(options.get("name"), str):
@@ -49,6 +50,7 @@ class _Component:
                 f"given {value!r}; must be a {self.kind} name ({names}), a mapping with 'name' "
                 f"and options, or a {self.base.__name__}",
             )
+        self._refuse_clash(options["name"])
         try:
             config = installed().config(self.kind, name=options["name"])
         except UnknownComponentError as error:
@@ -61,6 +63,13 @@ class _Component:
             raise PydanticCustomError(
                 "component", "{text}", {"text": text, "problems": problems}
             ) from None
+
+    def _refuse_clash(self, name: str) -> None:
+        """Also of a typed config: a run writes its spec by names."""
+        try:
+            installed().refuse_clash(self.kind, name=name)
+        except DuplicateComponentError as error:
+            raise _refuse("", str(error)) from None
 
     def __get_pydantic_core_schema__(
         self,

@@ -27,44 +27,48 @@ def did_you_mean(given: str, allowed: Iterable[str]) -> str:
 class Registry:
     """Immutable mapping from (kind, name) to a component.
 
-    Raises:
-        DuplicateComponentError: two plugins declare the same kind and name.
+    A name that two plugins claim belongs to neither: what names it is refused, and the others work.
+
+    Attributes:
+        failures: plugins that could not be loaded.
+        clashes: a line for each name that several plugins claim.
     """
 
     def __init__(
         self, components: Iterable[Registered], *, failures: Iterable[PluginFailure] = ()
     ) -> None:
-        found: dict[tuple[Kind, str], Registered] = {}
+        claims: dict[tuple[Kind, str], list[Registered]] = {}
         for entry in components:
             key = (entry.config.kind, entry.config.component_name())
-            if key in found:
-                first = found[key]
-                raise DuplicateComponentError(
-                    f"{key[0]} {key[1]!r} is declared by plugin {first.plugin!r} of "
-                    f"{first.distribution} and by plugin {entry.plugin!r} of "
-                    f"{entry.distribution}. Uninstall one of them or ask its authors for "
-                    "another name."
-                )
-            found[key] = entry
-        self._components = found
+            claims.setdefault(key, []).append(entry)
+        self._components = {key: one for key, (one, *others) in claims.items() if not others}
+        self._clashes = {key: _clash(key, all_) for key, all_ in claims.items() if len(all_) > 1}
         self.failures = tuple(failures)
+        self.clashes = tuple(self._clashes[key] for key in sorted(self._clashes))
 
     def entry(self, kind: Kind, *, name: str) -> Registered:
         """The component of this kind and name.
 
         Raises:
             UnknownComponentError: it is not installed; the message lists what is.
+            DuplicateComponentError: two plugins declare it.
         """
         if (kind, name) in self._components:
             return self._components[kind, name]
+        self.refuse_clash(kind, name=name)
         names = self.names(kind)
         raise UnknownComponentError(
             f"unknown {kind} {name!r}.{did_you_mean(name, names)} "
             f"Installed: {', '.join(names) or 'none'}.{self.failure_note()}"
         )
 
+    def refuse_clash(self, kind: Kind, *, name: str) -> None:
+        """Raise DuplicateComponentError where two plugins declare this kind and name."""
+        if (kind, name) in self._clashes:
+            raise DuplicateComponentError(self._clashes[kind, name])
+
     def config(self, kind: Kind, *, name: str) -> type[ComponentConfig]:
-        """The config class of a component; raises UnknownComponentError."""
+        """The config class of a component; raises what `entry` raises."""
         return self.entry(kind, name=name).config
 
     def names(self, kind: Kind) -> list[str]:
@@ -81,6 +85,14 @@ class Registry:
             return ""
         failed = "; ".join(f"{f.plugin} ({f.distribution}): {f.error}" for f in self.failures)
         return f" Plugins that failed to load: {failed}"
+
+
+def _clash(key: tuple[Kind, str], claims: Iterable[Registered]) -> str:
+    who = " and by ".join(f"plugin {one.plugin!r} of {one.distribution}" for one in claims)
+    return (
+        f"{key[0]} {key[1]!r} is declared by {who}. Uninstall one of them or ask its authors for "
+        "another name."
+    )
 
 
 @functools.cache

@@ -38,7 +38,7 @@ def test_a_component_is_shown_with_every_option(ssl3d: Command) -> None:
 
 def test_json_holds_everything(ssl3d: Command) -> None:
     shown = json.loads(ssl3d("components", "--json").out)
-    assert shown.keys() == {"components", "failures"}
+    assert shown.keys() == {"components", "failures", "clashes"}
     assert len(shown["components"]) == len(installed().entries())
     (random,) = json.loads(ssl3d("components", "random", "--json").out)["components"]
     assert random["config"] == "ssl3d_plugins.maskers.random:Random"
