@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl3d.geometry import Operation, Stage, Triple
-from ssl3d.plugin.config import SparseBackendConfig
+from ssl3d.plugin.config import MaskerConfig, SparseBackendConfig
 from ssl3d.sparse import CellGrid, FeatureMap, HiddenLevels, SparseVolume
 from ssl3d.weights import TransferReport, transfer
 
@@ -110,6 +110,14 @@ class SparseBackend(ABC):
 
 class Masker(ABC):
     """Draws which cells of each sample are hidden."""
+
+    def __init__(self, config: MaskerConfig) -> None:
+        self.config = config
+
+    @property
+    def name(self) -> str:
+        """The name that specs use."""
+        return self.config.name
 
     @abstractmethod
     def __call__(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ssl3d.geometry import Triple, show
 from ssl3d.interfaces import Backbone, Loss, Masker, PretrainOutput, SparseBackend
 from ssl3d.masked.decoder import SparkDecoder
+from ssl3d.masked.drawn import check_drawn
 from ssl3d.sparse import CellGrid, FeatureMap, HiddenLevels, SparseVolume, grid_of, split_cells
 from ssl3d.sparse.hidden import voxels_to_cells
 
@@ -117,8 +118,13 @@ class PretrainModel(nn.Module):
         generator: torch.Generator,
         hideable: Tensor | None = None,
     ) -> HiddenLevels:
-        """What the masker hides, on the CPU; see `Masker`."""
-        return self.masker(grid, batch_size=batch_size, generator=generator, hideable=hideable)
+        """What the masker hides, on the CPU; see `Masker`.
+
+        Raises:
+            ValueError: it hides everything or nothing of a sample.
+        """
+        drawn = self.masker(grid, batch_size=batch_size, generator=generator, hideable=hideable)
+        return check_drawn(drawn, masker=self.masker, hideable=hideable)
 
     def hideable(self, valid: Tensor) -> Tensor:
         """(B, Gd, Gh, Gw) bool on the CPU: cells of which at least half of the voxels are valid."""
