@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -18,6 +18,9 @@ from ssl3d.data.read import read_source
 from ssl3d.data.spec import DataSpec
 from ssl3d.data.store import MemoryVolume
 from ssl3d.measure.spec import ProbeSpec
+
+LARGEST_LABEL = 2**24
+"""Volumes are read as float32, which knows each whole number below this one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,20 +39,28 @@ class LabelledCrop:
 
 
 def labelled_crops(
-    spec: ProbeSpec, *, data: DataSpec
+    spec: ProbeSpec, *, data: DataSpec, left_out: Callable[[Source, BadVolume], None] | None = None
 ) -> tuple[list[LabelledCrop], list[LabelledCrop]]:
     """(crops to fit on, crops to test on), one a volume; no group is on both sides.
+
+    Args:
+        spec: what is labelled.
+        data: how volumes are prepared.
+        left_out: takes each volume that cannot be used, and the next of its side takes its place;
+            without it such a volume is an error.
 
     Raises:
         DataError: a file is missing or cannot be used, or there are fewer than two groups.
     """
     try:
-        return _read(spec, data=data)
+        return _read(spec, data=data, left_out=left_out)
     except DataError as error:
         raise DataError(f"probe: {error}") from error
 
 
-def _read(spec: ProbeSpec, *, data: DataSpec) -> tuple[list[LabelledCrop], list[LabelledCrop]]:
+def _read(
+    spec: ProbeSpec, *, data: DataSpec, left_out: Callable[[Source, BadVolume], None] | None
+) -> tuple[list[LabelledCrop], list[LabelledCrop]]:
     both = spec.data(data)
     grouped = both.model_copy(update={"holdout": spec.test})
     fit, test = split_sources(find_sources(both), spec=grouped)
@@ -60,9 +71,39 @@ def _read(spec: ProbeSpec, *, data: DataSpec) -> tuple[list[LabelledCrop], list[
         )
     share = len(test) / (len(fit) + len(test))
     testing = min(max(1, round(spec.volumes * share)), spec.volumes - 1)
-    parts = (fit[: spec.volumes - testing], test[:testing])
-    read = [[_crop(source, data=data) for source in part] for part in parts]
-    return read[0], read[1]
+    read = (
+        _first_usable(part, number=number, data=data, left_out=left_out)
+        for part, number in ((fit, spec.volumes - testing), (test, testing))
+    )
+    return next(read), next(read)
+
+
+def _first_usable(
+    sources: Sequence[Source],
+    *,
+    number: int,
+    data: DataSpec,
+    left_out: Callable[[Source, BadVolume], None] | None,
+) -> list[LabelledCrop]:
+    """Crops of the first `number` volumes that can be used."""
+    crops: list[LabelledCrop] = []
+    problems: list[str] = []
+    for source in sources:
+        if len(crops) == number:
+            break
+        try:
+            crops.append(_crop(source, data=data))
+        except BadVolume as error:
+            if left_out is None:
+                raise
+            left_out(source, error)
+            problems.append(str(error))
+    if not crops:
+        raise DataError(
+            f"none of the {len(sources)} labelled volumes of one side can be used: "
+            + "\n  ".join(problems)
+        )
+    return crops
 
 
 def _crop(source: Source, *, data: DataSpec) -> LabelledCrop:
@@ -102,4 +143,6 @@ def _labels(source: Source, *, spacing: Sequence[float] | None) -> np.ndarray:
     values: np.ndarray = labels.contiguous().numpy()
     if not np.array_equal(values, np.round(values)) or values.min() < 0:
         raise BadVolume(path.as_posix(), "labels must be whole numbers from 0")
+    if values.max() >= LARGEST_LABEL:
+        raise BadVolume(path.as_posix(), f"labels must be below {LARGEST_LABEL}")
     return values

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
-from monai.metrics.meandice import compute_dice
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -43,22 +43,41 @@ def probe_dice(
         Class to Dice, the mean over test crops that have the class.
     """
     device = next(encoder.parameters()).device
-    classes = 1 + max(int(crop.labels.max()) for crop in (*fit, *test))
+    present = torch.cat([crop.labels.unique() for crop in (*fit, *test)]).unique()
+    # Background and what is present, as 0, 1, ...: FreeSurfer's 2035 costs no more than 2.
+    values = torch.cat([present.new_zeros(1), present[present > 0]])
+    classes = len(values)
     if classes < 2:
         return {}
     rows = [_sampled(encoder, crop, number=i, sites=sites) for i, crop in enumerate(fit)]
     features = torch.cat([row for row, _ in rows])
-    labels = torch.cat([label for _, label in rows])
+    labels = torch.searchsorted(values, torch.cat([label.cpu() for _, label in rows]))
     weight, bias = fit_linear(features, labels=labels, classes=classes)
     scores = []
     for crop in test:
         stages = _stages(encoder, crop)
-        guess = predict(stages, weight=weight, bias=bias, size=crop.labels.shape)
-        truth = _one_hot(crop.labels.to(device), crop.valid.to(device), classes)
-        guess = _one_hot(guess.argmax(0), crop.valid.to(device), classes)
-        scores.append(compute_dice(guess[None], truth[None], include_background=False)[0])
-    means = torch.stack(scores).nanmean(0)
-    return {i: float(mean) for i, mean in enumerate(means, start=1) if not mean.isnan()}
+        guess = predict(stages, weight=weight, bias=bias, size=crop.labels.shape).argmax(0)
+        valid = crop.valid.to(device)
+        truth = torch.searchsorted(values, crop.labels).to(device)
+        scores.append(dice_of_classes(guess[valid], truth=truth[valid], classes=classes))
+    means = torch.stack(scores).nanmean(0)[1:]
+    pairs = zip(values[1:].tolist(), means.tolist(), strict=True)
+    return {value: mean for value, mean in pairs if not math.isnan(mean)}
+
+
+def dice_of_classes(guess: Tensor, *, truth: Tensor, classes: int) -> Tensor:
+    """Dice of each class, (K,); NaN for a class that `truth` does not have.
+
+    Args:
+        guess: (n,) long, a class of each voxel.
+        truth: (n,) long.
+        classes: K.
+    """
+    both, guessed, true = (
+        torch.bincount(found, minlength=classes).float()
+        for found in (truth[guess == truth], guess, truth)
+    )
+    return torch.where(true > 0, 2 * both / (guessed + true), torch.nan)
 
 
 def fit_linear(features: Tensor, *, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
@@ -136,8 +155,3 @@ def _sampled(
     places = places[torch.randperm(len(places), generator=generator)[:sites]]
     labels = crop.labels[middle].flatten()[places]
     return features[places.to(features.device)], labels.to(features.device)
-
-
-def _one_hot(labels: Tensor, valid: Tensor, classes: int) -> Tensor:
-    """(K, D, H, W); what is not valid is background."""
-    return F.one_hot(torch.where(valid, labels, 0), classes).movedim(-1, 0)

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
+from ssl3d.data import BadFileRecord, BadVolume, Source
 from ssl3d.folder import RunFolder
 from ssl3d.run.callback import RunCallback
 from ssl3d.run.checkpoints import Checkpoints
@@ -45,7 +46,14 @@ def make_callbacks(
     callbacks.append(HeldOut(metrics, warn=warn))
     if spec.probe is not None and file is not None:
         encoder = (lambda trained: trained.model.backbone) if average is None else average.encoder
-        callbacks.append(Probe(spec.probe, data=spec.data, metrics=metrics, encoder=encoder))
+        record = BadFileRecord(folder.bad_files)
+
+        def left_out(source: Source, error: BadVolume) -> None:
+            record.add(source.name, f"probe: {error}")
+
+        callbacks.append(
+            Probe(spec.probe, data=spec.data, metrics=metrics, encoder=encoder, left_out=left_out)
+        )
     shown = f"held_out/{restoration_label(module.model)}"
     bar = ProgressBar(console, metrics=metrics, shown=shown)
     return [*callbacks, metrics, bar, Checkpoints(folder)]

@@ -7,6 +7,7 @@ from typing import Any
 
 import lightning
 
+from ssl3d.data import BadVolume, Source
 from ssl3d.data.spec import DataSpec
 from ssl3d.interfaces import Backbone
 from ssl3d.measure.probe import labelled_crops, probe_dice
@@ -25,6 +26,8 @@ class Probe(RunCallback[PretrainModule]):
         data: how volumes are prepared; the labelled ones are read here.
         metrics: takes the numbers.
         encoder: gives what is probed: what will be exported.
+        left_out: takes each labelled volume that cannot be used, where `data.on_bad_file` lets the
+            run go on.
 
     Raises:
         DataError: the labelled volumes cannot be used.
@@ -37,9 +40,12 @@ class Probe(RunCallback[PretrainModule]):
         data: DataSpec,
         metrics: Metrics,
         encoder: Callable[[PretrainModule], Backbone],
+        left_out: Callable[[Source, BadVolume], None],
     ) -> None:
         self._spec = spec
-        self._fit, self._test = labelled_crops(spec, data=data)
+        self._fit, self._test = labelled_crops(
+            spec, data=data, left_out=left_out if data.on_bad_file == "skip" else None
+        )
         self._metrics = metrics
         self._encoder = encoder
 
