@@ -65,6 +65,10 @@ class BackboneConfig(ComponentConfig):
         """Stages with a norm over the visible sites of one sample and channel: one is too few."""
         return ()
 
+    def batch_norm_stages(self) -> tuple[Stage, ...]:
+        """Stages with a norm over the visible sites of the batch and channel: one is too few."""
+        return ()
+
     @property
     def total_stride(self) -> Triple:
         """Voxels per site of the coarsest stage."""

@@ -48,6 +48,10 @@ class Monai(BackboneConfig):
         """Stages with a norm over the visible sites of one sample and one channel."""
         return self.network.instance_norm_stages()
 
+    def batch_norm_stages(self) -> tuple[Stage, ...]:
+        """Stages with a norm over the visible sites of the batch."""
+        return self.network.batch_norm_stages()
+
     def build(self, *, in_channels: int) -> TracedBackbone:
         """Make MONAI's network with MONAI's initialisation."""
         from ssl3d_plugins.monai_encoders.backbone import TracedBackbone

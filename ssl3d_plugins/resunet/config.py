@@ -111,6 +111,10 @@ class ResUNet(BackboneConfig):
         """Stages whose norm takes its statistics from one sample's visible sites alone."""
         return self.stages() if self.norm == "instance" else ()
 
+    def batch_norm_stages(self) -> tuple[Stage, ...]:
+        """Stages whose norm takes its statistics from the visible sites of the whole batch."""
+        return self.stages() if self.norm == "batch" else ()
+
     def operations(self) -> tuple[Operation, ...]:
         """Convolutions of stem, blocks and projections, and the average pool of strided skips."""
         plans = self.plan()

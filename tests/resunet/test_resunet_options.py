@@ -46,6 +46,10 @@ def test_strides_per_axis() -> None:
 def test_instance_norm_stages() -> None:
     assert ResUNet(widths=(4, 8)).instance_norm_stages() == ResUNet(widths=(4, 8)).stages()
     assert ResUNet(widths=(4, 8), norm="batch").instance_norm_stages() == ()
+    assert ResUNet(widths=(4, 8)).batch_norm_stages() == ()
+    assert (
+        ResUNet(widths=(4, 8), norm="batch").batch_norm_stages() == ResUNet(widths=(4, 8)).stages()
+    )
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,8 @@ no backend.
 """
 
 from ssl3d.sparse.layers.conv import Conv3d, ConvTranspose3d
-from ssl3d.sparse.layers.norm import (
-    BatchNorm,
-    InstanceNorm,
-    LayerNorm,
-    NormKind,
-    OneSiteError,
-    make_norm,
-)
+from ssl3d.sparse.layers.norm import BatchNorm, InstanceNorm, LayerNorm, NormKind, make_norm
+from ssl3d.sparse.layers.one_site import OneSiteError
 from ssl3d.sparse.layers.pointwise import Activation, Linear, elementwise, on_channels
 from ssl3d.sparse.layers.pool import AvgPool3d, Interpolate, MaxPool3d
 

@@ -8,28 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ssl3d.geometry import show
 from ssl3d.sparse import FeatureMap, SparseVolume
+from ssl3d.sparse.layers.one_site import OneSiteError
 from ssl3d.sparse.layers.pointwise import on_channels
-from ssl3d.sparse.layers.sync import synchronised_batch_norm, world_size
+from ssl3d.sparse.layers.sync import OneSiteOfAllRanks, synchronised_batch_norm, world_size
 
 NormKind = Literal["layer", "batch", "instance"]
-
-
-class OneSiteError(ValueError):
-    """Instance norm on a sample that shows one site, which has no variance.
-
-    Attributes:
-        sample: its place in the batch.
-    """
-
-    def __init__(self, x: SparseVolume) -> None:
-        self.sample = x.site_counts.index(1)
-        super().__init__(
-            f"instance norm sees one visible site, at stride {show(x.stride)}, of sample "
-            f"{self.sample} of the batch: one has no variance. Its other cells are hidden, or "
-            "padding without data. Take a larger patch, hide less, or use batch norm"
-        )
 
 
 class LayerNorm(nn.LayerNorm):
@@ -44,16 +28,33 @@ class BatchNorm(nn.BatchNorm3d):
     """Over all visible sites of the batch, and of all ranks (Ioffe & Szegedy 2015).
 
     Raises:
-        ValueError: one visible site only in training mode, as the dense layer does.
+        OneSiteError: one visible site only in training mode; the dense layer raises a ValueError
+            too.
     """
 
     def forward(self, x: FeatureMap) -> FeatureMap:  # type: ignore[override]
         """Same shape as the input."""
-        if isinstance(x, SparseVolume):
-            # A rank that shows nothing still takes part in the reduction over ranks.
-            alone = not self.training or world_size() == 1
-            return x if alone and not x.cells.n else x.with_features(self._normalise(x.sites))
-        return self._normalise(x)
+        if not isinstance(x, SparseVolume):
+            return self._normalise(x)
+        # A rank that shows nothing still takes part in the reduction over ranks.
+        alone = not self.training or world_size() == 1
+        if alone and not x.cells.n:
+            return x
+        if alone and self.training and len(x.sites) == 1:
+            raise self._one_site(x)
+        try:
+            return x.with_features(self._normalise(x.sites))
+        except OneSiteOfAllRanks as error:
+            raise self._one_site(x) from error
+
+    def _one_site(self, x: SparseVolume) -> OneSiteError:
+        return OneSiteError(
+            "batch norm",
+            of="the whole batch",
+            stride=x.stride,
+            counts=x.site_counts,
+            advice="take a larger batch",
+        )
 
     def _normalise(self, rows: Tensor) -> Tensor:
         """`rows` is (n, C) or (B, C, D, H, W)."""
@@ -93,7 +94,13 @@ class InstanceNorm(nn.InstanceNorm3d):
         if not x.cells.n:
             return x
         if 1 in x.site_counts:
-            raise OneSiteError(x)
+            raise OneSiteError(
+                "instance norm",
+                of=f"sample {x.site_counts.index(1)} of the batch",
+                stride=x.stride,
+                counts=x.site_counts,
+                advice="use batch norm",
+            )
         # Rows are sorted by sample, and batch norm over one sample's rows is instance norm.
         samples = [
             F.batch_norm(rows, None, None, self.weight, self.bias, True, 0.0, self.eps)

@@ -14,6 +14,10 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
+class OneSiteOfAllRanks(ValueError):
+    """All ranks together hold one site, which has no variance."""
+
+
 class _AllReduceSum(torch.autograd.Function):
     """Sum over ranks; the gradient of a sum that all ranks see is the sum of their gradients."""
 
@@ -54,7 +58,7 @@ def synchronised_batch_norm(
     around the common mean, in a second reduction, so that it does not cancel.
 
     Raises:
-        ValueError: one site over all ranks.
+        OneSiteOfAllRanks: one site over all ranks; where there is none, plain ValueError.
     """
     assert training
     axes = [axis for axis in range(x.dim()) if axis != 1]
@@ -64,7 +68,8 @@ def synchronised_batch_norm(
     total = all_reduce_sum(local)
     count, mean = total[0].detach(), total[1:] / total[0].detach()
     if count < 2:
-        raise ValueError(f"batch norm needs more than one site over all ranks, got {int(count)}")
+        kind = OneSiteOfAllRanks if count == 1 else ValueError
+        raise kind(f"batch norm needs more than one site over all ranks, got {int(count)}")
     centred = full - mean.view(shape)
     variance = all_reduce_sum(centred.square().sum(axes)) / count
     if running_mean is not None and running_var is not None:

@@ -9,7 +9,7 @@ from ssl3d.geometry import Operation, divides, quotient, show, times, undefined
 from ssl3d.plugin.config import SparseBackendConfig
 from ssl3d.plugin.registry import installed
 from ssl3d.tasks.pretrain.fields import ExperimentFields
-from ssl3d.tasks.pretrain.visible_sites import FewSites, few_sites
+from ssl3d.tasks.pretrain.visible_sites import INSTANCE, FewSites, batch_norm, few_sites
 
 
 def problems(spec: ExperimentFields) -> Iterator[tuple[str, str]]:
@@ -26,32 +26,37 @@ def problems(spec: ExperimentFields) -> Iterator[tuple[str, str]]:
         yield f"backbone.{option}", message
     if sparse:
         yield from _operations(spec)
-    few = None if sizes else _few_sites(spec)
-    if few is not None and few.level == "error":
-        yield "data.patch", few.message
+    if not sizes:
+        yield from (("data.patch", few.message) for few in _few_sites(spec) if few.level == "error")
 
 
 def warnings_of(spec: ExperimentFields) -> Iterator[str]:
     """What can run but is likely not what is wanted; `spec` has no problems."""
-    few = _few_sites(spec)
-    if few is not None and few.level == "warning":
-        yield f"data.patch: {few.message}"
+    yield from (f"data.patch: {few.message}" for few in _few_sites(spec) if few.level == "warning")
 
 
-def _few_sites(spec: ExperimentFields) -> FewSites | None:
-    """Instance norm over too few visible sites; a dense pass sees all of them."""
+def _few_sites(spec: ExperimentFields) -> Iterator[FewSites]:
+    """Norms over too few visible sites; a dense pass sees all of them."""
     grid = quotient(spec.data.patch, spec.cell_size)
     if spec.encoder_input != "visible" or not spec.masker.fewest_visible(grid):
-        return None
-    stages = spec.backbone.instance_norm_stages()
-    if spec.decoder.densify and spec.decoder.norm == "instance":
-        stages += spec.backbone.stages()  # densify normalises the visible sites of each
-    return few_sites(
-        stages,
-        cell=spec.cell_size,
-        grid=grid,
-        visible_cells=lambda grid: spec.masker.fewest_visible(grid) or 0,
-    )
+        return
+    devices = spec.trainer.devices  # "auto" may be one
+    ranks = spec.trainer.nodes * (devices if isinstance(devices, int) and devices > 0 else 1)
+    for name, norm, stages in (
+        ("instance", INSTANCE, spec.backbone.instance_norm_stages()),
+        ("batch", batch_norm(spec.data.batch_size * ranks), spec.backbone.batch_norm_stages()),
+    ):
+        if spec.decoder.densify and spec.decoder.norm == name:
+            stages += spec.backbone.stages()  # densify normalises the visible sites of each
+        few = few_sites(
+            stages,
+            norm=norm,
+            cell=spec.cell_size,
+            grid=grid,
+            visible_cells=lambda grid: spec.masker.fewest_visible(grid) or 0,
+        )
+        if few is not None:
+            yield few
 
 
 def _sizes(spec: ExperimentFields) -> Iterator[tuple[str, str]]:

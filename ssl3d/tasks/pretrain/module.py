@@ -82,9 +82,11 @@ class PretrainModule(RunModule):
         try:
             output: PretrainOutput = self.model(batch["volume"], valid=batch["valid"], **options)
         except OneSiteError as error:
+            # Where another rank holds the one site, any volume of this batch is among the causes.
+            own = slice(None) if error.sample is None else slice(error.sample, error.sample + 1)
+            sources = "\n".join(f"  {name}" for name in batch["source"][own])
             raise RunError(
-                f"Stopped at step {self.step}: {error}. That sample was cut from\n"
-                f"  {batch['source'][error.sample]}\n"
+                f"Stopped at step {self.step}: {error}. It was cut from\n{sources}\n"
                 "Leave the volume out if it is much smaller than the patch. Nothing is lost: the "
                 "checkpoints of the steps before are kept"
             ) from error

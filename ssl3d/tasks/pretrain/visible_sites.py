@@ -1,6 +1,7 @@
-"""Instance norm needs several visible sites in each sample: say so before a run. Imports no torch.
+"""Norms over visible sites need several of them: say so before a run. Imports no torch.
 
-One site has no variance, so the layer raises; a few give poor statistics.
+Instance norm counts those of a sample, batch norm those of a batch. One site has no variance, so
+the layer raises; a few give poor statistics.
 """
 
 from __future__ import annotations
@@ -12,10 +13,35 @@ from typing import Literal, NamedTuple
 from ssl3d.geometry import Stage, Triple, product, quotient, show, times
 
 ENOUGH = 8
-"""Sites from which the statistics of a sample pass without a warning."""
+"""Sites from which statistics pass without a warning."""
 
 REACH = 8
 """How many cells an axis may grow in the search for a patch that is large enough."""
+
+
+class Norm(NamedTuple):
+    """A norm over visible sites.
+
+    Attributes:
+        name: such as "instance norm".
+        samples: whose sites its statistics are taken from together.
+        of: what these samples are, in words.
+        advice: what to do where there are too few sites, beside hiding less.
+    """
+
+    name: str
+    samples: int
+    of: str
+    advice: str
+
+
+INSTANCE = Norm("instance norm", 1, "a sample", "use batch norm")
+
+
+def batch_norm(samples: int) -> Norm:
+    """Batch norm over a batch of this many samples."""
+    of = f"a batch of {samples}" if samples > 1 else "a batch of one sample"
+    return Norm("batch norm", samples, of, "take a larger data.batch_size")
 
 
 class FewSites(NamedTuple):
@@ -31,14 +57,16 @@ class FewSites(NamedTuple):
 def few_sites(
     stages: Sequence[Stage],
     *,
+    norm: Norm = INSTANCE,
     cell: Triple,
     grid: Triple,
     visible_cells: Callable[[Triple], int],
 ) -> FewSites | None:
-    """What is wrong with instance norm at these stages, or None.
+    """What is wrong with a norm at these stages, or None.
 
     Args:
-        stages: `BackboneConfig.instance_norm_stages()`.
+        stages: that have it, such as `BackboneConfig.instance_norm_stages()`.
+        norm: which one it is.
         cell: voxels per cell.
         grid: cells of a patch.
         visible_cells: the fewest cells that a sample shows on a grid.
@@ -46,21 +74,21 @@ def few_sites(
     if not stages:
         return None
     deepest = min(stages, key=lambda stage: product(quotient(cell, stage.stride)))
-    in_cell = product(quotient(cell, deepest.stride))
+    in_cell = norm.samples * product(quotient(cell, deepest.stride))
     sites = visible_cells(grid) * in_cell
     if sites >= ENOUGH:
         return None
     needed = 2 if sites < 2 else ENOUGH
     larger = _smallest_grid(grid, cells=-(-needed // in_cell), visible_cells=visible_cells)
-    advice = "hide less, or use batch norm"
+    advice = f"hide less, or {norm.advice}"
     if larger is not None:
         size = show(times(larger, cell))
         advice = f"the smallest patch that shows {needed} is {size} voxels; or {advice}"
-    what = f"instance norm at stride {show(deepest.stride)} sees {sites} visible site"
+    what = f"{norm.name} at stride {show(deepest.stride)} sees {sites} visible site"
     if sites < 2:
-        return FewSites("error", f"{what} of a sample, which has no variance: {advice}")
+        return FewSites("error", f"{what} of {norm.of}, which has no variance: {advice}")
     return FewSites(
-        "warning", f"{what}s of a sample; below {ENOUGH} its statistics are poor: {advice}"
+        "warning", f"{what}s of {norm.of}; below {ENOUGH} its statistics are poor: {advice}"
     )
 
 
