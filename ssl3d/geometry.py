@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -72,6 +74,18 @@ class Operation:
     groups: int = 1
     channels: tuple[int, int] = (1, 1)
 
+    @classmethod
+    def convolution(
+        cls,
+        channels: tuple[int, int],
+        *,
+        kernel: Triple,
+        stride: Triple = (1, 1, 1),
+        groups: int = 1,
+    ) -> Operation:
+        """A convolution with this project's padding."""
+        return cls("conv3d", kernel, stride, same_padding(kernel, stride=stride), groups, channels)
+
     @property
     def inside_cells(self) -> bool:
         """True when no output site looks past its own block of input sites (k = s, padding 0)."""
@@ -91,6 +105,32 @@ class Operation:
             f"{self.kind} with kernel {self.kernel}, stride {self.stride}, "
             f"padding {self.padding}{groups}"
         )
+
+
+def same_padding(kernel: Triple, *, stride: Triple) -> Triple:
+    """The padding that this project defines: 0 where kernel = stride, else (kernel - 1) / 2."""
+    z, y, x = (0 if k == s else (k - 1) // 2 for k, s in zip(kernel, stride, strict=True))
+    return (z, y, x)
+
+
+def operations_in(plan: Any) -> tuple[Operation, ...]:
+    """Every operation in a plan of frozen dataclasses and tuples, in its order, each once.
+
+    A backbone whose modules are made from the operations of such a plan asks for these, and for
+    no others.
+    """
+    return tuple(dict.fromkeys(_operations_in(plan)))
+
+
+def _operations_in(plan: Any) -> Iterator[Operation]:
+    if isinstance(plan, Operation):
+        yield plan
+    elif dataclasses.is_dataclass(plan):
+        for field in dataclasses.fields(plan):
+            yield from _operations_in(getattr(plan, field.name))
+    elif isinstance(plan, tuple):
+        for part in plan:
+            yield from _operations_in(part)
 
 
 def undefined(op: Operation) -> str | None:

@@ -26,10 +26,8 @@ class WaveFormerBackbone(Backbone):
         self.config = config
         self.stages = config.stages()
         self.in_channels = in_channels
-        before = (in_channels, *config.widths)
         self.layers = nn.ModuleList(
-            WaveFormerStage(config, index=i, in_channels=before[i])
-            for i in range(len(config.widths))
+            WaveFormerStage(config, plan=stage) for stage in config.plan(in_channels=in_channels)
         )
 
     def forward(self, volume: FeatureMap) -> tuple[FeatureMap, ...]:

@@ -35,7 +35,7 @@ CONFIGS = [
 
 
 def nnunet(config: ResUNet, *, in_channels: int) -> nn.Module:
-    plans = config.plan()
+    plans = config.stage_options
     instance = config.norm == "instance"
     return ResidualEncoderUNet(
         input_channels=in_channels,

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from torch import nn
 from torch.nn import functional as F
 
-from ssl3d.geometry import Triple, as_triple
+from ssl3d.geometry import Operation, Triple, as_triple, same_padding
 from ssl3d.sparse import FeatureMap, SparseVolume
-
-
-def same_padding(kernel: Triple, *, stride: Triple) -> Triple:
-    """The padding that this project defines: 0 where kernel = stride, else (kernel - 1) / 2."""
-    z, y, x = (0 if k == s else (k - 1) // 2 for k, s in zip(kernel, stride, strict=True))
-    return (z, y, x)
 
 
 class Conv3d(nn.Conv3d):
@@ -40,6 +36,13 @@ class Conv3d(nn.Conv3d):
         self.kernel: Triple = k
         self.factor: Triple = s
         self.border: Triple = padding
+
+    @classmethod
+    def of(cls, op: Operation, *, bias: bool = True) -> Self:
+        """The layer of a planned operation."""
+        layer = cls(*op.channels, kernel=op.kernel, stride=op.stride, groups=op.groups, bias=bias)
+        assert (op.kind, op.padding) == ("conv3d", layer.border), f"no such layer: {op.describe()}"
+        return layer
 
     def forward(self, x: FeatureMap) -> FeatureMap:  # type: ignore[override]
         """(B, I, D, H, W) or its visible cells to O channels at `stride` times the stride."""

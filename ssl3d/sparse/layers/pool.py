@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from torch import nn
 from torch.nn import functional as F
 
-from ssl3d.geometry import Triple, as_triple
+from ssl3d.geometry import Operation, Triple, as_triple, same_padding
 from ssl3d.sparse import FeatureMap, SparseVolume
-from ssl3d.sparse.layers.conv import same_padding
 
 
 class _Pool(nn.Module):
@@ -35,6 +36,13 @@ class MaxPool3d(_Pool):
 
 class AvgPool3d(_Pool):
     """Sum over visible sites divided by the number of sites of the kernel."""
+
+    @classmethod
+    def of(cls, op: Operation) -> Self:
+        """The layer of a planned operation."""
+        layer = cls(kernel=op.kernel, stride=op.stride)
+        assert (op.kind, op.padding) == ("avg_pool3d", layer.padding), f"no: {op.describe()}"
+        return layer
 
     def forward(self, x: FeatureMap) -> FeatureMap:
         """Same channels at `stride` times the stride."""
