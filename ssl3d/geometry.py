@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator
 
@@ -56,6 +56,14 @@ class Stage:
     channels: int
 
 
+class Footprint(NamedTuple):
+    """Which sites an operation meets, whatever the channels."""
+
+    kernel: Triple
+    stride: Triple
+    padding: Triple
+
+
 OperationKind = Literal["conv3d", "conv_transpose3d", "max_pool3d", "avg_pool3d", "interpolate"]
 
 
@@ -87,6 +95,11 @@ class Operation:
         return cls("conv3d", kernel, stride, same_padding(kernel, stride=stride), groups, channels)
 
     @property
+    def footprint(self) -> Footprint:
+        """What tables of sites depend on; a transposed convolution has that of its way back."""
+        return Footprint(self.kernel, self.stride, self.padding)
+
+    @property
     def inside_cells(self) -> bool:
         """True when no output site looks past its own block of input sites (k = s, padding 0)."""
         return self.kind == "interpolate" or (
@@ -97,6 +110,11 @@ class Operation:
     def depthwise(self) -> bool:
         """True for one filter per channel."""
         return self.groups > 1 and self.groups == self.channels[0] == self.channels[1]
+
+    def result_stride(self, stride: Triple) -> Triple:
+        """Voxels per site of the result, from those of the input."""
+        refines = self.kind in ("conv_transpose3d", "interpolate")
+        return quotient(stride, self.stride) if refines else times(stride, self.stride)
 
     def describe(self) -> str:
         """Words for an error message."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch import Tensor
 from ssl3d.geometry import Triple, divides, product, quotient, show
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 def split_cells(volume: Tensor, *, cell: Triple) -> Tensor:
@@ -120,7 +121,7 @@ class CellGrid:
 
         Coordinates count sites at this stride (voxels per site), as sparse libraries want them.
         """
-        return self.table(("coordinates", stride), lambda: self._coordinates(stride))
+        return self.table(CellGrid._coordinates, stride)
 
     def _coordinates(self, stride: Triple) -> Tensor:
         edge = quotient(self.cell, stride)
@@ -132,10 +133,19 @@ class CellGrid:
         samples = cells[:, :1].repeat_interleave(product(edge), 0)
         return torch.cat([samples, sites], 1).to(torch.int32).contiguous()
 
-    def table(self, key: Any, make: Callable[[], T]) -> T:
-        """A table (halo indices, kernel maps) kept on this grid under `key`."""
+    def table(
+        self, make: Callable[Concatenate[CellGrid, P], T], *args: P.args, **options: P.kwargs
+    ) -> T:
+        """`make(self, …)`, made once and kept on this grid: halo indices, kernel maps.
+
+        Args:
+            make: a function of a module or class; with what it is given it is the key.
+            args: hashable, as `options` are.
+            options: by name.
+        """
+        key = (make, args, tuple(sorted(options.items())))
         if key not in self._tables:
-            self._tables[key] = make()
+            self._tables[key] = make(self, *args, **options)
         found: T = self._tables[key]
         return found
 

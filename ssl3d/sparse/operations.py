@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ssl3d.geometry import Operation, OperationKind, Triple, quotient, show, times
+from ssl3d.geometry import Operation, OperationKind, Triple, show
 from ssl3d.plugin.config import SparseBackendConfig
 from ssl3d.sparse import SparseVolume
 
@@ -72,10 +72,9 @@ def result_stride(x: SparseVolume, op: Operation, *, config: SparseBackendConfig
                 f"{op.describe()}: the input has {show(x.stride)} voxels per site, which cannot "
                 f"be refined by {show(op.stride)}"
             )
-        return quotient(x.stride, op.stride)
-    if any(edge % s for edge, s in zip(x.edge, op.stride, strict=True)):
+    elif any(edge % s for edge, s in zip(x.edge, op.stride, strict=True)):
         raise ValueError(
             f"{op.describe()}: a cell has {show(x.edge)} sites here, which is no multiple of the "
             f"stride {show(op.stride)}: make the cell a multiple of the total stride"
         )
-    return times(x.stride, op.stride)
+    return op.result_stride(x.stride)

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ssl3d.geometry import Operation
-from ssl3d.sparse import FeatureMap, SparseVolume
+from ssl3d.geometry import Operation, Triple, quotient
+from ssl3d.interfaces import SparseBackend
+from ssl3d.sparse import CellGrid, FeatureMap, SparseVolume
 from ssl3d_plugins.waveformer.plan import UpPlan
 
 
@@ -23,18 +24,18 @@ def up_twice(x: FeatureMap, *, up: UpPlan) -> FeatureMap:
         scale = [float(f) for f in up.features.stride]
         return F.interpolate(x, scale_factor=scale, mode="trilinear", align_corners=False)
     y = _spread(x, op=up.features)
-    weights = x.cells.table(
-        ("waveformer up-sampling", x.stride, up.weights, x.features.dtype),
-        lambda: _weights(x, op=up.weights),
-    )
+    weights = x.cells.table(_weights, x.stride, up.weights, x.features.dtype, x.backend)
     return y.map(lambda features: features / weights)
 
 
-def _weights(x: SparseVolume, *, op: Operation) -> Tensor:
+def _weights(
+    cells: CellGrid, stride: Triple, op: Operation, dtype: torch.dtype, backend: SparseBackend
+) -> Tensor:
     """(N, 2cd, 2ch, 2cw, 1): the share of the weights that lies on visible sites."""
+    edge = quotient(cells.cell, stride)
+    ones = torch.ones(cells.n, *edge, 1, dtype=dtype, device=cells.visible.device)
     with torch.no_grad():
-        ones = x.with_features(torch.ones_like(x.features[..., :1]))
-        return _spread(ones, op=op).features
+        return _spread(SparseVolume(ones, cells, stride, backend), op=op).features
 
 
 def _spread(x: SparseVolume, *, op: Operation) -> SparseVolume:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ssl3d.geometry import Triple
 from ssl3d.sparse import CellGrid
-from ssl3d_plugins.sparse_cells.tables import Reach, box_sides, box_sources
+from ssl3d.sparse.tables import Reach, box_sides, box_sources
 
 CHUNK_VALUES = 1 << 22
 """Values of the boxes that are in memory at once on a CPU; 16 MiB in single precision.
@@ -49,7 +49,7 @@ def _boxes(
         yield slice(0, cells.n), features
         return
     _, ez, ey, ex, channels = features.shape
-    source = box_sources(cells, edge=(ez, ey, ex), reach=reach)
+    source = cells.table(box_sources, edge=(ez, ey, ex), reach=reach)
     sites = features.reshape(-1, channels)
     per_cell = source.rows[0].numel() if cells.n else 0
     memory = sites.new_empty(min(step, cells.n) * per_cell, channels)
@@ -71,7 +71,7 @@ def put_back(boxes: Tensor, *, cells: CellGrid, edge: Triple, reach: Reach) -> T
     z, y, x = (slice(lo, lo + e) for lo, e in zip(reach.low, edge, strict=True))
     sums = boxes[:, z, y, x].clone(memory_format=torch.contiguous_format)
     sites, sources = (t.view(-1, t.shape[-1]) for t in (sums, boxes))
-    for inside_box, rows in box_sides(cells, edge=edge, reach=reach):
+    for inside_box, rows in cells.table(box_sides, edge=edge, reach=reach):
         sites.index_add_(0, rows, sources.index_select(0, inside_box))
     return sums
 

@@ -1,4 +1,4 @@
-"""Index tables: which site lies where around a cell."""
+"""Index tables: which site lies where around a cell. `CellGrid.table` keeps them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ssl3d.geometry import Operation, Triple, product
+from ssl3d.geometry import Footprint, Triple, product
 from ssl3d.sparse import CellGrid
 
 
@@ -19,15 +19,15 @@ class Reach(NamedTuple):
     high: Triple
 
 
-def reach_down(op: Operation) -> Reach:
+def reach_down(op: Footprint) -> Reach:
     """What a coarse cell sees of the fine sites: site o meets o·s - p … o·s - p + k - 1."""
-    z, y, x = (max(k - s - p, 0) for k, s, p in zip(op.kernel, op.stride, op.padding, strict=True))
+    z, y, x = (max(k - s - p, 0) for k, s, p in zip(*op, strict=True))
     return Reach(op.padding, (z, y, x))
 
 
-def reach_up(op: Operation) -> Reach:
+def reach_up(op: Footprint) -> Reach:
     """What a fine cell sees of the coarse sites, the other way round."""
-    sizes = list(zip(op.kernel, op.stride, op.padding, strict=True))
+    sizes = list(zip(*op, strict=True))
     lz, ly, lx = ((k - 1 - p) // s for k, s, p in sizes)
     hz, hy, hx = ((s - 1 + p) // s for _, s, p in sizes)
     return Reach((lz, ly, lx), (hz, hy, hx))
@@ -49,7 +49,7 @@ def box_rows(cells: CellGrid, *, edge: Triple, reach: Reach) -> Tensor:
     return rows.clamp_max(cells.n * product(edge))
 
 
-def kernel_rows(cells: CellGrid, *, edge: Triple, op: Operation) -> Tensor:
+def kernel_rows(cells: CellGrid, *, edge: Triple, op: Footprint) -> Tensor:
     """(places, coarse sites) row of the fine site that a coarse one sees at each place of a kernel.
 
     `edge` is sites per cell on the fine side; N·e³ stands where a site is hidden or outside.
@@ -82,10 +82,6 @@ class BoxSources(NamedTuple):
 
 def box_sources(cells: CellGrid, *, edge: Triple, reach: Reach) -> BoxSources:
     """What fills the boxes that reach past each cell."""
-    return cells.table(("box sources", edge, reach), lambda: _box_sources(cells, edge, reach))
-
-
-def _box_sources(cells: CellGrid, edge: Triple, reach: Reach) -> BoxSources:
     rows = box_rows(cells, edge=edge, reach=reach)
     unseen = rows == cells.n * product(edge)
     before = unseen.flatten(1).sum(1).cumsum(0).tolist()
@@ -99,10 +95,6 @@ def box_sides(cells: CellGrid, *, edge: Triple, reach: Reach) -> tuple[tuple[Ten
 
     Places number the sites of all boxes. A row stands at most once in each entry.
     """
-    return cells.table(("box sides", edge, reach), lambda: _box_sides(cells, edge, reach))
-
-
-def _box_sides(cells: CellGrid, edge: Triple, reach: Reach) -> tuple[tuple[Tensor, Tensor], ...]:
     rows = box_rows(cells, edge=edge, reach=reach)
     places = torch.arange(rows.numel(), device=rows.device).view(rows.shape)
     sides = []

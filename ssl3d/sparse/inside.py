@@ -1,4 +1,4 @@
-"""Operations that stay inside a cell (kernel = stride): one matrix product over all cells."""
+"""Operations that stay inside a cell (kernel = stride): dense ones on a batch of small boxes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,27 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ssl3d.geometry import Triple
+from ssl3d.geometry import Operation, Triple
+from ssl3d.precision import as_autocast
+from ssl3d.sparse.layout import channels_first, channels_last
+
+
+def apply(features: Tensor, op: Operation, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    """(N, e…, I) to (N, e'…, O), e' the edge after `op`; pools and interpolation take no weight."""
+    if weight is not None:
+        features, weight = as_autocast(features), as_autocast(weight)
+        bias = None if bias is None else as_autocast(bias)
+        compute = convolve if op.kind == "conv3d" else convolve_transposed
+        with torch.autocast(features.device.type, enabled=False):
+            # Sums over groups come in an order of axes of their own.
+            return compute(features, weight, bias, groups=op.groups).contiguous()
+    boxes = channels_first(features)
+    if op.kind == "interpolate":
+        scale = tuple(float(s) for s in op.stride)
+        finer = F.interpolate(boxes, scale_factor=scale, mode="trilinear", align_corners=False)
+        return channels_last(finer)
+    pool = F.max_pool3d if op.kind == "max_pool3d" else F.avg_pool3d
+    return channels_last(pool(boxes, op.kernel, op.stride))
 
 
 def split_blocks(features: Tensor, *, block: Triple) -> Tensor:
