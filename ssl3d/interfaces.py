@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ssl3d.geometry import Stage, Triple
 from ssl3d.plugin.config import MaskerConfig
 from ssl3d.sparse import CellGrid, FeatureMap, HiddenLevels
-from ssl3d.sparse.backend import NONE, ONE, SparseBackend
+from ssl3d.sparse.volume import NONE, ONE, SparseBackend
 from ssl3d.weights import TransferReport, transfer
 
 __all__ = [

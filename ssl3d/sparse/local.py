@@ -10,8 +10,8 @@ from torch import Tensor
 from ssl3d.geometry import Operation, Triple, product, quotient
 from ssl3d.precision import as_autocast
 from ssl3d.sparse import SparseVolume, inside
-from ssl3d.sparse.backend import NONE, ONE, SparseBackend
 from ssl3d.sparse.operations import convolution, pooling, result_stride, upsampling
+from ssl3d.sparse.volume import NONE, ONE, SparseBackend
 
 
 class LocalBackend(SparseBackend):
