@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl3d.geometry import Stage, Triple
-from ssl3d.plugin.config import MaskerConfig
+from ssl3d.plugin.config import LossConfig, MaskerConfig
 from ssl3d.sparse import CellGrid, FeatureMap, HiddenLevels
 from ssl3d.sparse.volume import NONE, ONE, SparseBackend
 from ssl3d.weights import TransferReport, transfer
@@ -124,7 +124,12 @@ class PretrainOutput:
 
 
 class Loss(nn.Module, ABC):
-    """A term of the training loss."""
+    """A term of the training loss, for a backbone of these stages."""
+
+    def __init__(self, config: LossConfig, *, stages: Sequence[Stage]) -> None:
+        super().__init__()
+        self.config = config
+        self.stages = tuple(stages)
 
     @abstractmethod
     def forward(

@@ -1,14 +1,15 @@
-"""A component is its typed config: a name, its options, and how to build it.
+"""A component is its typed config: a name, its options, and where its object is made.
 
 Configs import no torch, so that a spec is validated in full before anything heavy is loaded;
-`build` does the heavy imports.
+`build` imports what `builds` names.
 """
 
 from __future__ import annotations
 
+import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -29,19 +30,28 @@ class Problem(NamedTuple):
 
 
 class ComponentConfig(BaseModel, ABC):
-    """Base of every component's options. Subclasses set `name: Literal["..."] = "..."`."""
+    """Base of every component's options.
+
+    Subclasses set `name: Literal["..."] = "..."` and `builds = "package.module:Class"`: `build`
+    imports that class and calls it with the config and what a component of its kind is told.
+    """
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
     )
 
     kind: ClassVar[Kind]
+    builds: ClassVar[str]
     name: str
 
     @classmethod
     def component_name(cls) -> str:
         """The name that specs use for this component."""
         return str(cls.model_fields["name"].default)
+
+    def _make(self, **context: Any) -> Any:
+        """The object; raises what the import of its module and its constructor raise."""
+        return pkgutil.resolve_name(self.builds)(self, **context)
 
 
 class BackboneConfig(ComponentConfig):
@@ -74,9 +84,10 @@ class BackboneConfig(ComponentConfig):
         """Voxels per site of the coarsest stage."""
         return self.stages()[-1].stride
 
-    @abstractmethod
     def build(self, *, in_channels: int) -> Backbone:
         """Make the module, with parameters from torch's global generator."""
+        backbone: Backbone = self._make(in_channels=in_channels)
+        return backbone
 
 
 class SparseBackendConfig(ComponentConfig):
@@ -92,7 +103,6 @@ class SparseBackendConfig(ComponentConfig):
         """True when the library can do `op`."""
         return self.unsupported(op) is None
 
-    @abstractmethod
     def build(self) -> SparseBackend:
         """Make the backend.
 
@@ -100,6 +110,8 @@ class SparseBackendConfig(ComponentConfig):
             ModuleNotFoundError: its library is absent; the message says what to install.
             ImportError: its library is there and cannot be used.
         """
+        backend: SparseBackend = self._make()
+        return backend
 
 
 class MaskerConfig(ComponentConfig):
@@ -119,9 +131,10 @@ class MaskerConfig(ComponentConfig):
         """The fewest cells that a sample without invalid voxels shows, None where unknown."""
         return None
 
-    @abstractmethod
     def build(self) -> Masker:
         """Make the masker."""
+        masker: Masker = self._make()
+        return masker
 
 
 class LossConfig(ComponentConfig):
@@ -140,6 +153,7 @@ class LossConfig(ComponentConfig):
     def needs(self) -> frozenset[Need]:
         """What the loss needs of the rest of the spec."""
 
-    @abstractmethod
     def build(self, *, stages: Sequence[Stage]) -> Loss:
         """Make the loss for a backbone's stages; it may own projection heads."""
+        loss: Loss = self._make(stages=stages)
+        return loss

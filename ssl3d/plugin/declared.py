@@ -27,6 +27,8 @@ def check_config(config: Any) -> type[ComponentConfig]:
     missing = ", ".join(sorted(getattr(config, "__abstractmethods__", ())))
     if missing:
         raise TypeError(f"{config.__name__} lacks {missing}")
+    if not _can_be_built(config):
+        raise TypeError(f'{config.__name__} lacks builds: add builds = "package.module:Class"')
     try:
         config.model_rebuild()
         all_options_of(config)
@@ -39,3 +41,9 @@ def check_config(config: Any) -> type[ComponentConfig]:
     if fixed != name:
         raise TypeError(f"{config.__name__} is named {name!r} by default and allows {fixed!r} only")
     return config
+
+
+def _can_be_built(config: type[ComponentConfig]) -> bool:
+    """It says what it builds, or has a way of its own."""
+    kind = next(base for base in config.__mro__ if "kind" in vars(base))
+    return hasattr(config, "builds") or config.build is not kind.build  # type: ignore[attr-defined]

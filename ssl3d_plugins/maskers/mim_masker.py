@@ -16,8 +16,7 @@ from ssl3d_plugins.maskers.mim import MiM
 class MiMMasker(Masker):
     """Hides coarse blocks, and draws finer blocks inside them; the options are `MiM`'s."""
 
-    def __init__(self, config: MiM) -> None:
-        self.config = config
+    config: MiM
 
     def __call__(
         self,

@@ -16,8 +16,7 @@ from ssl3d_plugins.maskers.random import Random
 class RandomMasker(Masker):
     """Hides an exact share of the blocks of each sample; the options are `Random`'s."""
 
-    def __init__(self, config: Random) -> None:
-        self.config = config
+    config: Random
 
     def __call__(
         self,

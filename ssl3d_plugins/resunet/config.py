@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -10,9 +10,6 @@ from ssl3d.geometry import Operation, PerAxis, Stage, Triple, operations_in, tim
 from ssl3d.plugin.config import BackboneConfig
 from ssl3d_plugins.resunet.plan import ONE, Plan, StageOptions, plan_of
 from ssl3d_plugins.resunet.presets import PRESETS, Size, published_blocks, published_widths
-
-if TYPE_CHECKING:
-    from ssl3d_plugins.resunet.encoder import ResUNetEncoder
 
 TWO: Triple = (2, 2, 2)
 THREE: Triple = (3, 3, 3)
@@ -25,6 +22,7 @@ class ResUNet(BackboneConfig):
     name. For thick slices give `kernels` and `strides` per axis, as nnU-Net's plans list them.
     """
 
+    builds = "ssl3d_plugins.resunet.encoder:ResUNetBackbone"
     name: Literal["resunet"] = "resunet"
     size: Size = Field(
         default="M",
@@ -114,9 +112,3 @@ class ResUNet(BackboneConfig):
     def operations(self) -> tuple[Operation, ...]:
         """Those of the plan; one input channel assumed."""
         return operations_in(self.plan())
-
-    def build(self, *, in_channels: int) -> ResUNetEncoder:
-        """Make the module with nnU-Net's initialisation."""
-        from ssl3d_plugins.resunet.encoder import ResUNetEncoder
-
-        return ResUNetEncoder(self, in_channels=in_channels)

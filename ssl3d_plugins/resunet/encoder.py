@@ -58,7 +58,7 @@ def initialise(module: nn.Module) -> None:
             nn.init.zeros_(parameter)
 
 
-class ResUNetEncoder(Backbone):
+class ResUNetBackbone(Backbone):
     """The backbone; its state dict has the names of `ResidualEncoderUNet`'s, `encoder.…`."""
 
     def __init__(self, config: ResUNet, *, in_channels: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -34,9 +34,6 @@ from ssl3d_plugins.waveformer.levels import (
 from ssl3d_plugins.waveformer.names import check_wavelet, is_haar
 from ssl3d_plugins.waveformer.plan import StagePlan, plan_of
 
-if TYPE_CHECKING:
-    from ssl3d_plugins.waveformer.backbone import WaveFormerBackbone
-
 PAPER = {"attention": "every_level", "positions": "relative_bias", "ffn": "conv_norm"}
 
 
@@ -49,6 +46,7 @@ class WaveFormer(BackboneConfig):
     Options that are left out follow from `widths`.
     """
 
+    builds = "ssl3d_plugins.waveformer.backbone:WaveFormerBackbone"
     name: Literal["waveformer"] = "waveformer"
     preset: Literal["blueprint", "paper"] = Field(
         default="blueprint",
@@ -244,9 +242,3 @@ class WaveFormer(BackboneConfig):
         # Longer filters need no whole blocks; a cell off the total stride is reported by the spec.
         if is_haar(self.wavelet) and divides(self.total_stride, cell):
             yield from depth_problems(self.stages(), self.stage_levels, cell=cell)
-
-    def build(self, *, in_channels: int) -> WaveFormerBackbone:
-        """Make the module, with parameters from torch's global generator."""
-        from ssl3d_plugins.waveformer.backbone import WaveFormerBackbone
-
-        return WaveFormerBackbone(self, in_channels=in_channels)

@@ -31,7 +31,8 @@ from ssl3d.plugin.find import hookimpl
 def ssl3d_components():
     return [int]
 """
-ABSTRACT = GOOD.replace("def build(self)", "def make(self)")
+UNBUILT = GOOD.replace("def build(self)", "def make(self)")
+ABSTRACT = GOOD.replace("MaskerConfig", "LossConfig")
 UNNAMED = GOOD.replace('name: Literal["{name}"] = "{name}"', "name: str")
 GENERATOR = GOOD.replace("return [Stripes]", "yield Stripes\n    raise ValueError('midway')")
 UNKNOWN_HOOK = GOOD + "\n@hookimpl\ndef ssl3d_maskers():\n    return []\n"
@@ -71,7 +72,8 @@ def test_a_strangers_component_is_found_with_its_distribution(distribution) -> N
         ("syntax error", "SyntaxError"),
         (NO_HOOK, "no @hookimpl function"),
         (NO_CONFIG, "is no ComponentConfig class"),
-        (ABSTRACT, "Stripes lacks build"),
+        (UNBUILT, "Stripes lacks builds: add builds"),
+        (ABSTRACT, "Stripes lacks needs"),
         (UNNAMED, "Stripes has no default name"),
     ],
 )

@@ -14,8 +14,7 @@ from ssl3d.sparse import HiddenLevels
 class CheckerboardMasker(Masker):
     """Hides one colour of a chessboard; see `Checkerboard` for the options."""
 
-    def __init__(self, config: Checkerboard) -> None:
-        self.config = config
+    config: Checkerboard
 
     def __call__(
         self,
