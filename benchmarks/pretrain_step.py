@@ -88,10 +88,12 @@ class Step:
         """Forward and backward of the decoder, from features made before."""
         with torch.no_grad(), self.precision:
             features = self.model.backbone(self._input(share))
+        decoder = self.model.decoder
+        assert decoder is not None, "the losses restore"
 
         def run() -> None:
             with self.precision:
-                out: Tensor = self.model.decoder([leaf(x) for x in features])
+                out = decoder([leaf(x) for x in features]).volume
             out.backward(torch.ones_like(out))
             self.model.zero_grad(set_to_none=True)
 

@@ -6,7 +6,7 @@ Run it with `ssl3d pretrain examples/hippocampus.py --out runs/hippocampus`.
 from pathlib import Path
 
 from ssl3d import DataSpec, ExperimentSpec, OptimizerSpec, TrainerSpec
-from ssl3d.plugin.spec_part import DecoderSpec
+from ssl3d_plugins.decoders import Spark
 from ssl3d_plugins.losses import MSE
 from ssl3d_plugins.maskers import Random
 from ssl3d_plugins.waveformer import WaveFormer
@@ -17,7 +17,7 @@ spec = ExperimentSpec(
     backbone=WaveFormer(widths=(32, 64, 128)),  # three stages: cells of 8 voxels
     masker=Random(ratio=0.7),
     losses=MSE(),
-    decoder=DecoderSpec(width=64, head_stride=4),
+    decoder=Spark(width=64, head_stride=4),
     data=DataSpec(
         volumes=VOLUMES,
         group_file=VOLUMES / "subjects.json",  # both hemispheres of a person on one side

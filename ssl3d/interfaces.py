@@ -1,11 +1,11 @@
-"""The four kinds of component as they are at run time, and what passes between them."""
+"""The kinds of component as they are at run time, and what passes between them."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -82,6 +82,26 @@ class Masker(ABC):
         """
 
 
+class DecoderOutput(NamedTuple):
+    """What a decoder makes of a batch.
+
+    Attributes:
+        features: (B, F, d, h, w), the finest dense map, hidden sites included.
+        volume: (B, C, D, H, W), the restored volume, in units of the target.
+    """
+
+    features: Tensor
+    volume: Tensor
+
+
+class Decoder(nn.Module, ABC):
+    """Restores a volume from the feature maps of what is visible."""
+
+    @abstractmethod
+    def forward(self, stages: Sequence[FeatureMap]) -> DecoderOutput:
+        """Feature maps of a backbone, fine to coarse, to dense features and the restored volume."""
+
+
 @dataclass(frozen=True, eq=False)
 class PretrainOutput:
     """Everything that one pre-training step gives.
@@ -89,7 +109,7 @@ class PretrainOutput:
     Attributes:
         volume: (B, C, D, H, W) as given, invalid voxels set to zero.
         valid: (B, D, H, W) bool, voxels that are data and not padding.
-        prediction: (B, C, D, H, W), in units of `target`.
+        prediction: (B, C, D, H, W), in units of `target`; None where no loss needs a restoration.
         hidden: for each level (B, D, H, W) bool, in voxels. Level 0 holds all the others.
         stages: the backbone's feature maps, fine to coarse.
         levels: the same levels in cells, with their weights.
@@ -103,7 +123,7 @@ class PretrainOutput:
 
     volume: Tensor
     valid: Tensor
-    prediction: Tensor
+    prediction: Tensor | None
     hidden: tuple[Tensor, ...]
     stages: tuple[FeatureMap, ...]
     levels: HiddenLevels
@@ -117,7 +137,7 @@ class PretrainOutput:
     @property
     def loss(self) -> Tensor:
         """The weighted sum of `losses`."""
-        total = self.prediction.new_zeros(())
+        total = self.volume.new_zeros(())
         for label, value in self.losses.items():
             total = total + self.weights[label] * value
         return total

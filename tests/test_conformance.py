@@ -18,6 +18,7 @@ KITS: dict[str, Kind] = {
     "BackboneConformance": "backbone",
     "SparseBackendConformance": "sparse_backend",
     "MaskerConformance": "masker",
+    "DecoderConformance": "decoder",
     "LossConformance": "loss",
 }
 OURS = [entry for entry in installed().entries() if entry.distribution == "ssl3d"]
@@ -25,6 +26,7 @@ SHIPPED: dict[Kind, set[str]] = {
     "backbone": {"waveformer", "resunet", "monai"},
     "sparse_backend": {"cells", "dense", "minkowski", "spconv"},
     "masker": {"random", "mim"},
+    "decoder": {"spark"},
     "loss": {"mse", "l1", "info_nce"},
 }
 

@@ -9,7 +9,7 @@ import os
 
 from ssl3d import ExperimentSpec, OptimizerSpec, TrainerSpec
 from ssl3d.data.spec import DataSpec, ForegroundSpec
-from ssl3d.plugin.spec_part import DecoderSpec
+from ssl3d_plugins.decoders import Spark
 from ssl3d_plugins.losses import MSE
 from ssl3d_plugins.maskers import Random
 from ssl3d_plugins.resunet import ResUNet
@@ -24,7 +24,7 @@ spec = ExperimentSpec(
     masker=Random(ratio=0.75, block=1),
     losses=MSE(),
     target="voxels",  # z-scored volumes, no further normalisation of patches
-    decoder=DecoderSpec(
+    decoder=Spark(
         # The paper keeps nnU-Net's whole decoder, with concatenated skips. This light one adds
         # them and ends in a linear patch head, because a decoder at full resolution costs more
         # than the visible encoder. Set head_stride=1 for full resolution.

@@ -7,7 +7,7 @@ import os
 
 from ssl3d import ExperimentSpec, OptimizerSpec, TrainerSpec
 from ssl3d.data.spec import DataSpec, ForegroundSpec, Percentile
-from ssl3d.plugin.spec_part import DecoderSpec
+from ssl3d_plugins.decoders import Spark
 from ssl3d_plugins.losses import MSE
 from ssl3d_plugins.maskers import Random
 from ssl3d_plugins.resunet import ResUNet
@@ -27,7 +27,7 @@ spec = ExperimentSpec(
     masker=Random(ratio=0.6, block=1),
     losses=MSE(),
     target="patch_normalised",
-    decoder=DecoderSpec(
+    decoder=Spark(
         # 768 of ResNet-50's 2048 channels in the paper: the same share of 320 is 120. Widths halve
         # down to 8, the paper's to 24. A step up narrows in its transposed convolution, the
         # paper's in its last convolution, which at full resolution costs several times as much.

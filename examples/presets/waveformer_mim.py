@@ -9,7 +9,7 @@ import os
 
 from ssl3d import ExperimentSpec, OptimizerSpec, TrainerSpec
 from ssl3d.data.spec import CTWindow, DataSpec, ForegroundSpec
-from ssl3d.plugin.spec_part import DecoderSpec
+from ssl3d_plugins.decoders import Spark
 from ssl3d_plugins.losses import MSE, InfoNCE
 from ssl3d_plugins.maskers import MiM
 from ssl3d_plugins.waveformer import WaveFormer
@@ -34,7 +34,7 @@ spec = ExperimentSpec(
     target="patch_normalised",  # as in the paper
     # SparK's light decoder in place of the paper's own. It goes up to stride 8 and ends in a
     # linear map to voxels, since decoding further costs more than the visible encoder.
-    decoder=DecoderSpec(head_stride=8),
+    decoder=Spark(head_stride=8),
     data=DataSpec(
         volumes=os.environ.get("SSL3D_VOLUMES", "volumes"),
         # The paper cuts crops of 192³ and encodes 96³ at each level; here a crop is one 96³.

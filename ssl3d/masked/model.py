@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl3d.geometry import Triple, show
-from ssl3d.interfaces import Backbone, Loss, Masker, PretrainOutput, SparseBackend
-from ssl3d.masked.decoder import SparkDecoder
+from ssl3d.interfaces import Backbone, Decoder, Loss, Masker, PretrainOutput, SparseBackend
 from ssl3d.masked.drawn import check_drawn
 from ssl3d.sparse import CellGrid, FeatureMap, HiddenLevels, SparseVolume, grid_of, split_cells
 from ssl3d.sparse.hidden import voxels_to_cells
@@ -28,7 +27,7 @@ class PretrainModel(nn.Module):
         masker: draws what is hidden.
         losses: label to loss.
         weights: label to its factor in the total.
-        decoder: restores the volume from the stages.
+        decoder: restores the volume from the stages; None where no loss needs it.
         in_channels: of the volumes.
         cell: voxels per cell, (z, y, x).
         encoder_input: `visible`, or `zeroed` for the dense baseline.
@@ -43,7 +42,7 @@ class PretrainModel(nn.Module):
         masker: Masker,
         losses: Mapping[str, Loss],
         weights: Mapping[str, float],
-        decoder: SparkDecoder,
+        decoder: Decoder | None,
         in_channels: int,
         cell: Triple,
         encoder_input: Literal["visible", "zeroed"] = "visible",
@@ -160,7 +159,7 @@ class PretrainModel(nn.Module):
         output = PretrainOutput(
             volume=volume,
             valid=valid,
-            prediction=self.decoder(stages),
+            prediction=None if self.decoder is None else self.decoder(stages).volume,
             hidden=levels.voxels(self.cell),
             stages=stages,
             levels=levels,

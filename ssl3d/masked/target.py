@@ -91,13 +91,27 @@ class HiddenPatches:
     scored: Tensor
 
 
+def restoration(output: PretrainOutput) -> Tensor:
+    """The prediction, (B, C, D, H, W).
+
+    Raises:
+        ValueError: nothing was restored.
+    """
+    if output.prediction is None:
+        raise ValueError(
+            "nothing was restored, since no loss of the spec needs it: a loss that looks at the "
+            'prediction says so in its config, by "restoration" among its needs()'
+        )
+    return output.prediction
+
+
 def hidden_patches(output: PretrainOutput) -> HiddenPatches:
-    """Prediction and target of the patches that level 0 hides."""
+    """Prediction and target of the patches that level 0 hides; raises as `restoration` does."""
     cell = output.cells.cell
     positions = output.levels.levels[0].flatten().nonzero().flatten()
     prediction, target, valid = (
         gather_patches(volume, positions=positions, cell=cell)
-        for volume in (output.prediction, output.volume.detach(), output.valid[:, None])
+        for volume in (restoration(output), output.volume.detach(), output.valid[:, None])
     )
     prediction, target = at_least_single(prediction), at_least_single(target)
     scored = valid.expand_as(target)
@@ -138,12 +152,12 @@ def restored_volume(output: PretrainOutput) -> Tensor:
     Returns:
         (B, C, D, H, W), without gradient.
     """
-    cell = output.cells.cell
+    cell, restored = output.cells.cell, restoration(output).detach()
     positions = output.levels.levels[0].flatten().nonzero().flatten()
     boxes = split_cells(output.volume.detach(), cell=cell)
     truth, prediction, valid = (
         gather_patches(volume, positions=positions, cell=cell)
-        for volume in (output.volume.detach(), output.prediction.detach(), output.valid[:, None])
+        for volume in (output.volume.detach(), restored, output.valid[:, None])
     )
     prediction = prediction.to(boxes.dtype)
     if output.target == "patch_normalised":

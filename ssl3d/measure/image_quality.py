@@ -10,7 +10,7 @@ from monai.metrics.regression import KernelType, compute_ssim_and_cs
 from torch import Tensor
 
 from ssl3d.interfaces import PretrainOutput
-from ssl3d.masked.target import hidden_patches, restored_volume, trivial_prediction
+from ssl3d.masked.target import hidden_patches, restoration, restored_volume, trivial_prediction
 from ssl3d.sparse import join_cells, split_cells
 
 WINDOW, SIGMA = 11, 1.5
@@ -72,7 +72,7 @@ def _ssim(guess: Tensor, *, truth: Tensor, scored: Tensor, span: float) -> float
 def _trivial(output: PretrainOutput) -> PretrainOutput:
     """The output with the trivial prediction in place of the network's."""
     patches = hidden_patches(output)
-    boxes = split_cells(output.prediction.detach(), cell=output.cells.cell)
+    boxes = split_cells(restoration(output).detach(), cell=output.cells.cell)
     trivial = trivial_prediction(output, patches=patches).to(boxes.dtype)
     pasted = boxes.index_copy(0, patches.positions, trivial.reshape(-1, *boxes.shape[1:]))
     return replace(output, prediction=join_cells(pasted, grid=output.cells.grid))

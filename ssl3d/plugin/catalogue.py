@@ -17,7 +17,7 @@ class Component:
     """An installed component.
 
     Attributes:
-        kind: backbone, sparse_backend, masker or loss.
+        kind: backbone, sparse_backend, masker, decoder or loss.
         name: as specs write it.
         description: the docstring of its config.
         config: the typed config, as `module:class`.

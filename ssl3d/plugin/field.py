@@ -12,6 +12,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from ssl3d.plugin.config import (
     BackboneConfig,
     ComponentConfig,
+    DecoderConfig,
     Kind,
     LossConfig,
     MaskerConfig,
@@ -29,9 +30,15 @@ def _refuse(path: str, message: str) -> PydanticCustomError:
 
 @dataclass(frozen=True)
 class _Component:
-    """Tells pydantic how to read, write and describe a component of one kind."""
+    """Tells pydantic how to read, write and describe a component of one kind.
+
+    Attributes:
+        base: of the configs of the kind.
+        unnamed: the component that a mapping without a name is about; None: such are refused.
+    """
 
     base: type[ComponentConfig]
+    unnamed: str | None = None
 
     @property
     def kind(self) -> Kind:
@@ -43,6 +50,8 @@ class _Component:
             self._refuse_clash(value.name)
             return value
         options: Mapping[str, Any] = {"name": value} if isinstance(value, str) else value
+        if isinstance(options, Mapping) and self.unnamed is not None:
+            options = {"name": self.unnamed, **options}
         if not isinstance(options, Mapping) or not isinstance(options.get("name"), str):
             names = ", ".join(installed().names(self.kind))
             raise _refuse(
@@ -101,4 +110,5 @@ def _dump(config: ComponentConfig, info: core_schema.SerializationInfo) -> dict[
 BackboneField = Annotated[BackboneConfig, _Component(BackboneConfig)]
 SparseBackendField = Annotated[SparseBackendConfig, _Component(SparseBackendConfig)]
 MaskerField = Annotated[MaskerConfig, _Component(MaskerConfig)]
+DecoderField = Annotated[DecoderConfig, _Component(DecoderConfig, unnamed="spark")]
 LossField = Annotated[LossConfig, _Component(LossConfig)]

@@ -93,6 +93,7 @@ class LossConformance:
         for name, value in values.items():
             assert value.shape == (), f"{name} is no scalar"
             assert torch.isfinite(value), f"{name} is not finite"
+        assert output.prediction is not None
         inputs = [output.prediction, *(_values(stage) for stage in output.stages)]
         gradients = torch.autograd.grad(values["loss"], inputs, allow_unused=True)
         found = [gradient for gradient in gradients if gradient is not None]
@@ -108,6 +109,7 @@ class LossConformance:
 
     def test_padding_does_not_count(self) -> None:
         output = self.output()
+        assert output.prediction is not None
         other = torch.where(output.valid[:, None], output.prediction, 1e6)
         values, changed = self.compute(output), self.compute(replace(output, prediction=other))
         assert torch.equal(values["loss"], changed["loss"])

@@ -25,16 +25,16 @@ print(result.finished, result.step)
 """
 
 
-def test_two_ranks_equal_one_with_the_double_batch(make_spec: MakeSpec, tmp_path: Path) -> None:
-    """Crops, masks, losses, batch norm of the decoder and gradients are those of one process."""
-    trainer = {"steps": 3, "validate_every": 1, "log_every": 1, "devices": 2, "strategy": "ddp"}
-    parts = {"masker": {"name": "mim", "passes": "single"}}
-    two = make_spec(data={"batch_size": 1, "workers": 1}, trainer=trainer, **parts)
-    (tmp_path / "run.py").write_text(SCRIPT)
-    (tmp_path / "spec.json").write_text(two.to_json())
+TRAINER = {"steps": 3, "validate_every": 1, "log_every": 1, "devices": 2, "strategy": "ddp"}
+
+
+def run_two(spec: ExperimentSpec, folder: Path) -> None:
+    """Run a spec of two ranks into `two`."""
+    (folder / "run.py").write_text(SCRIPT)
+    (folder / "spec.json").write_text(spec.to_json())
     done = subprocess.run(
         [sys.executable, "run.py", "spec.json", "two"],
-        cwd=tmp_path,
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=300,
@@ -42,7 +42,21 @@ def test_two_ranks_equal_one_with_the_double_batch(make_spec: MakeSpec, tmp_path
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("True 3") == 2, done.stdout
-    one = make_spec(trainer={**trainer, "devices": 1, "strategy": "auto"}, **parts)
+
+
+def test_two_ranks_need_no_loss_that_restores(make_spec: MakeSpec, tmp_path: Path) -> None:
+    """A decoder without gradients would stop them; here there is none."""
+    run_two(make_spec(data={"batch_size": 1}, trainer=TRAINER, losses=["info_nce"]), tmp_path)
+    rows = rows_without_time(tmp_path / "two")
+    assert all("train/info_nce" in row and "held_out/info_nce" in row for row in rows)
+
+
+def test_two_ranks_equal_one_with_the_double_batch(make_spec: MakeSpec, tmp_path: Path) -> None:
+    """Crops, masks, losses, batch norm of the decoder and gradients are those of one process."""
+    parts = {"masker": {"name": "mim", "passes": "single"}}
+    two = make_spec(data={"batch_size": 1, "workers": 1}, trainer=TRAINER, **parts)
+    run_two(two, tmp_path)
+    one = make_spec(trainer={**TRAINER, "devices": 1, "strategy": "auto"}, **parts)
     ssl3d.pretrain(one, out=tmp_path / "one")
     rows = zip(
         rows_without_time(tmp_path / "two"), rows_without_time(tmp_path / "one"), strict=True

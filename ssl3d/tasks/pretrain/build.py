@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ssl3d.masked.decoder import SparkDecoder
 from ssl3d.masked.model import PretrainModel
 from ssl3d.tasks.pretrain.fields import ExperimentFields
 
@@ -14,9 +13,9 @@ def build_model(spec: ExperimentFields) -> PretrainModel:
     """The model of a spec, with weights drawn from its seed; global random state is left alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
-        stages = spec.backbone.stages()
+        stages, sparse = spec.backbone.stages(), spec.encoder_input == "visible"
         backbone = spec.backbone.build(in_channels=spec.data.in_channels)
-        if spec.encoder_input == "visible":
+        if sparse:
             _arrange_weights(backbone)
         return PretrainModel(
             backbone,
@@ -24,15 +23,12 @@ def build_model(spec: ExperimentFields) -> PretrainModel:
             masker=spec.masker.build(),
             losses={loss.title: loss.build(stages=stages) for loss in spec.losses},
             weights={loss.title: loss.weight for loss in spec.losses},
-            decoder=SparkDecoder(
-                stages,
-                out_channels=spec.data.in_channels,
-                width=spec.decoder.width or max(8, stages[-1].channels // 4),
-                head_stride=spec.decoder.head_stride,
-                norm=spec.decoder.norm if spec.decoder.densify else None,
-                # A dense pass hides no site: tokens would get no gradient, and stall DDP.
-                token=spec.decoder.token and spec.encoder_input == "visible",
-            ),
+            # Without a loss on what it restores, its parameters get no gradient, and stall DDP.
+            decoder=spec.decoder.build(
+                stages=stages, out_channels=spec.data.in_channels, sparse=sparse
+            )
+            if spec.restores
+            else None,
             in_channels=spec.data.in_channels,
             cell=spec.cell_size,
             encoder_input=spec.encoder_input,

@@ -54,6 +54,6 @@ def make_callbacks(
         callbacks.append(
             Probe(spec.probe, data=spec.data, metrics=metrics, encoder=encoder, left_out=left_out)
         )
-    shown = f"held_out/{restoration_label(module.model)}"
+    shown = f"held_out/{restoration_label(module.model) or 'loss'}"
     bar = ProgressBar(console, metrics=metrics, shown=shown)
     return [*callbacks, metrics, bar, Checkpoints(folder)]

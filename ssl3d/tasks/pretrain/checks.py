@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from ssl3d.geometry import Operation, divides, quotient, show, times, undefined
-from ssl3d.plugin.config import SparseBackendConfig
+from ssl3d.plugin.config import ComponentConfig, SparseBackendConfig
 from ssl3d.plugin.registry import installed
 from ssl3d.tasks.pretrain.fields import ExperimentFields
 from ssl3d.tasks.pretrain.visible_sites import INSTANCE, FewSites, batch_norm, few_sites
@@ -24,6 +24,9 @@ def problems(spec: ExperimentFields) -> Iterator[tuple[str, str]]:
     sparse = spec.encoder_input == "visible"
     for option, message in spec.backbone.problems(cell=spec.cell_size, sparse=sparse):
         yield f"backbone.{option}", message
+    if spec.restores:
+        for option, message in spec.decoder.problems(stages=spec.backbone.stages()):
+            yield f"decoder.{option}", message
     if sparse:
         yield from _operations(spec)
     if not sizes:
@@ -33,6 +36,11 @@ def problems(spec: ExperimentFields) -> Iterator[tuple[str, str]]:
 def warnings_of(spec: ExperimentFields) -> Iterator[str]:
     """What can run but is likely not what is wanted; `spec` has no problems."""
     yield from (f"data.patch: {few.message}" for few in _few_sites(spec) if few.level == "warning")
+    if not spec.restores and spec.decoder.model_dump(exclude_defaults=True):
+        yield (
+            "decoder: none is built, since no loss needs a restored volume, so the options of "
+            f"{spec.decoder.name!r} change nothing: leave them out, or add a loss that restores"
+        )
 
 
 def _few_sites(spec: ExperimentFields) -> Iterator[FewSites]:
@@ -42,14 +50,14 @@ def _few_sites(spec: ExperimentFields) -> Iterator[FewSites]:
         return
     devices = spec.trainer.devices  # "auto" may be one
     ranks = spec.trainer.nodes * (devices if isinstance(devices, int) and devices > 0 else 1)
-    for name, norm, stages in (
-        ("instance", INSTANCE, spec.backbone.instance_norm_stages()),
-        ("batch", batch_norm(spec.data.batch_size * ranks), spec.backbone.batch_norm_stages()),
-    ):
-        if spec.decoder.densify and spec.decoder.norm == name:
-            stages += spec.backbone.stages()  # densify normalises the visible sites of each
+    instance, batch = spec.backbone.instance_norm_stages(), spec.backbone.batch_norm_stages()
+    if spec.restores:
+        stages = spec.backbone.stages()
+        instance += spec.decoder.instance_norm_stages(stages=stages)
+        batch += spec.decoder.batch_norm_stages(stages=stages)
+    for norm, found in ((INSTANCE, instance), (batch_norm(spec.data.batch_size * ranks), batch)):
         few = few_sites(
-            stages,
+            found,
             norm=norm,
             cell=spec.cell_size,
             grid=grid,
@@ -93,20 +101,32 @@ def _losses(spec: ExperimentFields) -> Iterator[tuple[str, str]]:
 
 
 def _operations(spec: ExperimentFields) -> Iterator[tuple[str, str]]:
-    for op in dict.fromkeys(spec.backbone.operations()):
-        reason = undefined(op)
-        if reason is not None:
-            yield "backbone", f"asks for an operation without a meaning on hidden cells: {reason}"
-            continue
-        reason = spec.sparse_backend.unsupported(op)
-        if reason is None:
-            continue
-        able = [name for name in installed().names("sparse_backend") if _can(name, op)]
-        yield (
-            "sparse_backend",
-            f"{spec.sparse_backend.name!r} cannot do what backbone {spec.backbone.name!r} asks "
-            f"for ({op.describe()}): {reason}. Backends that can: {', '.join(able) or 'none'}",
-        )
+    asked: list[tuple[ComponentConfig, tuple[Operation, ...]]]
+    asked = [(spec.backbone, spec.backbone.operations())]
+    if spec.restores:
+        asked += [(spec.decoder, spec.decoder.operations(stages=spec.backbone.stages()))]
+    for part, operations in asked:
+        for op in dict.fromkeys(operations):
+            yield from _operation(op, part=part, backend=spec.sparse_backend)
+
+
+def _operation(
+    op: Operation, *, part: ComponentConfig, backend: SparseBackendConfig
+) -> Iterator[tuple[str, str]]:
+    """Why `backend` cannot do what `part` asks for."""
+    reason = undefined(op)
+    if reason is not None:
+        yield part.kind, f"asks for an operation without a meaning on hidden cells: {reason}"
+        return
+    reason = backend.unsupported(op)
+    if reason is None:
+        return
+    able = [name for name in installed().names("sparse_backend") if _can(name, op)]
+    yield (
+        "sparse_backend",
+        f"{backend.name!r} cannot do what {part.kind} {part.name!r} asks for ({op.describe()}): "
+        f"{reason}. Backends that can: {', '.join(able) or 'none'}",
+    )
 
 
 def _can(name: str, op: Operation) -> bool:

@@ -10,8 +10,13 @@ from ssl3d.data.spec import DataSpec, PathText
 from ssl3d.geometry import PerAxis, Triple
 from ssl3d.measure.spec import ProbeSpec, QualitySpec
 from ssl3d.plugin.config import ComponentConfig
-from ssl3d.plugin.field import BackboneField, LossField, MaskerField, SparseBackendField
-from ssl3d.plugin.spec_part import DecoderSpec
+from ssl3d.plugin.field import (
+    BackboneField,
+    DecoderField,
+    LossField,
+    MaskerField,
+    SparseBackendField,
+)
 from ssl3d.run.optimizer_spec import OptimizerSpec
 from ssl3d.run.trainer_spec import TrainerSpec
 
@@ -62,7 +67,11 @@ class ExperimentFields(BaseModel):
         default="patch_normalised",
         description="what is restored: voxels normalised over each cell, or the voxels themselves",
     )
-    decoder: DecoderSpec = Field(default=DecoderSpec(), description="used in pre-training only")
+    decoder: DecoderField = Field(
+        default=_named("spark"),
+        description="what restores the volume, in pre-training only; a mapping without a name is "
+        "about spark",
+    )
     data: DataSpec = Field(description="volumes, crops and held-out split")
     optimizer: OptimizerSpec = Field(default=OptimizerSpec(), description="update rule, schedule")
     trainer: TrainerSpec = Field(default=TrainerSpec(), description="length, devices, logs")
@@ -83,6 +92,12 @@ class ExperimentFields(BaseModel):
         """Voxels per cell: `cell`, or the backbone's total stride."""
         return self.backbone.total_stride if self.cell is None else self.cell
 
+    @property
+    def restores(self) -> bool:
+        """True where a loss needs a restored volume: else no decoder is built."""
+        return any("restoration" in loss.needs() for loss in self.losses)
+
     def components(self) -> tuple[ComponentConfig, ...]:
-        """Every plugin that the spec names."""
-        return (self.backbone, self.sparse_backend, self.masker, *self.losses)
+        """Every plugin that a run of the spec uses."""
+        decoder = (self.decoder,) if self.restores else ()
+        return (self.backbone, self.sparse_backend, self.masker, *decoder, *self.losses)

@@ -66,9 +66,10 @@ def finish(
     if finished:
         curves = folder.pictures / "losses.png"
         pictures.append(draw_curves(rows, labels=model.labels, path=curves))
-        pictures += draw_held_out(
-            model, spec=spec, data=data, folder=folder.pictures, step=done["step"]
-        )
+        if spec.restores:
+            pictures += draw_held_out(
+                model, spec=spec, data=data, folder=folder.pictures, step=done["step"]
+            )
     latest = {name: value for row in rows for name, value in row.items()}
     held_out = {
         name.removeprefix("held_out/"): value
@@ -81,8 +82,8 @@ def finish(
         step=done["step"],
         finished=finished,
         encoder=encoder,
-        held_out_loss=held_out.get(label or ""),
-        trivial_loss=held_out.get(f"{label}/trivial"),
+        held_out_loss=None if label is None else held_out.get(label),
+        trivial_loss=None if label is None else held_out.get(f"{label}/trivial"),
         held_out=held_out,
         probe_dice=latest.get("probe/dice"),
         untrained_dice=next((row["probe/dice"] for row in rows if "probe/dice" in row), None),
@@ -131,6 +132,12 @@ def print_result(result: RunResult, *, console: Console) -> None:
         table.add_row("this model", f"{result.held_out_loss:.4f}", style="bold")
         table.add_row("trivial prediction, same patches", f"{result.trivial_loss:.4f}")
         console.print(table)
+    elif "loss" in result.held_out:
+        console.print(
+            f"Held-out loss after {result.step} steps: {result.held_out['loss']:.4f}. No loss of "
+            "this run restores hidden patches, so there is no trivial prediction to compare with",
+            highlight=False,
+        )
     if result.probe_dice is not None:
         console.print(
             f"Linear probe: Dice {result.probe_dice:.3f}, {result.untrained_dice:.3f} before the "

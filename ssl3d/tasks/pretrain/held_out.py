@@ -50,11 +50,12 @@ class HeldOut(RunCallback[PretrainModule]):
     def _measure(self, trainer: lightning.Trainer, module: PretrainModule) -> dict[str, float]:
         """Means over the held-out crops of all ranks."""
         quality, mean, grams = module.spec.quality, Mean(), list[Tensor]()
+        images = quality.images and module.spec.restores
         for i, batch in enumerate(trainer.datamodule.val_dataloader()):  # type: ignore[attr-defined]
             batch = trainer.strategy.batch_to_device(batch)
             output: Any = trainer.strategy.validation_step(batch, i)
             mean.add(measured(output, model=module.model), count=len(batch["volume"]))
-            if quality.images:
+            if images:
                 for found in image_quality(output):
                     mean.add(found)
             if quality.rank:

@@ -16,7 +16,8 @@ class RunResult:
         step: optimiser steps taken, over all its resumptions.
         finished: False where it was asked to stop before its last step.
         encoder: the exported encoder's weights; `load_encoder` reads them.
-        held_out_loss: restoration loss on held-out crops; None where nothing is held out.
+        held_out_loss: restoration loss on held-out crops; None where nothing is held out, or where
+            no loss restores.
         trivial_loss: the same loss of a prediction that needs no network, on the same patches.
         held_out: every held-out measurement by name.
         probe_dice: mean Dice of the linear probe; None where the spec has none.

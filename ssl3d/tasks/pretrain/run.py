@@ -25,6 +25,7 @@ from ssl3d.run.run_error import RunError
 from ssl3d.run.trainer import make_trainer
 from ssl3d.tasks.encoder import WEIGHTS, warm_start
 from ssl3d.tasks.pretrain.callbacks import make_callbacks
+from ssl3d.tasks.pretrain.checkpoint_weights import check_decoder
 from ssl3d.tasks.pretrain.finish import finish, print_result
 from ssl3d.tasks.pretrain.module import PretrainModule
 from ssl3d.tasks.pretrain.result import RunResult
@@ -85,7 +86,11 @@ def pretrain(
     elif main:
         check_new(folder)
     checkpoint = folder.newest_checkpoint() if resume else None
-    done = read_checkpoint(checkpoint)[KEY] if checkpoint else {"step": 0, "samples": 0}
+    done = {"step": 0, "samples": 0}
+    if checkpoint is not None:
+        content = read_checkpoint(checkpoint)
+        check_decoder(content, spec=spec)
+        done = content[KEY]
     module = PretrainModule(spec.build(), spec=spec)
     data = _data(spec, folder=folder, start_sample=done["samples"], main=main)
     stop, notes = StopOnSignal(console), list[str]()
@@ -172,5 +177,10 @@ def _greet(
         markup=False,
         soft_wrap=True,
     )
+    if not spec.restores:
+        console.print(
+            "No loss needs a restored volume: there is no decoder, and there will be no PSNR, SSIM "
+            "or pictures of restored volumes"
+        )
     if step:
         console.print(f"Going on from step {step} of {spec.trainer.steps}")

@@ -26,7 +26,7 @@ class ModelSummary:
 
     Attributes:
         encoder: parameters of what is exported.
-        decoder: parameters of the decoder, used in pre-training only.
+        decoder: parameters of the decoder, used in pre-training only; 0 where there is none.
         losses: parameters of projection heads, used in pre-training only.
         cell: voxels per cell.
         grid: cells per axis of a crop.
@@ -68,7 +68,8 @@ def summarise(spec: ExperimentSpec) -> ModelSummary:
     measured = times(part, spec.cell_size)
     saved = _saved_bytes(model, spec=spec, patch=measured)
     activations = saved * product(grid) // product(part)
-    encoder, decoder, losses = map(_count, (model.backbone, model.decoder, model.losses))
+    encoder, losses = _count(model.backbone), _count(model.losses)
+    decoder = 0 if model.decoder is None else _count(model.decoder)
     # Weights and gradients in single precision, and AdamW's two moments or SGD's one.
     copies = 3 if spec.optimizer.name == "sgd" else 4
     average = encoder if spec.optimizer.ema else 0
@@ -131,7 +132,8 @@ def print_summary(spec: ExperimentSpec, *, console: Console | None = None) -> No
     cells, share = product(found.grid), found.visible / product(found.grid)
     table = Table(show_header=False)
     table.add_row("encoder", f"{found.encoder:,} parameters")
-    table.add_row("decoder", f"{found.decoder:,} parameters, in pre-training only")
+    decoder = f"{found.decoder:,} parameters, in pre-training only"
+    table.add_row("decoder", decoder if spec.restores else "none: no loss needs a restoration")
     if found.losses:
         table.add_row("losses", f"{found.losses:,} parameters, in pre-training only")
     table.add_row("cell", f"{show(found.cell)} voxels")

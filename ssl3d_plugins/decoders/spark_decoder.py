@@ -8,25 +8,11 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from ssl3d.geometry import Stage, Triple, product, quotient
-from ssl3d.masked.densify import Densify
+from ssl3d.interfaces import Decoder, DecoderOutput
 from ssl3d.sparse import FeatureMap, join_cells, split_cells
-from ssl3d.sparse.layers import BatchNorm, Conv3d, ConvTranspose3d, Linear, NormKind
-
-
-def decoder_strides(stages: Sequence[Stage], *, head_stride: int) -> list[Triple]:
-    """Strides of the decoder's scales, coarse to fine, at least two.
-
-    Ends with the first scale below the deepest whose stride is at most `head_stride` on every
-    axis; below the finest stage each further scale halves what is still above 1.
-    """
-    strides = [stage.stride for stage in reversed(stages)]
-    while max(strides[-1]) > 1:
-        z, y, x = (max(1, s // 2) if s % 2 == 0 else 1 for s in strides[-1])
-        strides.append((z, y, x))
-    for i, stride in enumerate(strides[1:], start=1):
-        if max(stride) <= head_stride:
-            return strides[: i + 1]
-    return strides
+from ssl3d.sparse.layers import BatchNorm, Conv3d, ConvTranspose3d, Linear
+from ssl3d_plugins.decoders.densify import Densify
+from ssl3d_plugins.decoders.spark import Spark
 
 
 def _up_kernel(factor: Triple) -> Triple:
@@ -58,40 +44,33 @@ class UpBlock(nn.Module):
         return out
 
 
-class SparkDecoder(nn.Module):
+class SparkDecoder(Decoder):
     """Densify each stage, go up scale by scale with added skips, end in a linear patch head.
 
     Args:
+        config: the options.
         stages: of the backbone, fine to coarse.
         out_channels: of the restored volume.
-        width: channels at the deepest scale; halved at each finer one, at least 8.
-        head_stride: see `decoder_strides`; 1 is the paper's decoder.
-        norm: of densify; None leaves norm and 3 x 3 x 3 projection out.
-        token: a learned token where cells are hidden.
+        sparse: False where the stages are dense maps.
     """
 
     def __init__(
-        self,
-        stages: Sequence[Stage],
-        *,
-        out_channels: int,
-        width: int,
-        head_stride: int,
-        norm: NormKind | None = "layer",
-        token: bool = True,
+        self, config: Spark, *, stages: Sequence[Stage], out_channels: int, sparse: bool
     ) -> None:
         super().__init__()
-        strides = decoder_strides(stages, head_stride=head_stride)
+        strides = config.strides(stages)
+        width = config.width or max(8, stages[-1].channels // 4)
         widths = [max(8, width >> i) for i in range(len(strides))]
         # Only the stages that the decoder uses: modules without gradients would stall DDP.
-        used = list(reversed(stages))[: len(strides)]
+        used = reversed(config.used(stages))
         self.densify = nn.ModuleList(
             Densify(
                 stage.channels,
                 width=w,
-                kernel=1 if i == 0 or norm is None else 3,
-                norm=norm,
-                token=token,
+                kernel=1 if i == 0 or not config.densify else 3,
+                norm=config.norm if config.densify else None,
+                # Dense maps have no hidden site: tokens would get no gradient.
+                token=config.token and sparse,
             )
             for i, (stage, w) in enumerate(zip(used, widths, strict=False))
         )
@@ -103,15 +82,15 @@ class SparkDecoder(nn.Module):
         self.out_channels = out_channels
         self.head = Linear(widths[-1], out_channels * product(self.head_stride))
 
-    def forward(self, features: Sequence[FeatureMap]) -> Tensor:
-        """Feature maps, fine to coarse, to the restored volume (B, out_channels, D, H, W)."""
-        skips = [densify(x) for densify, x in zip(self.densify, reversed(features), strict=False)]
+    def forward(self, stages: Sequence[FeatureMap]) -> DecoderOutput:
+        """Feature maps, fine to coarse, to the last scale's features and the restored volume."""
+        skips = [densify(x) for densify, x in zip(self.densify, reversed(stages), strict=False)]
         x = skips[0]
         for i, up in enumerate(self.ups, start=1):
             x = up(x)
             if i < len(skips):
                 x = x + skips[i]
-        return self._voxels(self.head(x))
+        return DecoderOutput(features=x, volume=self._voxels(self.head(x)))
 
     def _voxels(self, patches: Tensor) -> Tensor:
         """(B, C·h³, D, H, W) to (B, C, D·h, H·h, W·h)."""

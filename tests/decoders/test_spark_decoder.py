@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ssl3d.geometry import Stage, Triple
-from ssl3d.masked.decoder import SparkDecoder, decoder_strides
-from ssl3d.masked.densify import Densify
 from ssl3d.sparse import CellGrid, SparseVolume
+from ssl3d_plugins.decoders import Spark
+from ssl3d_plugins.decoders.densify import Densify
 from ssl3d_plugins.sparse_dense import Dense
 
 STEPS = st.lists(
@@ -62,8 +62,9 @@ def test_restores_a_volume_of_the_right_size(
     cell = stages[-1].stride
     visible = torch.rand(2, 2, 2, 3) > 0.5
     visible[:, 0, 0, 0] = True
-    decoder = SparkDecoder(stages, out_channels=channels, width=16, head_stride=head_stride)
-    out = decoder(features_of(stages, visible=visible, cell=cell))
+    config = Spark(width=16, head_stride=head_stride)
+    decoder = config.build(stages=stages, out_channels=channels, sparse=True)
+    out = decoder(features_of(stages, visible=visible, cell=cell)).volume
     assert out.shape == (2, channels, 2 * cell[0], 2 * cell[1], 3 * cell[2])
     out.square().mean().backward()
     without = [name for name, p in decoder.named_parameters() if p.grad is None]
@@ -81,13 +82,13 @@ def test_restores_a_volume_of_the_right_size(
 )
 def test_scales_end_at_the_head_stride(head_stride: int, expected: list[Triple]) -> None:
     stages = stages_from((2, 2, 2), [(2, 2, 2)] * 3)
-    assert decoder_strides(stages, head_stride=head_stride) == expected
+    assert Spark(head_stride=head_stride).strides(stages) == tuple(expected)
 
 
 def test_scales_of_a_thick_slice_backbone() -> None:
     stages = stages_from((1, 2, 2), [(2, 2, 2), (2, 2, 2), (1, 2, 2)])
-    assert decoder_strides(stages, head_stride=1)[-2:] == [(1, 2, 2), (1, 1, 1)]
-    assert decoder_strides(stages, head_stride=4)[-1] == (2, 4, 4)
+    assert Spark(head_stride=1).strides(stages)[-2:] == ((1, 2, 2), (1, 1, 1))
+    assert Spark(head_stride=4).strides(stages)[-1] == (2, 4, 4)
 
 
 def test_densify_puts_the_token_where_cells_are_hidden() -> None:
@@ -106,7 +107,8 @@ def test_densify_puts_the_token_where_cells_are_hidden() -> None:
 
 def test_the_patch_head_keeps_the_order_of_voxels() -> None:
     """Site (z, y, x) of the last scale holds the voxels of its own box, z slowest."""
-    decoder = SparkDecoder([Stage((2, 2, 2), 8)], out_channels=1, width=8, head_stride=8)
+    stages = (Stage((2, 2, 2), 8),)
+    decoder = Spark(width=8).build(stages=stages, out_channels=1, sparse=True)
     decoder.head_stride = (2, 1, 3)
     patches = torch.arange(6.0).view(1, 6, 1, 1, 1).repeat(1, 1, 2, 2, 2)
     patches += 10 * torch.arange(8.0).view(1, 1, 2, 2, 2)

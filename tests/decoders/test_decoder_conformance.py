@@ -1,0 +1,141 @@
+"""Every decoder that ships here, under the contract; and decoders that break it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from ssl3d.geometry import Operation, Stage
+from ssl3d.plugin.config import Problem
+from ssl3d.sparse import SparseVolume
+from ssl3d.sparse.layers import Conv3d
+from ssl3d.testing import decoder_checks
+from ssl3d.testing.decoder import DecoderConformance
+from ssl3d.testing.decoder_checks import CHECKS, DecoderUnderTest
+from ssl3d_plugins.decoders import Spark
+
+
+class TestSpark(DecoderConformance):
+    config = Spark()
+
+
+class TestPaper(DecoderConformance):
+    config = Spark(head_stride=1, width=16, norm="batch")
+    stages = (Stage((2, 2, 2), 6), Stage((4, 4, 4), 10), Stage((8, 8, 8), 12))
+
+
+class TestInstanceNorm(DecoderConformance):
+    config = Spark(norm="instance", head_stride=4)
+
+
+class TestBare(DecoderConformance):
+    config = Spark(densify=False, token=False)
+    stages = (Stage((2, 2, 2), 8),)
+
+
+def test_every_check_is_in_the_list() -> None:
+    public = {name for name in vars(decoder_checks) if name.islower() and not name.startswith("_")}
+    functions = {name for name in public if type(vars(decoder_checks)[name]) is type(lambda: 0)}
+    own = {name for name in functions if vars(decoder_checks)[name].__module__.endswith("_checks")}
+    assert own == {check.__name__ for check in CHECKS}
+
+
+class Spoilt(Spark):
+    """Spark with something done to what it is given, or to what it gives."""
+
+    def build(self, **context):
+        decoder = super().build(**context)
+        right = decoder.forward
+        decoder.forward = lambda stages: self.after(right(self.before(list(stages))))
+        return decoder
+
+    def before(self, stages):
+        return stages
+
+    def after(self, out):
+        return out
+
+
+class AnotherSize(Spoilt):
+    def after(self, out):
+        return out._replace(volume=out.volume[..., 1:])
+
+
+class NoOutput(Spoilt):
+    def after(self, out):
+        return out.volume
+
+
+class AnotherValue(Spoilt):
+    def before(self, stages):
+        return [x.map(torch.square) if isinstance(x, SparseVolume) else x for x in stages]
+
+
+class BatchMean(Spoilt):
+    def after(self, out):
+        return out._replace(volume=out.volume - out.volume.mean(0))
+
+
+class Detached(Spoilt):
+    def before(self, stages):
+        last = stages[-1]
+        return [
+            *stages[:-1],
+            last.map(torch.Tensor.detach) if isinstance(last, SparseVolume) else last,
+        ]
+
+
+class Unused(Spoilt):
+    def build(self, **context):
+        decoder = super().build(**context)
+        decoder.unused = nn.Linear(1, 1)
+        return decoder
+
+
+class SilentConvolution(Spoilt):
+    def before(self, stages):
+        return [*stages[:-1], Conv3d(12, 12, kernel=3).double()(stages[-1])]
+
+
+class WrongOperation(Spark):
+    def operations(self, **_):
+        return (Operation("interpolate"),)
+
+
+class SilentInstanceNorm(Spark):
+    def instance_norm_stages(self, **_):
+        return ()
+
+
+class NormThatIsNone(Spark):
+    def instance_norm_stages(self, *, stages):
+        return tuple(stages)
+
+
+class Refuses(Spark):
+    def problems(self, **_):
+        return [Problem("width", "never enough")]
+
+
+@pytest.mark.parametrize(
+    ("config", "noticed"),
+    [
+        (AnotherSize(), "it_restores_a_volume"),
+        (NoOutput(), "it_restores_a_volume"),
+        (AnotherValue(), "nothing_hidden_is_the_dense_result"),
+        (BatchMean(), "samples_do_not_meet"),
+        (Detached(), "the_deepest_stage_learns"),
+        (Unused(), "every_parameter_has_a_gradient"),
+        (SilentConvolution(), "operations_are_what_the_config_says"),
+        (WrongOperation(), "operations_are_what_the_config_says"),
+        (SilentInstanceNorm(norm="instance"), "instance_norms_are_what_the_config_says"),
+        (NormThatIsNone(), "instance_norms_are_what_the_config_says"),
+        (Refuses(), "it_accepts_the_stages"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Spark) else "",
+)
+def test_the_kit_notices(config: Spark, noticed: str) -> None:
+    (check,) = (check for check in CHECKS if check.__name__ == noticed)
+    with pytest.raises(AssertionError):
+        check(DecoderUnderTest(config))
