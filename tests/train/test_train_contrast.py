@@ -13,8 +13,8 @@ from rich.console import Console
 from runs import assert_same_weights, rows_without_time, weights
 
 import ssl3d
-from ssl3d import ExperimentSpec
-from ssl3d.run.run_error import RunError
+from ssl3d import ExperimentSpec, RunError
+from ssl3d.tasks.pretrain.result import RunResult
 from ssl3d.tasks.pretrain.summary import print_summary, summarise
 
 MakeSpec = Callable[..., ExperimentSpec]
@@ -23,7 +23,7 @@ CONSTANT = {"schedule": "constant", "warmup": 0.0}
 """A learning rate that does not depend on the number of steps."""
 
 
-def pretrain(spec: ExperimentSpec, out: Path, **options: Any) -> tuple[ssl3d.train.RunResult, str]:
+def pretrain(spec: ExperimentSpec, out: Path, **options: Any) -> tuple[RunResult, str]:
     """The result, and what was printed."""
     console = Console(record=True, width=200)
     result = ssl3d.pretrain(spec, out=out, console=console, **options)

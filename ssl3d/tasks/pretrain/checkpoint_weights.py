@@ -1,4 +1,4 @@
-"""The encoder's weights out of a checkpoint of pre-training."""
+"""What a checkpoint of pre-training holds: the encoder's weights, and whether a spec fits."""
 
 from __future__ import annotations
 

@@ -52,12 +52,11 @@ def _few_sites(spec: ExperimentFields) -> Iterator[FewSites]:
     ranks = spec.trainer.nodes * (devices if isinstance(devices, int) and devices > 0 else 1)
     instance, batch = spec.backbone.instance_norm_stages(), spec.backbone.batch_norm_stages()
     if spec.restores:
-        stages = spec.backbone.stages()
-        instance += spec.decoder.instance_norm_stages(stages=stages)
-        batch += spec.decoder.batch_norm_stages(stages=stages)
-    for norm, found in ((INSTANCE, instance), (batch_norm(spec.data.batch_size * ranks), batch)):
+        instance += spec.decoder.instance_norm_stages(stages=spec.backbone.stages())
+        batch += spec.decoder.batch_norm_stages(stages=spec.backbone.stages())
+    for norm, stages in ((INSTANCE, instance), (batch_norm(spec.data.batch_size * ranks), batch)):
         few = few_sites(
-            found,
+            stages,
             norm=norm,
             cell=spec.cell_size,
             grid=grid,

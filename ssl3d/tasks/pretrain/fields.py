@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -19,9 +19,6 @@ from ssl3d.plugin.field import (
 )
 from ssl3d.run.optimizer_spec import OptimizerSpec
 from ssl3d.run.trainer_spec import TrainerSpec
-
-if TYPE_CHECKING:
-    pass
 
 
 def _named(default: Any) -> Any:
@@ -98,6 +95,6 @@ class ExperimentFields(BaseModel):
         return any("restoration" in loss.needs() for loss in self.losses)
 
     def components(self) -> tuple[ComponentConfig, ...]:
-        """Every plugin that a run of the spec uses."""
+        """Every plugin that a run is made of."""
         decoder = (self.decoder,) if self.restores else ()
         return (self.backbone, self.sparse_backend, self.masker, *decoder, *self.losses)
