@@ -6,9 +6,10 @@ import os
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from ssl3d.geometry import as_triple
+from ssl3d.plugin.section import Section
 
 Voxels = Annotated[int, Field(ge=1)]
 Millimetres = Annotated[float, Field(gt=0)]
@@ -33,11 +34,7 @@ def _as_text(value: Any) -> Any:
 PathText = Annotated[str, BeforeValidator(_as_text), Field(min_length=1)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class _Range(_Part):
+class _Range(Section):
     lower: float
     upper: float
 
@@ -70,7 +67,7 @@ class Percentile(_Range):
     clip: bool = Field(True, description="clip what lies outside to 0 and 1")
 
 
-class ZScore(_Part):
+class ZScore(Section):
     """Mean 0 and standard deviation 1 over the foreground, each channel apart."""
 
     name: Literal["zscore"] = "zscore"
@@ -85,7 +82,7 @@ Normalise = Annotated[
 ]
 
 
-class ForegroundSpec(_Part):
+class ForegroundSpec(Section):
     """Which voxels are foreground, and how many crops are centred on one of them."""
 
     threshold: Literal["otsu", "none"] | float = Field(
@@ -98,7 +95,7 @@ class ForegroundSpec(_Part):
     )
 
 
-class CacheSpec(_Part):
+class CacheSpec(Section):
     """Where prepared volumes are kept between crops."""
 
     memory: float = Field(
@@ -114,7 +111,7 @@ class CacheSpec(_Part):
     )
 
 
-class DataSpec(_Part):
+class DataSpec(Section):
     """Volumes of a run and their preparation. Triples are z, y, x; one number stands for three.
 
     Give either `volumes` (one file a sample) or `channels` (several co-registered files a sample).

@@ -7,10 +7,10 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from ssl3d.data.spec import DataSpec, PathText
-from ssl3d.plugin.spec_part import SpecPart
+from ssl3d.plugin.section import Section
 
 
-class QualitySpec(SpecPart):
+class QualitySpec(Section):
     """Signals on held-out crops, measured with the held-out loss."""
 
     images: bool = Field(
@@ -26,7 +26,7 @@ class QualitySpec(SpecPart):
     )
 
 
-class ProbeSpec(SpecPart):
+class ProbeSpec(Section):
     """A linear classifier of voxels on the frozen encoder, for labelled volumes.
 
     Restoration loss does not rank encoders; how much of a label map can be read off their features

@@ -11,9 +11,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ssl3d.geometry import Operation, Stage, Triple
+from ssl3d.plugin.section import Section
 
 if TYPE_CHECKING:
     from ssl3d.interfaces import Backbone, Decoder, Loss, Masker, SparseBackend
@@ -29,16 +30,12 @@ class Problem(NamedTuple):
     message: str
 
 
-class ComponentConfig(BaseModel, ABC):
+class ComponentConfig(Section, ABC):
     """Base of every component's options.
 
     Subclasses set `name: Literal["..."] = "..."` and `builds = "package.module:Class"`: `build`
     imports that class and calls it with the config and what a component of its kind is told.
     """
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
-    )
 
     kind: ClassVar[Kind]
     builds: ClassVar[str]
@@ -161,7 +158,6 @@ class DecoderConfig(ComponentConfig):
         """Stages with a norm over the visible sites of the batch and channel: one is too few."""
         return ()
 
-    @abstractmethod
     def build(self, *, stages: Sequence[Stage], out_channels: int, sparse: bool) -> Decoder:
         """Make the module, with parameters from torch's global generator.
 
@@ -170,6 +166,8 @@ class DecoderConfig(ComponentConfig):
             out_channels: of the restored volume.
             sparse: False where it will be given dense maps, in which no site is hidden.
         """
+        decoder: Decoder = self._make(stages=stages, out_channels=out_channels, sparse=sparse)
+        return decoder
 
 
 class LossConfig(ComponentConfig):

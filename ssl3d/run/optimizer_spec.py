@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from ssl3d.plugin.spec_part import SpecPart
+from ssl3d.plugin.section import Section
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
-class OptimizerSpec(SpecPart):
+class OptimizerSpec(Section):
     """AdamW with a linear warm-up and a cosine decay by default.
 
     Norms, biases, tokens and whatever else has one dimension are not decayed.

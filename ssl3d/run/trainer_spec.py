@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from ssl3d.plugin.spec_part import SpecPart
+from ssl3d.plugin.section import Section
 
 
-class TrainerSpec(SpecPart):
+class TrainerSpec(Section):
     """How long, on what and in which precision."""
 
     steps: int = Field(

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from ssl3d.geometry import Stage, Triple, divides, show
 from ssl3d.plugin.config import DecoderConfig, Problem
-
-if TYPE_CHECKING:
-    from ssl3d_plugins.decoders.spark_decoder import SparkDecoder
 
 
 class Spark(DecoderConfig):
@@ -22,6 +19,7 @@ class Spark(DecoderConfig):
     scale by scale with added skips.
     """
 
+    builds = "ssl3d_plugins.decoders.spark_decoder:SparkDecoder"
     name: Literal["spark"] = "spark"
     width: int | None = Field(
         default=None,
@@ -87,9 +85,3 @@ class Spark(DecoderConfig):
             if max(stride) <= self.head_stride:
                 return tuple(strides[: i + 1])
         return tuple(strides)
-
-    def build(self, *, stages: Sequence[Stage], out_channels: int, sparse: bool) -> SparkDecoder:
-        """Make the module, with parameters from torch's global generator."""
-        from ssl3d_plugins.decoders.spark_decoder import SparkDecoder
-
-        return SparkDecoder(self, stages=stages, out_channels=out_channels, sparse=sparse)

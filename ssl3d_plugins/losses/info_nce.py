@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ssl3d.plugin.config import LossConfig, Need
 
@@ -19,13 +19,7 @@ class InfoNCE(LossConfig):
 
     builds = "ssl3d_plugins.losses.info_nce_loss:InfoNCELoss"
     name: Literal["info_nce"] = "info_nce"
-    between: Literal["stages"] = Field(
-        default="stages",
-        description="what is contrasted; stages: adjacent stages of the encoder, same place",
-    )
-    temperature: float = Field(
-        default=0.1, gt=0, allow_inf_nan=False, description="divides the cosine similarities"
-    )
+    temperature: float = Field(default=0.1, gt=0, description="divides the cosine similarities")
     width: int = Field(
         default=128,
         ge=1,
@@ -43,6 +37,14 @@ class InfoNCE(LossConfig):
         description="where negatives come from; volume: the same volume; batch: all volumes of the "
         "batch, while training of all ranks",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _between_stages(cls, options: Any) -> Any:
+        """Older specs say `between: stages`, of what this loss always does."""
+        if isinstance(options, dict) and options.get("between") == "stages":
+            return {name: value for name, value in options.items() if name != "between"}
+        return options
 
     def needs(self) -> frozenset[Need]:
         """Two stages or more."""

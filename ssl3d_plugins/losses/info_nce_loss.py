@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from ssl3d.geometry import Stage, divides, quotient
 from ssl3d.interfaces import Loss, PretrainOutput
+from ssl3d.precision import at_least_single
 from ssl3d.sparse import FeatureMap, SparseVolume
 from ssl3d_plugins.losses.gather import gather_keys
 from ssl3d_plugins.losses.sites import group_sites, sample_sites, sites_with_contrast
@@ -95,7 +96,7 @@ class InfoNCELoss(Loss):
             generator=generator,
         )
         query, key = (
-            F.normalize(_at_least_single(head(sites[rows])), dim=-1)
+            F.normalize(at_least_single(head(sites[rows])), dim=-1)
             for head, sites in ((self.query_heads[i], queries), (self.key_heads[i], keys))
         )
         start = 0
@@ -153,10 +154,6 @@ def _visible(output: PretrainOutput, features: FeatureMap, *, stage: Stage) -> T
     if isinstance(features, SparseVolume):
         return features.features
     return output.cells.gather(features, stride=stage.stride)
-
-
-def _at_least_single(values: Tensor) -> Tensor:
-    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def _mean(values: Tensor, *, used: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from ssl3d.plugin.config import MaskerConfig, Problem
 from ssl3d_plugins.maskers.blocks import fewest_visible, fit_block, fit_inner_block
 from ssl3d_plugins.maskers.options import Block, Ratio
 
-Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Weight = Annotated[float, Field(gt=0)]
 
 
 class MiM(MaskerConfig):

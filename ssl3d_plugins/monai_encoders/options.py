@@ -5,9 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import BaseModel, ConfigDict
-
 from ssl3d.geometry import Operation, OperationKind, Stage, Triple
+from ssl3d.plugin.section import Section
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,10 +15,8 @@ ONE: Triple = (1, 1, 1)
 TWO: Triple = (2, 2, 2)
 
 
-class EncoderOptions(BaseModel, ABC):
+class EncoderOptions(Section, ABC):
     """Options of one encoder, under the names that MONAI gives them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     unused: ClassVar[tuple[str, ...]]
     """Patterns of names in MONAI's whole network that its encoder does not have."""

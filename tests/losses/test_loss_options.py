@@ -3,8 +3,12 @@
 import subprocess
 import sys
 
+import pytest
+
+from ssl3d import ExperimentSpec
 from ssl3d.geometry import Stage
 from ssl3d.interfaces import Loss
+from ssl3d.plugin.spec_error import SpecError
 from ssl3d_plugins.losses import L1, MSE, InfoNCE, ssl3d_components
 
 STAGES = (Stage((2, 2, 2), 4), Stage((4, 4, 4), 8))
@@ -34,3 +38,16 @@ def test_heads_take_the_widths_of_their_stages():
     assert [head[0].in_features for head in loss.query_heads] == [4, 8]
     assert [head[0].in_features for head in loss.key_heads] == [8, 16]
     assert {head[2].out_features for head in (*loss.query_heads, *loss.key_heads)} == {7}
+
+
+def test_between_stages_is_what_info_nce_does():
+    """Older specs say so; what it does not do is refused."""
+    assert InfoNCE.model_validate({"between": "stages", "width": 8}) == InfoNCE(width=8)
+    assert InfoNCE.model_validate_json('{"name": "info_nce", "between": "stages"}') == InfoNCE()
+    spec = ExperimentSpec(
+        data={"volumes": "none", "patch": 32}, losses={"name": "info_nce", "between": "stages"}
+    )
+    assert spec.losses == (InfoNCE(),)
+    assert spec.with_values({"losses.0.between": "stages"}) == spec
+    with pytest.raises(SpecError, match=r"losses\.0\.between: unknown option"):
+        spec.with_values({"losses.0.between": "views"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
 from ssl3d.data.spec import DataSpec, PathText
 from ssl3d.geometry import PerAxis, Triple
@@ -17,6 +17,7 @@ from ssl3d.plugin.field import (
     MaskerField,
     SparseBackendField,
 )
+from ssl3d.plugin.section import Section
 from ssl3d.run.optimizer_spec import OptimizerSpec
 from ssl3d.run.trainer_spec import TrainerSpec
 
@@ -31,12 +32,8 @@ def _as_tuple(value: Any) -> Any:
     return value if isinstance(value, (list, tuple)) else (value,)
 
 
-class ExperimentFields(BaseModel):
+class ExperimentFields(Section):
     """The parts of a pre-training experiment, each valid by itself; see `ExperimentSpec`."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
-    )
 
     backbone: BackboneField = Field(
         default=_named("waveformer"), description="the network to pre-train"

@@ -1,12 +1,12 @@
-"""Base of the parts of a spec that are no plugin. Imports no torch."""
+"""The base of every group of options. Imports no torch."""
 
 from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
 
-class SpecPart(BaseModel):
-    """Base of the parts: frozen, and unknown options are refused."""
+class Section(BaseModel):
+    """Frozen options: unknown ones are refused, and so are numbers that are not finite."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
