@@ -15,7 +15,7 @@ from ssl3d import ExperimentSpec
 from ssl3d.interfaces import SparseBackend
 from ssl3d.pretrain import PretrainModel
 from ssl3d.registry import installed
-from ssl3d.testing.backbone import randomise
+from ssl3d.testing.backbone_under_test import randomise
 from ssl3d.volume import CellGrid, SparseVolume
 from ssl3d_plugins.resunet import ResUNet
 
