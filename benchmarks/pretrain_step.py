@@ -25,8 +25,8 @@ from rich.table import Table
 from torch import Tensor
 
 from ssl3d import ExperimentSpec
-from ssl3d.pretrain import PretrainModel
-from ssl3d.volume import CellGrid, FeatureMap, SparseVolume
+from ssl3d.masked.model import PretrainModel
+from ssl3d.sparse import CellGrid, FeatureMap, SparseVolume
 
 FORMS = ("visible", "zeroed", "zeroed, channels-last")
 

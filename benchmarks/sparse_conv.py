@@ -26,11 +26,11 @@ from rich.table import Table
 from torch import Tensor
 from torch.nn import functional as F
 
-from ssl3d.component import SparseBackendConfig
 from ssl3d.geometry import Operation
-from ssl3d.registry import installed
+from ssl3d.plugin.config import SparseBackendConfig
+from ssl3d.plugin.registry import installed
+from ssl3d.sparse import CellGrid, SparseVolume
 from ssl3d.testing.sparse_run import apply
-from ssl3d.volume import CellGrid, SparseVolume
 
 GRID, BATCH = 6, 2
 STAGES = ((8, 32), (4, 64), (2, 128), (2, 256), (1, 256))

@@ -5,8 +5,8 @@ Run it with `ssl3d pretrain examples/hippocampus.py --out runs/hippocampus`.
 
 from pathlib import Path
 
-from ssl3d import ExperimentSpec
-from ssl3d.spec import DataSpec, DecoderSpec, OptimizerSpec, TrainerSpec
+from ssl3d import DataSpec, ExperimentSpec, OptimizerSpec, TrainerSpec
+from ssl3d.plugin.spec_part import DecoderSpec
 from ssl3d_plugins.losses import MSE
 from ssl3d_plugins.maskers import Random
 from ssl3d_plugins.waveformer import WaveFormer

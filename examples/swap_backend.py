@@ -18,8 +18,8 @@ from rich.table import Table
 
 import ssl3d
 from ssl3d import ExperimentSpec
-from ssl3d.registry import installed
-from ssl3d.train.metrics import read_metrics
+from ssl3d.plugin.registry import installed
+from ssl3d.run.metrics import read_metrics
 
 VOLUMES = Path(__file__).parent / "data" / "hippocampus"
 

@@ -6,10 +6,10 @@ import inspect
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ssl3d.catalogue import components
 from ssl3d.cli.show import facts
-from ssl3d.options import Option, options_of, parts_of, tag_of
-from ssl3d.spec import ExperimentSpec
+from ssl3d.plugin.catalogue import components
+from ssl3d.plugin.option import Option, options_of, parts_of, tag_of
+from ssl3d.tasks.pretrain.spec import ExperimentSpec
 
 PAGE = Path(__file__).parents[1] / "docs" / "options.md"
 HEAD = """# Options

@@ -9,23 +9,49 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ssl3d.catalogue import components
-    from ssl3d.encoder import load_encoder
-    from ssl3d.plugins import hookimpl
-    from ssl3d.spec import ExperimentSpec
-    from ssl3d.train import pretrain
+    from ssl3d.data.spec import DataSpec
+    from ssl3d.measure.spec import ProbeSpec, QualitySpec
+    from ssl3d.plugin.catalogue import components
+    from ssl3d.plugin.hooks import hookimpl
+    from ssl3d.plugin.spec_error import SpecError
+    from ssl3d.run.optimizer_spec import OptimizerSpec
+    from ssl3d.run.run_error import RunError
+    from ssl3d.run.trainer_spec import TrainerSpec
+    from ssl3d.tasks.encoder import load_encoder
+    from ssl3d.tasks.pretrain.run import pretrain
+    from ssl3d.tasks.pretrain.spec import ExperimentSpec
 
 __version__ = "0.1.0"
 
-__all__ = ["ExperimentSpec", "components", "hookimpl", "load_encoder", "pretrain"]
-
 _HOME = {
-    "ExperimentSpec": "ssl3d.spec",
-    "components": "ssl3d.catalogue",
-    "hookimpl": "ssl3d.plugins",
-    "load_encoder": "ssl3d.encoder",
-    "pretrain": "ssl3d.train",
+    "DataSpec": "ssl3d.data.spec",
+    "ExperimentSpec": "ssl3d.tasks.pretrain.spec",
+    "OptimizerSpec": "ssl3d.run.optimizer_spec",
+    "ProbeSpec": "ssl3d.measure.spec",
+    "QualitySpec": "ssl3d.measure.spec",
+    "RunError": "ssl3d.run.run_error",
+    "SpecError": "ssl3d.plugin.spec_error",
+    "TrainerSpec": "ssl3d.run.trainer_spec",
+    "components": "ssl3d.plugin.catalogue",
+    "hookimpl": "ssl3d.plugin.hooks",
+    "load_encoder": "ssl3d.tasks.encoder",
+    "pretrain": "ssl3d.tasks.pretrain.run",
 }
+
+__all__ = [
+    "DataSpec",
+    "ExperimentSpec",
+    "OptimizerSpec",
+    "ProbeSpec",
+    "QualitySpec",
+    "RunError",
+    "SpecError",
+    "TrainerSpec",
+    "components",
+    "hookimpl",
+    "load_encoder",
+    "pretrain",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator
 
@@ -54,6 +56,14 @@ class Stage:
     channels: int
 
 
+class Footprint(NamedTuple):
+    """Which sites an operation meets, whatever the channels."""
+
+    kernel: Triple
+    stride: Triple
+    padding: Triple
+
+
 OperationKind = Literal["conv3d", "conv_transpose3d", "max_pool3d", "avg_pool3d", "interpolate"]
 
 
@@ -72,6 +82,23 @@ class Operation:
     groups: int = 1
     channels: tuple[int, int] = (1, 1)
 
+    @classmethod
+    def convolution(
+        cls,
+        channels: tuple[int, int],
+        *,
+        kernel: Triple,
+        stride: Triple = (1, 1, 1),
+        groups: int = 1,
+    ) -> Operation:
+        """A convolution with this project's padding."""
+        return cls("conv3d", kernel, stride, same_padding(kernel, stride=stride), groups, channels)
+
+    @property
+    def footprint(self) -> Footprint:
+        """What tables of sites depend on; a transposed convolution has that of its way back."""
+        return Footprint(self.kernel, self.stride, self.padding)
+
     @property
     def inside_cells(self) -> bool:
         """True when no output site looks past its own block of input sites (k = s, padding 0)."""
@@ -84,6 +111,11 @@ class Operation:
         """True for one filter per channel."""
         return self.groups > 1 and self.groups == self.channels[0] == self.channels[1]
 
+    def result_stride(self, stride: Triple) -> Triple:
+        """Voxels per site of the result, from those of the input."""
+        refines = self.kind in ("conv_transpose3d", "interpolate")
+        return quotient(stride, self.stride) if refines else times(stride, self.stride)
+
     def describe(self) -> str:
         """Words for an error message."""
         groups = f", {self.groups} groups" if self.groups > 1 else ""
@@ -91,6 +123,32 @@ class Operation:
             f"{self.kind} with kernel {self.kernel}, stride {self.stride}, "
             f"padding {self.padding}{groups}"
         )
+
+
+def same_padding(kernel: Triple, *, stride: Triple) -> Triple:
+    """The padding that this project defines: 0 where kernel = stride, else (kernel - 1) / 2."""
+    z, y, x = (0 if k == s else (k - 1) // 2 for k, s in zip(kernel, stride, strict=True))
+    return (z, y, x)
+
+
+def operations_in(plan: Any) -> tuple[Operation, ...]:
+    """Every operation in a plan of frozen dataclasses and tuples, in its order, each once.
+
+    A backbone whose modules are made from the operations of such a plan asks for these, and for
+    no others.
+    """
+    return tuple(dict.fromkeys(_operations_in(plan)))
+
+
+def _operations_in(plan: Any) -> Iterator[Operation]:
+    if isinstance(plan, Operation):
+        yield plan
+    elif dataclasses.is_dataclass(plan):
+        for field in dataclasses.fields(plan):
+            yield from _operations_in(getattr(plan, field.name))
+    elif isinstance(plan, tuple):
+        for part in plan:
+            yield from _operations_in(part)
 
 
 def undefined(op: Operation) -> str | None:

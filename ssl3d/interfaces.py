@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from ssl3d.component import SparseBackendConfig
-from ssl3d.geometry import Operation, Stage, Triple
-from ssl3d.volume import CellGrid, FeatureMap, HiddenLevels, SparseVolume
+from ssl3d.geometry import Stage, Triple
+from ssl3d.plugin.config import LossConfig, MaskerConfig
+from ssl3d.sparse import CellGrid, FeatureMap, HiddenLevels
+from ssl3d.sparse.volume import NONE, ONE, SparseBackend
 from ssl3d.weights import TransferReport, transfer
 
-ONE: Triple = (1, 1, 1)
-NONE: Triple = (0, 0, 0)
+__all__ = [
+    "NONE",
+    "ONE",
+    "Backbone",
+    "Loss",
+    "Masker",
+    "PretrainOutput",
+    "SparseBackend",
+]
 
 
 class Backbone(nn.Module, ABC):
@@ -39,77 +47,16 @@ class Backbone(nn.Module, ABC):
         return transfer(weights, self)
 
 
-class SparseBackend(ABC):
-    """Spatial operations on the visible part of a volume.
+class Masker(ABC):
+    """Draws which cells of each sample are hidden."""
 
-    One meaning for all: zero-fill the hidden sites, run the dense operation, keep the visible
-    cells. Weights are in torch layout, (O, I/groups, kz, ky, kx) and for the transposed
-    convolution (I, O/groups, kz, ky, kx), so parameters do not depend on the backend. Biases apply
-    at visible sites only; max-pooling counts hidden sites and borders as -inf, average pooling
-    divides by the whole kernel. A backend holds no state: tables live on the volume's `CellGrid`.
-    """
-
-    def __init__(self, config: SparseBackendConfig) -> None:
+    def __init__(self, config: MaskerConfig) -> None:
         self.config = config
 
     @property
     def name(self) -> str:
         """The name that specs use."""
         return self.config.name
-
-    def supports(self, op: Operation) -> bool:
-        """True when the library has this operation in this sense."""
-        return self.config.supports(op)
-
-    @abstractmethod
-    def conv3d(
-        self,
-        x: SparseVolume,
-        weight: Tensor,
-        bias: Tensor | None = None,
-        *,
-        stride: Triple = ONE,
-        padding: Triple = NONE,
-        groups: int = 1,
-    ) -> SparseVolume:
-        """Convolution; the result's stride is `x.stride · stride`."""
-
-    @abstractmethod
-    def conv_transpose3d(
-        self,
-        x: SparseVolume,
-        weight: Tensor,
-        bias: Tensor | None = None,
-        *,
-        stride: Triple = ONE,
-        padding: Triple = NONE,
-        groups: int = 1,
-    ) -> SparseVolume:
-        """Transposed convolution; the result has `stride` times as many sites per axis.
-
-        For odd kernels with padding (k - 1) / 2 the dense operation's output padding is
-        stride - 1, so that cells keep their size.
-        """
-
-    @abstractmethod
-    def max_pool3d(
-        self, x: SparseVolume, *, kernel: Triple, stride: Triple, padding: Triple = NONE
-    ) -> SparseVolume:
-        """Maximum over visible sites; hidden sites and borders count as -inf."""
-
-    @abstractmethod
-    def avg_pool3d(
-        self, x: SparseVolume, *, kernel: Triple, stride: Triple, padding: Triple = NONE
-    ) -> SparseVolume:
-        """Sum over visible sites divided by the number of sites of the kernel."""
-
-    @abstractmethod
-    def interpolate(self, x: SparseVolume, *, scale: Triple) -> SparseVolume:
-        """Trilinear up-sampling of each cell by itself (align_corners=False)."""
-
-
-class Masker(ABC):
-    """Draws which cells of each sample are hidden."""
 
     @abstractmethod
     def __call__(
@@ -177,7 +124,12 @@ class PretrainOutput:
 
 
 class Loss(nn.Module, ABC):
-    """A term of the training loss."""
+    """A term of the training loss, for a backbone of these stages."""
+
+    def __init__(self, config: LossConfig, *, stages: Sequence[Stage]) -> None:
+        super().__init__()
+        self.config = config
+        self.stages = tuple(stages)
 
     @abstractmethod
     def forward(

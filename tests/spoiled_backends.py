@@ -7,10 +7,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ssl3d.component import SparseBackendConfig
 from ssl3d.geometry import Operation, undefined
 from ssl3d.interfaces import SparseBackend
-from ssl3d.volume import SparseVolume
+from ssl3d.plugin.config import SparseBackendConfig
+from ssl3d.sparse import CellGrid, SparseVolume
 from ssl3d_plugins.sparse_dense.backend import DenseBackend
 
 
@@ -120,9 +120,14 @@ class Stale(DenseBackend):
     """Keeps a table for the first kernel that it sees, whatever comes after."""
 
     def conv3d(self, x: SparseVolume, weight: Tensor, *args: Any, **options: Any) -> SparseVolume:
-        first = x.cells.table("kernel", lambda: weight.shape)
+        kept = x.cells.table(_kept)
+        kept.append(weight.shape)
         y = super().conv3d(x, weight, *args, **options)
-        return y if weight.shape == first else y.map(torch.neg)
+        return y if weight.shape == kept[0] else y.map(torch.neg)
+
+
+def _kept(cells: CellGrid) -> list[torch.Size]:  # noqa: ARG001
+    return []
 
 
 class FrozenWeight(DenseBackend):

@@ -8,10 +8,10 @@ from typing import get_args
 
 import pytest
 
-from ssl3d.catalogue import components
-from ssl3d.component import Kind
-from ssl3d.plugins import Registered
-from ssl3d.registry import installed
+from ssl3d.plugin.catalogue import components
+from ssl3d.plugin.config import Kind
+from ssl3d.plugin.find import Registered
+from ssl3d.plugin.registry import installed
 
 TESTS = Path(__file__).parent
 KITS: dict[str, Kind] = {

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from ssl3d import ExperimentSpec
-from ssl3d.component import Kind
 from ssl3d.interfaces import PretrainOutput
-from ssl3d.pretrain import PretrainModel
-from ssl3d.registry import installed
-from ssl3d.spec import SpecError
-from ssl3d.volume import HiddenLevels, SparseVolume
+from ssl3d.masked.model import PretrainModel
+from ssl3d.plugin.config import Kind
+from ssl3d.plugin.registry import installed
+from ssl3d.plugin.spec_error import SpecError
+from ssl3d.sparse import HiddenLevels, SparseVolume
 
 Options = dict[str, Any]
 

@@ -5,9 +5,9 @@ SSL3D_VOLUMES=folder ssl3d pretrain examples/presets/spark.py --out runs/spark
 
 import os
 
-from ssl3d import ExperimentSpec
-from ssl3d.spec import DataSpec, DecoderSpec, OptimizerSpec, TrainerSpec
-from ssl3d.spec.data import ForegroundSpec, Percentile
+from ssl3d import ExperimentSpec, OptimizerSpec, TrainerSpec
+from ssl3d.data.spec import DataSpec, ForegroundSpec, Percentile
+from ssl3d.plugin.spec_part import DecoderSpec
 from ssl3d_plugins.losses import MSE
 from ssl3d_plugins.maskers import Random
 from ssl3d_plugins.resunet import ResUNet

@@ -7,9 +7,9 @@ SSL3D_VOLUMES=folder ssl3d pretrain examples/presets/waveformer_mim.py --out run
 
 import os
 
-from ssl3d import ExperimentSpec
-from ssl3d.spec import DataSpec, DecoderSpec, OptimizerSpec, TrainerSpec
-from ssl3d.spec.data import CTWindow, ForegroundSpec
+from ssl3d import ExperimentSpec, OptimizerSpec, TrainerSpec
+from ssl3d.data.spec import CTWindow, DataSpec, ForegroundSpec
+from ssl3d.plugin.spec_part import DecoderSpec
 from ssl3d_plugins.losses import MSE, InfoNCE
 from ssl3d_plugins.maskers import MiM
 from ssl3d_plugins.waveformer import WaveFormer

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ssl3d.plugin.stdout import stdout_to_stderr
+
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ssl3d.catalogue import Component
-    from ssl3d.plugins import PluginFailure
+    from ssl3d.plugin.catalogue import Component
 
 
 def components(
@@ -26,34 +27,30 @@ def components(
     """List what is installed, from which distribution, and the options of a component."""
     from rich.console import Console
 
-    from ssl3d import catalogue
+    from ssl3d.plugin import catalogue
 
-    found = catalogue.components(name=name)
-    failed = catalogue.failures()
+    with stdout_to_stderr():  # strangers' code describes its options
+        found = catalogue.components(name=name)
+        failed, clashes = catalogue.failures(), catalogue.clashes()
     if as_json:
-        typer.echo(json.dumps(_plain(found, failed), indent=2, ensure_ascii=False))
+        plain = {
+            "components": [dataclasses.asdict(component) for component in found],
+            "failures": [dataclasses.asdict(failure) for failure in failed],
+            "clashes": clashes,
+        }
+        typer.echo(json.dumps(plain, indent=2, ensure_ascii=False))
         return
     console = Console()
     if name is None:
         _print_list(console, found)
     for component in found if name is not None else ():
         _print_options(console, component)
-    for failure in failed:
-        console.print(
-            f"Plugin {failure.plugin} of {failure.distribution} could not be loaded: "
-            f"{failure.error}",
-            style="red",
-            markup=False,
-        )
-
-
-def _plain(
-    found: tuple[Component, ...], failed: tuple[PluginFailure, ...]
-) -> dict[str, list[dict[str, object]]]:
-    return {
-        "components": [dataclasses.asdict(component) for component in found],
-        "failures": [dataclasses.asdict(failure) for failure in failed],
-    }
+    problems = [
+        f"Plugin {failure.plugin} of {failure.distribution} could not be loaded: {failure.error}"
+        for failure in failed
+    ]
+    for problem in (*problems, *clashes):
+        console.print(problem, style="red", markup=False)
 
 
 def _print_list(console: Console, found: tuple[Component, ...]) -> None:

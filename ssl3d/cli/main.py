@@ -13,6 +13,7 @@ import typer
 import ssl3d
 from ssl3d.cli.components import components
 from ssl3d.cli.options import options
+from ssl3d.cli.plugin_commands import Program
 from ssl3d.cli.pretrain import pretrain
 from ssl3d.cli.schema import schema
 from ssl3d.doctor.command import doctor
@@ -31,13 +32,15 @@ class _State:
 
 app = typer.Typer(
     name="ssl3d",
+    cls=Program,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
-# Sub-commands are mounted here. Their modules import nothing heavy: `--help` loads them all.
+# Sub-commands are mounted here, those of plugins by `Program`. Their modules import nothing heavy:
+# `--help` loads them all.
 app.command()(pretrain)
 app.command()(components)
 app.command()(options)

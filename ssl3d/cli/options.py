@@ -20,9 +20,9 @@ def options(
     from rich.text import Text
 
     from ssl3d.cli.show import print_options
-    from ssl3d.options import options_of, parts_of, tag_of
-    from ssl3d.registry import did_you_mean
-    from ssl3d.spec import ExperimentSpec
+    from ssl3d.plugin.option import options_of, parts_of, tag_of
+    from ssl3d.plugin.registry import did_you_mean
+    from ssl3d.tasks.pretrain.spec import ExperimentSpec
 
     parts = [(path or "spec", model) for path, model in parts_of(ExperimentSpec)]
     names = [path for path, _ in parts]

@@ -43,7 +43,7 @@ def pretrain(
     ] = False,
 ) -> None:
     """Pre-train the backbone of a spec on its volumes."""
-    from ssl3d.spec import ExperimentSpec
+    from ssl3d.tasks.pretrain.spec import ExperimentSpec
 
     if out is None and not dry_run:
         raise typer.BadParameter("give the folder of the run", param_hint="--out")
@@ -51,11 +51,11 @@ def pretrain(
     if values:
         experiment = experiment.with_values(parse_settings(values))
     if dry_run:
-        from ssl3d.train.summary import print_summary
+        from ssl3d.tasks.pretrain.summary import print_summary
 
         print_summary(experiment)
         return
-    from ssl3d.train import pretrain as run
+    from ssl3d.tasks.pretrain.run import pretrain as run
 
     assert out is not None
     if not run(experiment, out=out, resume=resume).finished:
@@ -64,8 +64,8 @@ def pretrain(
 
 def parse_settings(settings: list[str]) -> dict[str, Any]:
     """`["optimizer.lr=1e-4"]` to `{"optimizer.lr": 1e-4}`; raises SpecError."""
-    from ssl3d.spec import SpecError
-    from ssl3d.spec.files import parse_yaml
+    from ssl3d.plugin.spec_error import SpecError
+    from ssl3d.plugin.spec_file import parse_yaml
 
     values: dict[str, Any] = {}
     for setting in settings:

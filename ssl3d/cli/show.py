@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from ssl3d.options import Option
+from ssl3d.plugin.option import Option
 
 
 def print_options(console: Console, options: Iterable[Option]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ssl3d.data.bad import BadFilePolicy, BadFileRecord
     from ssl3d.data.crops import CropDataset, HeldOutDataset
-    from ssl3d.data.errors import BadVolume, DataError
+    from ssl3d.data.data_error import BadVolume, DataError
     from ssl3d.data.files import Source, find_sources
     from ssl3d.data.module import DataModule
     from ssl3d.data.preparation import Prepared, prepare
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 _HOME = {
     "BadFilePolicy": "bad",
     "BadFileRecord": "bad",
-    "BadVolume": "errors",
+    "BadVolume": "data_error",
     "CropDataset": "crops",
-    "DataError": "errors",
+    "DataError": "data_error",
     "DataModule": "module",
     "HeldOutDataset": "crops",
     "Prepared": "preparation",

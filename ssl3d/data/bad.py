@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from ssl3d.data.errors import BadVolume, DataError
+from ssl3d.data.data_error import BadVolume, DataError
 from ssl3d.data.files import Source
 
 
@@ -20,7 +20,7 @@ class BadFileRecord:
     def add(self, name: str, problem: str) -> None:
         line = json.dumps({"sample": name, "problem": problem}) + "\n"
         # One write to a file opened for appending: lines of several processes do not mix.
-        handle = os.open(self.path, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o644)
+        handle = os.open(self.path, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o666)
         try:
             os.write(handle, line.encode())
         finally:

@@ -12,11 +12,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ssl3d.data.bad import BadFilePolicy
+from ssl3d.data.data_error import BadVolume, DataError
 from ssl3d.data.disk import DiskVolume
-from ssl3d.data.errors import BadVolume, DataError
 from ssl3d.data.files import Source
+from ssl3d.data.spec import DataSpec
 from ssl3d.data.store import MemoryVolume, VolumeStore
-from ssl3d.spec.data import DataSpec
 
 Volume = MemoryVolume | DiskVolume
 

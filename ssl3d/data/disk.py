@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import blosc2
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl3d.data.errors import BadVolume, DataError
+from ssl3d.data.data_error import BadVolume, DataError
 from ssl3d.data.files import Source
 from ssl3d.data.preparation import Prepared
-from ssl3d.spec.data import DataSpec
+from ssl3d.data.spec import DataSpec
+from ssl3d.files import cache_root, written_whole
+
+logger = logging.getLogger(__name__)
 
 # Measured on 320³ float32, 96³ crops: 64/16 read fastest (5.6 ms) of 32-96 chunks, 16-32 blocks.
 CHUNK_EDGE, BLOCK_EDGE = 64, 16
-FORMAT = 1
+
+FORMAT = 2
+"""To be raised when files are laid out otherwise, or volumes prepared otherwise: older ones are
+not looked at then."""
+
+CHECKSUM = 32
+"""Bytes of SHA-256 after the array: a damaged file is found out before the library opens it."""
 
 
 class DiskVolume:
@@ -36,21 +47,37 @@ class DiskVolume:
     @property
     def points(self) -> NDArray[np.int32]:
         array = self._open()  # its metadata lives no longer than it does
-        stored = array.schunk.vlmeta["points"]
+        with self._readable():
+            stored = array.schunk.vlmeta["points"]
         return np.frombuffer(stored, dtype=np.int32).reshape(-1, 3)
 
     def read(self, corner: Sequence[int], size: Sequence[int]) -> NDArray[np.float32]:
         """Box (C, *size) from `corner` (z, y, x); it must lie inside the volume."""
         box = tuple(slice(c, c + s) for c, s in zip(corner, size, strict=True))
-        values: NDArray[np.float32] = self._open()[(slice(None), *box)]
+        array = self._open()
+        with self._readable():
+            values: NDArray[np.float32] = array[(slice(None), *box)]
         return values
 
     def load(self) -> Prepared:
-        return Prepared(values=self._open()[...], points=self.points)
+        everything = self.shape[1:]
+        return Prepared(values=self.read((0, 0, 0), everything), points=self.points)
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        """Name the file where it was removed or damaged since it was first opened."""
+        try:
+            yield
+        except (OSError, RuntimeError, ValueError) as error:
+            raise DataError(
+                f"data.cache: {str(self.path)!r} cannot be read any more: {error}. Go on with the "
+                "run (--resume): the volume is prepared anew then"
+            ) from error
 
     def _open(self) -> blosc2.NDArray:
         # One thread: a thread pool would not survive the fork into a worker.
-        return blosc2.open(str(self.path), mode="r", dparams={"nthreads": 1})
+        with self._readable():
+            return blosc2.open(str(self.path), mode="r", dparams={"nthreads": 1})
 
 
 class DiskCache:
@@ -84,6 +111,24 @@ class DiskCache:
         text = json.dumps([FORMAT, identity, self._options], sort_keys=True)
         return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.b2nd"
 
+    def find(self, path: Path, *, source: Source) -> DiskVolume | None:
+        """The volume of `source`, where it is kept under `path` and is what was written.
+
+        It is read once for that. A damaged file is removed, and that is said by whoever removes it.
+        """
+        try:
+            with path.open("rb") as file:
+                if _intact(file):
+                    return DiskVolume(path)
+            path.unlink()
+        except FileNotFoundError:  # or another process was quicker to remove it
+            return None
+        except OSError as error:
+            logger.warning("%s cannot be read or removed: %s", path, error.strerror)
+            return None
+        logger.warning("Preparing %s anew: %s is damaged", source.name, path)
+        return None
+
     def write(self, path: Path, volume: Prepared) -> DiskVolume:
         """Keep `volume` under `path`; another process never sees it half written.
 
@@ -93,17 +138,19 @@ class DiskCache:
         shape = volume.values.shape
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=self.folder, prefix=".writing-") as scratch:
-                part = Path(scratch) / path.name
+            with written_whole(path) as part:
                 array = blosc2.asarray(
                     np.ascontiguousarray(volume.values),
                     chunks=(1, *(min(CHUNK_EDGE, edge) for edge in shape[1:])),
                     blocks=(1, *(min(BLOCK_EDGE, edge) for edge in shape[1:])),
                     urlpath=str(part),
+                    mode="w",
                     cparams={"codec": blosc2.Codec.LZ4, "clevel": 1, "nthreads": 1},
                 )
                 array.schunk.vlmeta["points"] = volume.points.tobytes()
-                os.replace(part, path)
+                del array
+                with part.open("r+b") as file:
+                    file.write(hashlib.file_digest(file, "sha256").digest())
         except (OSError, RuntimeError) as error:
             raise DataError(
                 f"data.cache.folder: cannot write to {str(self.folder)!r}: {error}. Free some "
@@ -116,5 +163,15 @@ def cache_folder(spec: DataSpec) -> Path:
     """Folder that the spec names, or ssl3d/volumes in the user's cache directory."""
     if spec.cache.folder is not None:
         return Path(spec.cache.folder).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "ssl3d" / "volumes"
+    return cache_root() / "volumes"
+
+
+def _intact(file: BinaryIO) -> bool:
+    """True where the last bytes of a file are the checksum of those before."""
+    left = file.seek(0, os.SEEK_END) - CHECKSUM
+    file.seek(0)
+    digest = hashlib.sha256()
+    while left > 0:
+        digest.update(block := file.read(min(left, 2**20)))
+        left -= len(block)
+    return file.read() == digest.digest()

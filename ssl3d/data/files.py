@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ssl3d.data.errors import DataError
-from ssl3d.spec.data import DataSpec
+from ssl3d.data.data_error import DataError
+from ssl3d.data.spec import DataSpec
 
 ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha")
 

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torch.utils.data.dataloader import default_collate
 
-from ssl3d.data.errors import DataError
+from ssl3d.data.data_error import DataError
 
 
 class _Guarded(Dataset[Any]):

@@ -12,14 +12,14 @@ from torch.utils.data import DistributedSampler, SequentialSampler
 
 from ssl3d.data.bad import BadFilePolicy, BadFileRecord
 from ssl3d.data.crops import CropDataset, HeldOutDataset
-from ssl3d.data.errors import BadVolume, DataError
+from ssl3d.data.data_error import BadVolume, DataError
 from ssl3d.data.files import Source, find_sources
 from ssl3d.data.loader import CropLoader
 from ssl3d.data.read import check_header
 from ssl3d.data.sampler import ResumableSampler
+from ssl3d.data.spec import DataSpec
 from ssl3d.data.split import split_sources
 from ssl3d.data.store import VolumeStore
-from ssl3d.spec.data import DataSpec
 
 logger = logging.getLogger(__name__)
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl3d.data.errors import BadVolume
+from ssl3d.data.data_error import BadVolume
 from ssl3d.data.files import Source
 from ssl3d.data.intensity import NoContrast, foreground, normalise
 from ssl3d.data.read import read_source
-from ssl3d.spec.data import DataSpec
+from ssl3d.data.spec import DataSpec
 
 FOREGROUND_POINTS = 1024
 

@@ -17,7 +17,7 @@ from nibabel.loadsave import load
 from nibabel.spatialimages import SpatialImage
 from torch import Tensor
 
-from ssl3d.data.errors import BadVolume
+from ssl3d.data.data_error import BadVolume
 from ssl3d.data.files import Source
 
 # 4 GB of float32 a channel: beyond it the spacing in the file (or the spec) is surely a mistake.

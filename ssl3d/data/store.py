@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ssl3d.data.data_error import BadVolume
 from ssl3d.data.disk import DiskCache, DiskVolume
-from ssl3d.data.errors import BadVolume
 from ssl3d.data.files import Source
 from ssl3d.data.preparation import Prepared, prepare
-from ssl3d.spec.data import DataSpec
-
-logger = logging.getLogger(__name__)
+from ssl3d.data.spec import DataSpec
 
 
 @dataclass(frozen=True)
@@ -78,19 +75,19 @@ class VolumeStore:
 
     def _first_time(self, source: Source) -> MemoryVolume | DiskVolume:
         path = self._disk.path(source)
-        stored = DiskVolume(path)
-        if path.exists():
-            try:
-                size = 4 * int(np.prod(stored.shape))
-                prepared = stored.load() if self.nbytes + size <= self._bound else None
-            except Exception as error:  # whatever the library raises for a damaged file
-                logger.warning("preparing %s anew, %s is damaged: %s", source.name, path, error)
-                prepared = prepare(source, spec=self._spec)
-        else:
+        stored = self._disk.find(path, source=source)
+        if stored is None:
             prepared = prepare(source, spec=self._spec)
+        elif self.nbytes + 4 * int(np.prod(stored.shape)) <= self._bound:
+            prepared = stored.load()
+        else:
+            prepared = None
         if prepared is not None and self.nbytes + prepared.nbytes <= self._bound:
             self.nbytes += prepared.nbytes
             self._memory[source] = MemoryVolume(prepared)
             return self._memory[source]
-        self._on_disk[source] = stored if prepared is None else self._disk.write(path, prepared)
-        return self._on_disk[source]
+        if stored is None:
+            assert prepared is not None
+            stored = self._disk.write(path, prepared)
+        self._on_disk[source] = stored
+        return stored

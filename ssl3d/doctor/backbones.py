@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ssl3d.component import BackboneConfig, SparseBackendConfig
 from ssl3d.doctor.check import Check, Wrong
 from ssl3d.doctor.components import advice_for, default_config
 from ssl3d.geometry import Triple, show, times
-from ssl3d.registry import Registry
+from ssl3d.plugin.config import BackboneConfig, SparseBackendConfig
+from ssl3d.plugin.registry import Registry
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ssl3d.interfaces import Backbone, SparseBackend
-    from ssl3d.volume import SparseVolume
+    from ssl3d.sparse import SparseVolume
 
 PART = "backbones"
 GRID: Triple = (1, 1, 3)
@@ -37,7 +37,7 @@ def forward(registry: Registry, name: str) -> str:
     """Dense, sparse with nothing hidden (the same), and sparse with a cell of NaN hidden."""
     import torch
 
-    from ssl3d.volume import CellGrid, SparseVolume
+    from ssl3d.sparse import CellGrid, SparseVolume
 
     config = default_config(registry, kind="backbone", name=name)
     assert isinstance(config, BackboneConfig)
@@ -75,7 +75,7 @@ def _cells(registry: Registry) -> SparseBackend:
 
 
 def _sparse(backbone: Backbone, x: SparseVolume) -> tuple[SparseVolume, ...]:
-    from ssl3d.volume import SparseVolume
+    from ssl3d.sparse import SparseVolume
 
     stages = backbone(x)
     if len(stages) != len(backbone.stages):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ssl3d.component import ComponentConfig, Kind
 from ssl3d.doctor.check import NotThere
-from ssl3d.plugins import Registered
-from ssl3d.registry import Registry
+from ssl3d.plugin.config import ComponentConfig, Kind
+from ssl3d.plugin.find import Registered
+from ssl3d.plugin.registry import Registry
 
 REPORT = "report it to the authors with the output of: ssl3d doctor --json"
 

@@ -13,7 +13,7 @@ from ssl3d.doctor.parts import Part
 from ssl3d.doctor.plugins import look_at_plugins
 from ssl3d.doctor.result import Report, Result
 from ssl3d.doctor.versions import version_checks
-from ssl3d.registry import Registry
+from ssl3d.plugin.registry import Registry
 
 OPTIONAL = {
     "minkowski": "ssl3d install minkowski --force",

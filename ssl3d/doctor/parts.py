@@ -27,7 +27,7 @@ class Part:
 
 def checks_of(part: Part) -> Iterator[Check]:
     """List the checks of a part; imports what they need."""
-    from ssl3d.registry import installed
+    from ssl3d.plugin.registry import installed
 
     if part.kind == "sparse_backend":
         from ssl3d.doctor.sparse import sparse_checks

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ssl3d.doctor.result import Result
-from ssl3d.plugins import PluginFailure, Registered, load_plugins
-from ssl3d.registry import DuplicateComponentError, Registry
+from ssl3d.plugin.find import PluginFailure, Registered, load_plugins
+from ssl3d.plugin.registry import Registry
 
 PART = "plugins"
 
@@ -14,12 +14,9 @@ def look_at_plugins() -> tuple[list[Result], Registry]:
     components, failures = load_plugins()
     results = [_loaded(name, components) for name in dict.fromkeys(c.plugin for c in components)]
     results += [_failed(failure) for failure in failures]
-    try:
-        registry = Registry(components, failures=failures)
-    except DuplicateComponentError as error:
-        advice = "uninstall one of the two: nothing works while two plugins claim one name"
-        results.append(Result(PART, "names", "failed", 0.0, str(error), advice))
-        registry = Registry(())
+    registry = Registry(components, failures=failures)
+    advice = "uninstall one of the two: specs cannot use this name while two plugins claim it"
+    results += [Result(PART, "names", "failed", 0.0, clash, advice) for clash in registry.clashes]
     return results, registry
 
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from ssl3d.geometry import Operation, Triple, quotient, times
 from ssl3d.interfaces import SparseBackend
-from ssl3d.layers import BatchNorm, Conv3d, ConvTranspose3d
-from ssl3d.volume import CellGrid, SparseVolume
+from ssl3d.sparse import CellGrid, SparseVolume
+from ssl3d.sparse.layers import BatchNorm, Conv3d, ConvTranspose3d
 
 Apply = Callable[[nn.Module, SparseVolume], SparseVolume]
 """How a network calls its layers."""

@@ -10,7 +10,7 @@ import torch
 from ssl3d.doctor import trials
 from ssl3d.doctor.check import Check, NotThere, Wrong
 from ssl3d.doctor.comparison import Subject
-from ssl3d.registry import Registry
+from ssl3d.plugin.registry import Registry
 
 
 def sparse_checks(

@@ -9,9 +9,9 @@ from ssl3d.doctor.check import NotThere, Wrong
 from ssl3d.doctor.comparison import Subject, compare
 from ssl3d.doctor.reference import Problem, draw_problem, operation_of
 from ssl3d.geometry import Operation, Triple, quotient
-from ssl3d.layers import Activation, AvgPool3d, BatchNorm, Conv3d, ConvTranspose3d, MaxPool3d
-from ssl3d.operations import result_stride
-from ssl3d.volume import CellGrid, SparseVolume
+from ssl3d.sparse import CellGrid, SparseVolume
+from ssl3d.sparse.layers import Activation, AvgPool3d, BatchNorm, Conv3d, ConvTranspose3d, MaxPool3d
+from ssl3d.sparse.operations import result_stride
 
 CELL: Triple = (4, 4, 4)
 

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
-
-def cache_root() -> Path:
-    """The user's cache folder for ssl3d: `$XDG_CACHE_HOME/ssl3d`, else `~/.cache/ssl3d`."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "ssl3d"
+from ssl3d.files import written_whole
 
 
 def find_wheel(folder: Path) -> Path | None:
@@ -23,7 +18,6 @@ def keep_wheel(wheel: Path, *, folder: Path) -> Path:
     """Put `wheel` into `folder`, whole or not at all, and return its new path."""
     folder.mkdir(parents=True, exist_ok=True)
     kept = folder / wheel.name
-    partial = kept.with_suffix(".partial")
-    shutil.copyfile(wheel, partial)
-    partial.replace(kept)
+    with written_whole(kept) as partial:
+        shutil.copyfile(wheel, partial)
     return kept

@@ -7,8 +7,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from ssl3d.files import cache_root
 from ssl3d.install.build import build_wheel
-from ssl3d.install.cache import cache_root, find_wheel, keep_wheel
+from ssl3d.install.cache import find_wheel, keep_wheel
 from ssl3d.install.edits import EditError, apply_edits, edit_set_version
 from ssl3d.install.errors import InstallError
 from ssl3d.install.minkowski_edits import MINKOWSKI_EDITS

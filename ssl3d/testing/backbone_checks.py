@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import torch
 
+from ssl3d.sparse import CellGrid, SparseVolume
+from ssl3d.sparse.hidden import cells_to_voxels
 from ssl3d.testing.backbone_under_test import BackboneUnderTest, as_announced, sparse_backend
 from ssl3d.testing.check import check, checks_of, refused, require, survives_json
 from ssl3d.testing.recorder import Recorder
-from ssl3d.volume import CellGrid, SparseVolume
-from ssl3d.volume.hidden import cells_to_voxels
 
 BACKENDS = ("cells", "dense")
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ssl3d.component import BackboneConfig, SparseBackendConfig
 from ssl3d.geometry import Triple, times
 from ssl3d.interfaces import Backbone, SparseBackend
-from ssl3d.registry import installed
+from ssl3d.plugin.config import BackboneConfig, SparseBackendConfig
+from ssl3d.plugin.registry import installed
+from ssl3d.sparse import CellGrid, FeatureMap, SparseVolume
 from ssl3d.testing.check import largest_error, require
-from ssl3d.volume import CellGrid, FeatureMap, SparseVolume
 
 Results = dict[str, Tensor | None]
 """Features, gradients and running statistics by name."""

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ssl3d.component import LossConfig, SparseBackendConfig
 from ssl3d.geometry import Stage, Triple, quotient, times
 from ssl3d.interfaces import Loss, PretrainOutput, SparseBackend
-from ssl3d.registry import installed
+from ssl3d.plugin.config import LossConfig, SparseBackendConfig
+from ssl3d.plugin.registry import installed
+from ssl3d.sparse import CellGrid, FeatureMap, HiddenLevels, SparseVolume
+from ssl3d.sparse.hidden import cells_to_voxels
 from ssl3d.testing.check import check, checks_of, refused, require, survives_json
-from ssl3d.volume import CellGrid, FeatureMap, HiddenLevels, SparseVolume
-from ssl3d.volume.hidden import cells_to_voxels
 
 CELL: Triple = (4, 4, 8)
 GRID: Triple = (2, 3, 2)

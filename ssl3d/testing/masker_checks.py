@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ssl3d.component import MaskerConfig
 from ssl3d.geometry import Triple, product, show
+from ssl3d.plugin.config import MaskerConfig
+from ssl3d.sparse import HiddenLevels
 from ssl3d.testing.check import check, checks_of, refused, require, survives_json
-from ssl3d.volume import HiddenLevels
 
 BATCH = 5
 

@@ -6,8 +6,8 @@ from torch import Tensor
 
 from ssl3d.geometry import Operation, Triple
 from ssl3d.interfaces import NONE, ONE, SparseBackend
-from ssl3d.operations import convolution, pooling, upsampling
-from ssl3d.volume import SparseVolume
+from ssl3d.sparse import SparseVolume
+from ssl3d.sparse.operations import convolution, pooling, upsampling
 
 
 class Recorder(SparseBackend):

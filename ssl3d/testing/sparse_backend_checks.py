@@ -16,7 +16,8 @@ from torch.nn import functional as F
 
 from ssl3d.geometry import Operation, OperationKind, Triple
 from ssl3d.interfaces import SparseBackend
-from ssl3d.layers import BatchNorm
+from ssl3d.sparse import CellGrid, SparseVolume
+from ssl3d.sparse.layers import BatchNorm
 from ssl3d.testing.check import check, checks_of, refused, require
 from ssl3d.testing.sparse_cases import (
     CASES,
@@ -40,7 +41,6 @@ from ssl3d.testing.sparse_run import (
     volume_of,
 )
 from ssl3d.testing.sparse_under_test import SparseBackendUnderTest
-from ssl3d.volume import CellGrid, SparseVolume
 
 PLAIN = make_case("conv3d", 3)
 

@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ssl3d.layers.sync import all_reduce_sum, world_size
+from ssl3d.sparse.layers.sync import all_reduce_sum, world_size
 
 
 def gather_keys(keys: Tensor, *, used: Tensor) -> tuple[Tensor, Tensor, int]:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from ssl3d.component import LossConfig, Need
-from ssl3d.geometry import Stage
-
-if TYPE_CHECKING:
-    from ssl3d_plugins.losses.info_nce_loss import InfoNCELoss
+from ssl3d.plugin.config import LossConfig, Need
 
 
 class InfoNCE(LossConfig):
@@ -22,6 +17,7 @@ class InfoNCE(LossConfig):
     `top1` beside that of such an encoder, and not by itself.
     """
 
+    builds = "ssl3d_plugins.losses.info_nce_loss:InfoNCELoss"
     name: Literal["info_nce"] = "info_nce"
     between: Literal["stages"] = Field(
         default="stages",
@@ -51,13 +47,3 @@ class InfoNCE(LossConfig):
     def needs(self) -> frozenset[Need]:
         """Two stages or more."""
         return frozenset({"two_stages"})
-
-    def build(self, *, stages: Sequence[Stage]) -> InfoNCELoss:
-        """Make the loss, with projection heads from torch's global generator.
-
-        Raises:
-            ValueError: fewer than two stages, or a stride that is no multiple of the one before.
-        """
-        from ssl3d_plugins.losses.info_nce_loss import InfoNCELoss
-
-        return InfoNCELoss(self, stages=stages)

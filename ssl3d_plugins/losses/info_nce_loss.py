@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ssl3d.geometry import Stage, divides, quotient
 from ssl3d.interfaces import Loss, PretrainOutput
-from ssl3d.volume import FeatureMap, SparseVolume
+from ssl3d.sparse import FeatureMap, SparseVolume
 from ssl3d_plugins.losses.gather import gather_keys
 from ssl3d_plugins.losses.sites import group_sites, sample_sites, sites_with_contrast
 
@@ -48,8 +48,10 @@ class InfoNCELoss(Loss):
         ValueError: fewer than two stages, or a stride that is no multiple of the one before.
     """
 
+    config: InfoNCE
+
     def __init__(self, config: InfoNCE, *, stages: Sequence[Stage]) -> None:
-        super().__init__()
+        super().__init__(config, stages=stages)
         if len(stages) < 2:
             raise ValueError(f"info_nce contrasts adjacent stages; the backbone has {len(stages)}")
         for fine, coarse in pairwise(stages):
@@ -58,8 +60,6 @@ class InfoNCELoss(Loss):
                     f"info_nce pools a stage of stride {fine.stride} to stride {coarse.stride}, "
                     "which must be a multiple of it on each axis"
                 )
-        self.config = config
-        self.stages = tuple(stages)
         self.query_heads = nn.ModuleList(_head(s.channels, config.width) for s in stages[:-1])
         self.key_heads = nn.ModuleList(_head(s.channels, config.width) for s in stages[1:])
 

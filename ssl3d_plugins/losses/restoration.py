@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ssl3d.pretrain.restoration import RestorationLoss
+from ssl3d.masked.restoration import RestorationLoss
 
 
 class MSELoss(RestorationLoss):

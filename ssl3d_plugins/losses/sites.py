@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ssl3d.geometry import Triple, quotient
 from ssl3d.interfaces import PretrainOutput
-from ssl3d.pretrain.target import patch_statistics
+from ssl3d.masked.target import patch_statistics
 
 
 def group_sites(features: Tensor, *, factor: Triple) -> Tensor:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ssl3d.component import MaskerConfig, Problem
 from ssl3d.geometry import Triple
+from ssl3d.plugin.config import MaskerConfig, Problem
 from ssl3d_plugins.maskers.blocks import fewest_visible, fit_block, fit_inner_block
 from ssl3d_plugins.maskers.options import Block, Ratio
-
-if TYPE_CHECKING:
-    from ssl3d_plugins.maskers.mim_masker import MiMMasker
 
 Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -27,6 +24,7 @@ class MiM(MaskerConfig):
     `level_weights`. With `passes="nested"` a second pass of the encoder hides level 1 alone.
     """
 
+    builds = "ssl3d_plugins.maskers.mim_masker:MiMMasker"
     name: Literal["mim"] = "mim"
     global_ratio: Ratio = Field(
         default=0.6,
@@ -80,9 +78,3 @@ class MiM(MaskerConfig):
     def levels(self) -> int:
         """Two."""
         return 2
-
-    def build(self) -> MiMMasker:
-        """Make the masker."""
-        from ssl3d_plugins.maskers.mim_masker import MiMMasker
-
-        return MiMMasker(self)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ssl3d.geometry import Triple
 from ssl3d.interfaces import Masker
-from ssl3d.volume import HiddenLevels
+from ssl3d.sparse import HiddenLevels
 from ssl3d_plugins.maskers.blocks import fit_block, fit_inner_block
 from ssl3d_plugins.maskers.draw import check_call, draw_ratio, draw_scores, hide_blocks
 from ssl3d_plugins.maskers.mim import MiM
@@ -16,8 +16,7 @@ from ssl3d_plugins.maskers.mim import MiM
 class MiMMasker(Masker):
     """Hides coarse blocks, and draws finer blocks inside them; the options are `MiM`'s."""
 
-    def __init__(self, config: MiM) -> None:
-        self.config = config
+    config: MiM
 
     def __call__(
         self,

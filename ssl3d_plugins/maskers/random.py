@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from ssl3d.component import MaskerConfig, Problem
 from ssl3d.geometry import Triple
+from ssl3d.plugin.config import MaskerConfig, Problem
 from ssl3d_plugins.maskers.blocks import fewest_visible, fit_block
 from ssl3d_plugins.maskers.options import Block, Ratio
-
-if TYPE_CHECKING:
-    from ssl3d_plugins.maskers.random_masker import RandomMasker
 
 
 class Random(MaskerConfig):
@@ -22,6 +19,7 @@ class Random(MaskerConfig):
     With blocks of one cell this is the masking of SparK (arXiv 2301.03580, section 3.1).
     """
 
+    builds = "ssl3d_plugins.maskers.random_masker:RandomMasker"
     name: Literal["random"] = "random"
     ratio: Ratio = Field(
         default=0.6,
@@ -45,9 +43,3 @@ class Random(MaskerConfig):
     def fewest_visible(self, grid: Triple) -> int:
         """What the highest ratio leaves."""
         return fewest_visible(grid, block=self.block, ratio=self.ratio)
-
-    def build(self) -> RandomMasker:
-        """Make the masker."""
-        from ssl3d_plugins.maskers.random_masker import RandomMasker
-
-        return RandomMasker(self)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ssl3d.geometry import Triple
 from ssl3d.interfaces import Masker
-from ssl3d.volume import HiddenLevels
+from ssl3d.sparse import HiddenLevels
 from ssl3d_plugins.maskers.blocks import fit_block
 from ssl3d_plugins.maskers.draw import check_call, draw_ratio, draw_scores, hide_blocks
 from ssl3d_plugins.maskers.random import Random
@@ -16,8 +16,7 @@ from ssl3d_plugins.maskers.random import Random
 class RandomMasker(Masker):
     """Hides an exact share of the blocks of each sample; the options are `Random`'s."""
 
-    def __init__(self, config: Random) -> None:
-        self.config = config
+    config: Random
 
     def __call__(
         self,

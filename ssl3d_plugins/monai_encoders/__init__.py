@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ssl3d.plugins import hookimpl
+from ssl3d.plugin.find import hookimpl
 from ssl3d_plugins.monai_encoders.config import Monai
 from ssl3d_plugins.monai_encoders.resnet import ResNet
 from ssl3d_plugins.monai_encoders.segresnet import SegResNet

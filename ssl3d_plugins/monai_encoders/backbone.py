@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from ssl3d.geometry import Stage
 from ssl3d.interfaces import Backbone
-from ssl3d.volume import FeatureMap, SparseVolume
+from ssl3d.sparse import FeatureMap, SparseVolume
 from ssl3d.weights import TransferReport, transfer
+from ssl3d_plugins.monai_encoders.config import Monai
 from ssl3d_plugins.monai_encoders.leaves import see_visible_only
 from ssl3d_plugins.monai_encoders.program import trace
 
@@ -50,3 +51,15 @@ class TracedBackbone(Backbone):
         if any(name.startswith("network.") for name in weights):
             return transfer(weights, self)
         return transfer(weights, self.network, allow_unexpected=self.unused)
+
+
+class MonaiBackbone(TracedBackbone):
+    """MONAI's network with MONAI's initialisation; the options are `Monai`'s."""
+
+    def __init__(self, config: Monai, *, in_channels: int) -> None:
+        network = config.network
+        super().__init__(
+            network.network(in_channels=in_channels),
+            stages=network.stages(),
+            unused=network.unused,
+        )

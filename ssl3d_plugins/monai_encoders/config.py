@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from ssl3d.component import BackboneConfig
 from ssl3d.geometry import Operation, Stage
+from ssl3d.plugin.config import BackboneConfig
 from ssl3d_plugins.monai_encoders.resnet import ResNet
 from ssl3d_plugins.monai_encoders.segresnet import SegResNet
-
-if TYPE_CHECKING:
-    from ssl3d_plugins.monai_encoders.backbone import TracedBackbone
 
 
 def _by_name(value: Any) -> Any:
@@ -31,6 +28,7 @@ class Monai(BackboneConfig):
     what is visible.
     """
 
+    builds = "ssl3d_plugins.monai_encoders.backbone:MonaiBackbone"
     name: Literal["monai"] = "monai"
     network: Network = Field(
         default=SegResNet(), description="segresnet or resnet, with options named as in MONAI"
@@ -48,12 +46,6 @@ class Monai(BackboneConfig):
         """Stages with a norm over the visible sites of one sample and one channel."""
         return self.network.instance_norm_stages()
 
-    def build(self, *, in_channels: int) -> TracedBackbone:
-        """Make MONAI's network with MONAI's initialisation."""
-        from ssl3d_plugins.monai_encoders.backbone import TracedBackbone
-
-        return TracedBackbone(
-            self.network.network(in_channels=in_channels),
-            stages=self.network.stages(),
-            unused=self.network.unused,
-        )
+    def batch_norm_stages(self) -> tuple[Stage, ...]:
+        """Stages with a norm over the visible sites of the batch."""
+        return self.network.batch_norm_stages()

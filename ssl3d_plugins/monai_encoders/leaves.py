@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from ssl3d.geometry import Triple, as_triple
-from ssl3d.layers import BatchNorm, InstanceNorm
-from ssl3d.volume import SparseVolume
+from ssl3d.sparse import SparseVolume
+from ssl3d.sparse.layers import BatchNorm, InstanceNorm
 from ssl3d_plugins.monai_encoders.group_norm import GroupNorm
 
 Leaf = Callable[[Any, SparseVolume], SparseVolume]

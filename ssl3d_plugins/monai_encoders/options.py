@@ -36,6 +36,10 @@ class EncoderOptions(BaseModel, ABC):
         """Stages with a norm over the sites of one sample and one channel."""
         return ()
 
+    def batch_norm_stages(self) -> tuple[Stage, ...]:
+        """Stages with a norm over the sites of the batch."""
+        return ()
+
     @abstractmethod
     def network(self, *, in_channels: int) -> nn.Module:
         """MONAI's encoder: (B, C, D, H, W) to a tuple of the stages' feature maps."""

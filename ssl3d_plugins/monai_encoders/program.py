@@ -13,7 +13,7 @@ import torch
 from torch import fx, nn
 from torch.fx.proxy import TraceError
 
-from ssl3d.volume import SparseVolume
+from ssl3d.sparse import SparseVolume
 from ssl3d_plugins.monai_encoders.leaves import LEAVES, refusal
 
 SUMS = (operator.add, operator.iadd, torch.add)

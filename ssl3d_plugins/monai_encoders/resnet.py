@@ -88,6 +88,10 @@ class ResNet(EncoderOptions):
             stages.append(Stage(stride, width * DEPTHS[self.depth].expansion))
         return tuple(stages)
 
+    def batch_norm_stages(self) -> tuple[Stage, ...]:
+        """All."""
+        return self.stages()
+
     def operations(self) -> tuple[Operation, ...]:
         """Stem, max pool, and the convolutions of blocks and projections."""
         depth, first = DEPTHS[self.depth], self.block_inplanes[0]

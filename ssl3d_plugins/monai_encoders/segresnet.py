@@ -63,6 +63,10 @@ class SegResNet(EncoderOptions):
         alone = {"instance": 0, "group": self.num_groups, "batch": -1}[self.norm]
         return tuple(s for s in self.stages() if alone in (0, s.channels))
 
+    def batch_norm_stages(self) -> tuple[Stage, ...]:
+        """All with batch norm."""
+        return self.stages() if self.norm == "batch" else ()
+
     def network(self, *, in_channels: int) -> nn.Module:
         """(B, C, D, H, W) to one feature map for each entry of `blocks_down`."""
         from ssl3d_plugins.monai_encoders.networks import SegResNetEncoder

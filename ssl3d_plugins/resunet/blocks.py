@@ -11,12 +11,12 @@ from typing import Literal
 
 from torch import nn
 
-from ssl3d.geometry import Triple
-from ssl3d.layers import AvgPool3d, Conv3d, make_norm
-from ssl3d.volume import FeatureMap
+from ssl3d.geometry import Operation
+from ssl3d.sparse import FeatureMap
+from ssl3d.sparse.layers import AvgPool3d, Conv3d, make_norm
 from ssl3d_plugins.resunet.leaky_relu import LeakyReLU
+from ssl3d_plugins.resunet.plan import BlockPlan
 
-ONE: Triple = (1, 1, 1)
 SLOPE = 0.01
 Norm = Literal["instance", "batch"]
 
@@ -26,20 +26,9 @@ def named(**modules: nn.Module) -> nn.Sequential:
     return nn.Sequential(OrderedDict(modules))
 
 
-def conv_norm(
-    in_channels: int,
-    out_channels: int,
-    *,
-    kernel: Triple,
-    stride: Triple = ONE,
-    norm: Norm,
-    bias: bool,
-) -> nn.Sequential:
+def conv_norm(op: Operation, *, norm: Norm, bias: bool) -> nn.Sequential:
     """Convolution and norm, without an activation."""
-    return named(
-        conv=Conv3d(in_channels, out_channels, kernel=kernel, stride=stride, bias=bias),
-        norm=make_norm(norm, out_channels),
-    )
+    return named(conv=Conv3d.of(op, bias=bias), norm=make_norm(norm, op.channels[1]))
 
 
 class ResidualBlock(nn.Module):
@@ -49,29 +38,17 @@ class ResidualBlock(nn.Module):
     is one, and projected (1³ convolution without bias, and norm) where the channels change.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        *,
-        kernel: Triple,
-        stride: Triple = ONE,
-        norm: Norm,
-        bias: bool,
-    ) -> None:
+    def __init__(self, plan: BlockPlan, *, norm: Norm, bias: bool) -> None:
         super().__init__()
-        self.conv1 = conv_norm(
-            in_channels, out_channels, kernel=kernel, stride=stride, norm=norm, bias=bias
-        )
+        self.conv1 = conv_norm(plan.conv1, norm=norm, bias=bias)
         self.conv1.add_module("nonlin", LeakyReLU(SLOPE))
-        self.conv2 = conv_norm(out_channels, out_channels, kernel=kernel, norm=norm, bias=bias)
+        self.conv2 = conv_norm(plan.conv2, norm=norm, bias=bias)
         self.nonlin2 = LeakyReLU(SLOPE)
         self.skip = nn.Sequential()
-        if stride != ONE:
-            self.skip.append(AvgPool3d(kernel=stride, stride=stride))
-        if in_channels != out_channels:
-            project = conv_norm(in_channels, out_channels, kernel=ONE, norm=norm, bias=False)
-            self.skip.append(project)
+        if plan.average is not None:
+            self.skip.append(AvgPool3d.of(plan.average))
+        if plan.project is not None:
+            self.skip.append(conv_norm(plan.project, norm=norm, bias=False))
 
     def forward(self, x: FeatureMap) -> FeatureMap:
         """(B, I, D, H, W) or its visible cells to `out_channels` at `stride` times the stride."""

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
-from ssl3d.component import BackboneConfig
-from ssl3d.geometry import Operation, PerAxis, Stage, Triple, times
+from ssl3d.geometry import Operation, PerAxis, Stage, Triple, operations_in, times
+from ssl3d.plugin.config import BackboneConfig
+from ssl3d_plugins.resunet.plan import ONE, Plan, StageOptions, plan_of
 from ssl3d_plugins.resunet.presets import PRESETS, Size, published_blocks, published_widths
 
-if TYPE_CHECKING:
-    from ssl3d_plugins.resunet.encoder import ResUNetEncoder
-
-ONE: Triple = (1, 1, 1)
 TWO: Triple = (2, 2, 2)
 THREE: Triple = (3, 3, 3)
-
-
-class StagePlan(NamedTuple):
-    """One stage: channels, residual blocks, kernel, and the stride of its first block."""
-
-    width: int
-    blocks: int
-    kernel: Triple
-    stride: Triple
 
 
 class ResUNet(BackboneConfig):
@@ -34,6 +22,7 @@ class ResUNet(BackboneConfig):
     name. For thick slices give `kernels` and `strides` per axis, as nnU-Net's plans list them.
     """
 
+    builds = "ssl3d_plugins.resunet.encoder:ResUNetBackbone"
     name: Literal["resunet"] = "resunet"
     size: Size = Field(
         default="M",
@@ -73,7 +62,7 @@ class ResUNet(BackboneConfig):
                     f"{option} has {len(values)} entries for {stages} stages: give one for each "
                     "stage, or leave it out"
                 )
-        for i, plan in enumerate(self.plan()):
+        for i, plan in enumerate(self.stage_options):
             if any(k < 1 or k % 2 == 0 for k in plan.kernel):
                 raise ValueError(f"kernels[{i}] is {plan.kernel}: use odd numbers, such as 1 or 3")
             if any(s not in (1, 2) for s in plan.stride):
@@ -89,20 +78,21 @@ class ResUNet(BackboneConfig):
     def _widths(self) -> tuple[int, ...]:
         return self.widths or published_widths(PRESETS[self.size].stages)
 
-    def plan(self) -> tuple[StagePlan, ...]:
-        """The stages as they are built, with presets and defaults filled in."""
+    @property
+    def stage_options(self) -> tuple[StageOptions, ...]:
+        """The stages with presets and defaults filled in."""
         n = len(self._widths)
         blocks = self.blocks or published_blocks(n)
         kernels = self.kernels or (THREE,) * n
         strides = self.strides or (ONE, *(TWO,) * (n - 1))
         columns = zip(self._widths, blocks, kernels, strides, strict=True)
-        return tuple(StagePlan(*row) for row in columns)
+        return tuple(StageOptions(*row) for row in columns)
 
     def stages(self) -> tuple[Stage, ...]:
         """One feature map for each stage, the first one at full size unless it is strided."""
         stages: list[Stage] = []
         stride = ONE
-        for plan in self.plan():
+        for plan in self.stage_options:
             stride = times(stride, plan.stride)
             stages.append(Stage(stride, plan.width))
         return tuple(stages)
@@ -111,28 +101,14 @@ class ResUNet(BackboneConfig):
         """Stages whose norm takes its statistics from one sample's visible sites alone."""
         return self.stages() if self.norm == "instance" else ()
 
+    def batch_norm_stages(self) -> tuple[Stage, ...]:
+        """Stages whose norm takes its statistics from the visible sites of the whole batch."""
+        return self.stages() if self.norm == "batch" else ()
+
+    def plan(self, *, in_channels: int = 1) -> Plan:
+        """What the module is made of."""
+        return plan_of(self.stage_options, in_channels=in_channels)
+
     def operations(self) -> tuple[Operation, ...]:
-        """Convolutions of stem, blocks and projections, and the average pool of strided skips."""
-        plans = self.plan()
-        found = [_convolution(plans[0].kernel, channels=(1, plans[0].width))]
-        before = plans[0].width
-        for width, _, kernel, stride in plans:
-            found.append(_convolution(kernel, stride=stride, channels=(before, width)))
-            found.append(_convolution(kernel, channels=(width, width)))
-            if stride != ONE:
-                found.append(Operation("avg_pool3d", stride, stride, channels=(before, before)))
-            if before != width:
-                found.append(_convolution(ONE, channels=(before, width)))
-            before = width
-        return tuple(dict.fromkeys(found))
-
-    def build(self, *, in_channels: int) -> ResUNetEncoder:
-        """Make the module with nnU-Net's initialisation."""
-        from ssl3d_plugins.resunet.encoder import ResUNetEncoder
-
-        return ResUNetEncoder(self, in_channels=in_channels)
-
-
-def _convolution(kernel: Triple, *, stride: Triple = ONE, channels: tuple[int, int]) -> Operation:
-    kz, ky, kx = ((k - 1) // 2 for k in kernel)
-    return Operation("conv3d", kernel, stride, (kz, ky, kx), channels=channels)
+        """Those of the plan; one input channel assumed."""
+        return operations_in(self.plan())

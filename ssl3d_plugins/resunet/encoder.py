@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from torch import Tensor, nn
 
 from ssl3d.interfaces import Backbone
-from ssl3d.volume import FeatureMap
+from ssl3d.sparse import FeatureMap
 from ssl3d.weights import TransferReport
 from ssl3d_plugins.resunet.blocks import SLOPE, Norm, ResidualBlock, conv_norm, named
-from ssl3d_plugins.resunet.config import ResUNet, StagePlan
+from ssl3d_plugins.resunet.config import ResUNet
 from ssl3d_plugins.resunet.leaky_relu import LeakyReLU
 from ssl3d_plugins.resunet.nnunet import from_nnunet
+from ssl3d_plugins.resunet.plan import Plan
 
 
 class ResidualEncoder(nn.Module):
@@ -21,24 +22,15 @@ class ResidualEncoder(nn.Module):
     Source: ResidualEncoder of dynamic_network_architectures 0.4.4, whose names it keeps.
     """
 
-    def __init__(
-        self, plans: Sequence[StagePlan], *, in_channels: int, norm: Norm, bias: bool
-    ) -> None:
+    def __init__(self, plan: Plan, *, norm: Norm, bias: bool) -> None:
         super().__init__()
-        first = plans[0]
-        stem = conv_norm(in_channels, first.width, kernel=first.kernel, norm=norm, bias=bias)
+        stem = conv_norm(plan.stem, norm=norm, bias=bias)
         stem.add_module("nonlin", LeakyReLU(SLOPE))
         self.stem = named(convs=nn.Sequential(stem))
         self.stages = nn.Sequential()
-        before = first.width
-        for width, blocks, kernel, stride in plans:
-            stage = nn.Sequential(
-                ResidualBlock(before, width, kernel=kernel, stride=stride, norm=norm, bias=bias)
-            )
-            for _ in range(blocks - 1):
-                stage.append(ResidualBlock(width, width, kernel=kernel, norm=norm, bias=bias))
+        for blocks in plan.stages:
+            stage = nn.Sequential(*(ResidualBlock(one, norm=norm, bias=bias) for one in blocks))
             self.stages.append(named(blocks=stage))
-            before = width
 
     def forward(self, x: FeatureMap) -> tuple[FeatureMap, ...]:
         """One feature map for each stage, fine to coarse."""
@@ -66,14 +58,14 @@ def initialise(module: nn.Module) -> None:
             nn.init.zeros_(parameter)
 
 
-class ResUNetEncoder(Backbone):
+class ResUNetBackbone(Backbone):
     """The backbone; its state dict has the names of `ResidualEncoderUNet`'s, `encoder.…`."""
 
     def __init__(self, config: ResUNet, *, in_channels: int) -> None:
         super().__init__()
         self.stages = config.stages()
         self.encoder = ResidualEncoder(
-            config.plan(), in_channels=in_channels, norm=config.norm, bias=config.bias
+            config.plan(in_channels=in_channels), norm=config.norm, bias=config.bias
         )
         self.apply(initialise)
 

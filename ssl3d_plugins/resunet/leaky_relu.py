@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ssl3d.volume import FeatureMap, SparseVolume
+from ssl3d.sparse import FeatureMap, SparseVolume
 
 
 class _KeepResult(torch.autograd.Function):

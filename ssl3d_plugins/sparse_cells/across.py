@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ssl3d.geometry import Operation
-from ssl3d.volume import CellGrid
+from ssl3d.sparse import CellGrid
+from ssl3d.sparse.layout import channels_last
 from ssl3d_plugins.sparse_cells import halo_conv, pairs, winograd
-from ssl3d_plugins.sparse_cells.layout import channels_last
 
 
 class Step(Protocol):

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from ssl3d.component import SparseBackendConfig
 from ssl3d.geometry import Operation, undefined
-
-if TYPE_CHECKING:
-    from ssl3d_plugins.sparse_cells.backend import CellsBackend
+from ssl3d.plugin.config import SparseBackendConfig
 
 
 class Cells(SparseBackendConfig):
@@ -17,14 +14,9 @@ class Cells(SparseBackendConfig):
     Does every operation that has a meaning on hidden cells, on any device that torch has.
     """
 
+    builds = "ssl3d_plugins.sparse_cells.backend:CellsBackend"
     name: Literal["cells"] = "cells"
 
     def unsupported(self, op: Operation) -> str | None:
         """Only what has no meaning on hidden cells."""
         return undefined(op)
-
-    def build(self) -> CellsBackend:
-        """Make the backend."""
-        from ssl3d_plugins.sparse_cells.backend import CellsBackend
-
-        return CellsBackend(self)

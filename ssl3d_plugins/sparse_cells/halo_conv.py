@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ssl3d.geometry import Operation
-from ssl3d.volume import CellGrid
-from ssl3d_plugins.sparse_cells.halo import take_chunks
-from ssl3d_plugins.sparse_cells.layout import channels_first
-from ssl3d_plugins.sparse_cells.tables import Reach, reach_down, reach_up
+from ssl3d.sparse import CellGrid
+from ssl3d.sparse.halo import take_chunks
+from ssl3d.sparse.layout import channels_first
+from ssl3d.sparse.tables import Reach, reach_down, reach_up
 
 
 def down(
@@ -27,14 +27,14 @@ def down(
     def convolve(boxes: Tensor) -> Tensor:
         return F.conv3d(boxes, weight, bias, op.stride, 0, 1, op.groups)
 
-    return _by_chunks(convolve, fine, cells=cells, reach=reach_down(op))
+    return _by_chunks(convolve, fine, cells=cells, reach=reach_down(op.footprint))
 
 
 def up(
     coarse: Tensor, weight: Tensor, bias: Tensor | None, *, cells: CellGrid, op: Operation
 ) -> Tensor:
     """(N, e…, O) and a weight (O, I/groups, k…) to (N, I, e·s…)."""
-    reach = reach_up(op)
+    reach = reach_up(op.footprint)
     if op.stride == (1, 1, 1):  # the same as below, and by far faster with many groups
         back = mirrored(weight, op.groups)
 
@@ -71,7 +71,7 @@ def weight_gradient(
         dtype=torch.promote_types(weight.dtype, torch.float32),
         memory_format=torch.channels_last_3d,
     )
-    for where, boxes in take_chunks(fine, cells=cells, reach=reach_down(op)):
+    for where, boxes in take_chunks(fine, cells=cells, reach=reach_down(op.footprint)):
         _, part, _ = torch.ops.aten.convolution_backward(
             channels_first(coarse[where]),
             channels_first(boxes),

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ssl3d.geometry import Operation, Triple, product
-from ssl3d.volume import CellGrid
-from ssl3d_plugins.sparse_cells.tables import kernel_rows
+from ssl3d.geometry import Footprint, Triple, product
+from ssl3d.sparse import CellGrid
+from ssl3d.sparse.tables import kernel_rows
 
 MOST_PAIRS = 1 << 14
 """Pairs of a group of places: bounds the memory of its products (16 MiB at 256 float32 channels).
@@ -45,13 +45,8 @@ class PairGroup(NamedTuple):
     to_coarse: Sums
 
 
-def pair_groups(cells: CellGrid, *, edge: Triple, op: Operation) -> tuple[PairGroup, ...]:
+def pair_groups(cells: CellGrid, *, edge: Triple, op: Footprint) -> tuple[PairGroup, ...]:
     """All pairs of visible sites of `op`; `edge` is sites per cell on the fine side."""
-    key = ("pair groups", edge, op.kernel, op.stride, op.padding)
-    return cells.table(key, lambda: _pair_groups(cells, edge, op))
-
-
-def _pair_groups(cells: CellGrid, edge: Triple, op: Operation) -> tuple[PairGroup, ...]:
     seen = kernel_rows(cells, edge=edge, op=op)
     fine_sites = cells.n * product(edge)
     visible = seen < fine_sites

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ssl3d.geometry import Operation, Triple, quotient, times
-from ssl3d.volume import CellGrid
+from ssl3d.sparse import CellGrid
 from ssl3d_plugins.sparse_cells.pair_tables import Sums, pair_groups
 
 
@@ -21,7 +21,7 @@ def down(
     """(N, e…, I) and a weight (O, I/groups, k…) to (N, O, e/s…)."""
     rows, taps = _rows(fine), _taps(weight)
     sums = _start(fine, bias, channels=weight.shape[0], edge=quotient(_edge(fine), op.stride))
-    for group in pair_groups(cells, edge=_edge(fine), op=op):
+    for group in cells.table(pair_groups, edge=_edge(fine), op=op.footprint):
         x = rows.index_select(0, group.fine)
         y = x.new_empty(len(x), weight.shape[0])
         for place, pairs in group.places:
@@ -37,7 +37,7 @@ def up(
     edge, channels = times(_edge(coarse), op.stride), weight.shape[1] * op.groups
     rows, taps = _rows(coarse), _taps(weight)
     sums = _start(coarse, bias, channels=channels, edge=edge)
-    for group in pair_groups(cells, edge=edge, op=op):
+    for group in cells.table(pair_groups, edge=edge, op=op.footprint):
         y = rows.index_select(0, group.coarse)
         x = y.new_empty(len(y), channels)
         for place, pairs in group.places:
@@ -53,7 +53,7 @@ def weight_gradient(
     fine_rows, coarse_rows = _rows(fine), _rows(coarse)
     gradient = torch.zeros_like(weight, memory_format=torch.channels_last_3d)
     taps = _taps(gradient)
-    for group in pair_groups(cells, edge=_edge(fine), op=op):
+    for group in cells.table(pair_groups, edge=_edge(fine), op=op.footprint):
         x = fine_rows.index_select(0, group.fine)
         y = coarse_rows.index_select(0, group.coarse)
         for place, pairs in group.places:

@@ -21,14 +21,14 @@ import torch
 from torch import Tensor
 
 from ssl3d.geometry import Operation, Triple
-from ssl3d.volume import CellGrid
+from ssl3d.sparse import CellGrid
+from ssl3d.sparse.tables import Reach, box_rows
 from ssl3d_plugins.sparse_cells.minimal_filter import (
     KERNEL,
     OUTPUTS,
     MinimalFilter,
     minimal_filter,
 )
-from ssl3d_plugins.sparse_cells.tables import Reach, box_rows
 
 CHUNK_VALUES = 1 << 21
 """Values of the inputs that are in memory at once: larger ones leave the cache."""
@@ -116,7 +116,7 @@ def _inputs(features: Tensor, *, cells: CellGrid) -> Iterator[tuple[slice, Tenso
     They hold until the next ones are asked for.
     """
     _, ez, ey, ex, channels = features.shape
-    table = cells.table(("tile rows", (ez, ey, ex)), lambda: _tile_rows(cells, (ez, ey, ex)))
+    table = cells.table(_tile_rows, (ez, ey, ex))
     sites = torch.cat([features.reshape(-1, channels), features.new_zeros(1, channels)])
     b = _plane(features).b
     gathered, transformed = _Memory(features), _Memory(features)

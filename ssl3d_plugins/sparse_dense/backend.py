@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from ssl3d.geometry import Operation, Triple
 from ssl3d.interfaces import NONE, ONE, SparseBackend
-from ssl3d.operations import convolution, pooling, result_stride, upsampling
-from ssl3d.volume import SparseVolume
+from ssl3d.sparse import SparseVolume
+from ssl3d.sparse.operations import convolution, pooling, result_stride, upsampling
 
 
 class DenseBackend(SparseBackend):

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from ssl3d.component import SparseBackendConfig
 from ssl3d.geometry import Operation, undefined
-
-if TYPE_CHECKING:
-    from ssl3d_plugins.sparse_dense.backend import DenseBackend
+from ssl3d.plugin.config import SparseBackendConfig
 
 
 class Dense(SparseBackendConfig):
@@ -17,14 +14,9 @@ class Dense(SparseBackendConfig):
     The definition that other backends are compared with. It saves no time: use it to check.
     """
 
+    builds = "ssl3d_plugins.sparse_dense.backend:DenseBackend"
     name: Literal["dense"] = "dense"
 
     def unsupported(self, op: Operation) -> str | None:
         """Only what has no meaning on hidden cells."""
         return undefined(op)
-
-    def build(self) -> DenseBackend:
-        """Make the backend."""
-        from ssl3d_plugins.sparse_dense.backend import DenseBackend
-
-        return DenseBackend(self)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import MinkowskiEngine
 import torch
 from MinkowskiEngineBackend._C import ConvolutionMode, PoolingMode
@@ -11,27 +9,31 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ssl3d.geometry import Operation, Triple, product, quotient
-from ssl3d.interfaces import NONE
-from ssl3d.operations import pooling, result_stride
 from ssl3d.precision import as_autocast, at_least_single
-from ssl3d.volume import SparseVolume
-from ssl3d_plugins.sparse_cells.backend import CellsBackend
-from ssl3d_plugins.sparse_minkowski.maps import kernel_generator, kernel_map, manager_of, sites_of
+from ssl3d.sparse import SparseVolume
+from ssl3d.sparse.local import LocalBackend
+from ssl3d_plugins.sparse_minkowski.maps import (
+    Sites,
+    kernel_generator,
+    kernel_map,
+    manager_of,
+    sites_of,
+)
 
 MOST_VALUES = 2**31 - 1
 
 
-class MinkowskiBackend(CellsBackend):
+class MinkowskiBackend(LocalBackend):
     """Shapes, and the errors raised, are those of `SparseBackend`."""
 
-    def _convolve(
-        self, x: SparseVolume, weight: Tensor, bias: Tensor | None, *, op: Operation
+    def across(
+        self, x: SparseVolume, op: Operation, weight: Tensor | None, bias: Tensor | None
     ) -> SparseVolume:
-        # Without a site the library ends the process.
-        if op.inside_cells or not x.cells.n:
-            return super()._convolve(x, weight, bias, op=op)
-        stride = result_stride(x, op, config=self.config)
+        """Everything by the library."""
+        stride = op.result_stride(x.stride)
         _check_size(x, stride=stride, channels=max(op.channels))
+        if weight is None:
+            return self._pool(x, op=op, stride=stride)
         sites, weight = at_least_single(x.sites), at_least_single(weight)
         with torch.autocast(sites.device.type, enabled=False):
             if op.groups > 1:
@@ -54,10 +56,10 @@ class MinkowskiBackend(CellsBackend):
         )
         if transposed:
             weight = _centred(weight, op=op)
-        source, target = sites_of(x.cells, stride=x.stride), sites_of(x.cells, stride=stride)
+        source, target = _stages(x, stride)
         kz, ky, kx = weight.shape[2:]
         fine, coarse = (stride, x.stride) if transposed else (x.stride, stride)
-        kernel_map(x.cells, fine=fine, coarse=coarse, kernel=(kz, ky, kx))
+        x.cells.table(kernel_map, fine=fine, coarse=coarse, kernel=(kz, ky, kx), pool=False)
         rows = function.apply(
             source.give(sites).contiguous(),
             _taps(weight, transposed=transposed),
@@ -65,7 +67,7 @@ class MinkowskiBackend(CellsBackend):
             ConvolutionMode.DEFAULT,
             source.key,
             target.key,
-            manager_of(x.cells),
+            x.cells.table(manager_of),
         )
         return target.take(rows)
 
@@ -73,8 +75,10 @@ class MinkowskiBackend(CellsBackend):
         self, x: SparseVolume, sites: Tensor, weight: Tensor, *, op: Operation, stride: Triple
     ) -> Tensor:
         """Each channel by itself, over the library's kernel map, as its channelwise layer does."""
-        source, target = sites_of(x.cells, stride=x.stride), sites_of(x.cells, stride=stride)
-        places = kernel_map(x.cells, fine=x.stride, coarse=stride, kernel=op.kernel)
+        source, target = _stages(x, stride)
+        places = x.cells.table(
+            kernel_map, fine=x.stride, coarse=stride, kernel=op.kernel, pool=False
+        )
         taps = _taps(weight, transposed=False)[:, 0]
         given = source.give(sites)
         count = x.cells.n * product(quotient(x.cells.cell, stride))
@@ -83,39 +87,26 @@ class MinkowskiBackend(CellsBackend):
             rows = rows.index_add(0, o.long(), given.index_select(0, i.long()) * taps[place])
         return target.take(rows)
 
-    def max_pool3d(
-        self, x: SparseVolume, *, kernel: Triple, stride: Triple, padding: Triple = NONE
-    ) -> SparseVolume:
-        """Maximum over visible sites, which is the library's."""
-        op = pooling(x, kind="max_pool3d", kernel=kernel, stride=stride, padding=padding)
-        if op.inside_cells or not x.cells.n:
-            return super().max_pool3d(x, kernel=kernel, stride=stride, padding=padding)
-        return self._pool(x, op=op, mode=PoolingMode.LOCAL_MAX_POOLING)
-
-    def avg_pool3d(
-        self, x: SparseVolume, *, kernel: Triple, stride: Triple, padding: Triple = NONE
-    ) -> SparseVolume:
-        """The library's sum over k³: its average divides by the visible sites alone."""
-        op = pooling(x, kind="avg_pool3d", kernel=kernel, stride=stride, padding=padding)
-        if op.inside_cells or not x.cells.n:
-            return super().avg_pool3d(x, kernel=kernel, stride=stride, padding=padding)
-        summed = self._pool(x, op=op, mode=PoolingMode.LOCAL_SUM_POOLING)
-        return summed.map(lambda features: features / product(kernel))
-
-    def _pool(self, x: SparseVolume, *, op: Operation, mode: Any) -> SparseVolume:
-        stride = result_stride(x, op, config=self.config)
-        _check_size(x, stride=stride, channels=x.channels)
-        source, target = sites_of(x.cells, stride=x.stride), sites_of(x.cells, stride=stride)
-        kernel_map(x.cells, fine=x.stride, coarse=stride, kernel=op.kernel, pool=True)
+    def _pool(self, x: SparseVolume, *, op: Operation, stride: Triple) -> SparseVolume:
+        """The library's maximum, or its sum over k³: its average divides by visible sites alone."""
+        largest = op.kind == "max_pool3d"
+        source, target = _stages(x, stride)
+        x.cells.table(kernel_map, fine=x.stride, coarse=stride, kernel=op.kernel, pool=True)
         rows = MinkowskiEngine.MinkowskiLocalPoolingFunction.apply(
             source.give(at_least_single(x.sites)).contiguous(),
-            mode,
+            PoolingMode.LOCAL_MAX_POOLING if largest else PoolingMode.LOCAL_SUM_POOLING,
             kernel_generator(op.kernel, stride=op.stride),
             source.key,
             target.key,
-            manager_of(x.cells),
+            x.cells.table(manager_of),
         )
-        return x.with_features(target.take(rows).to(x.features.dtype), stride=stride)
+        rows = target.take(rows).to(x.features.dtype)
+        return x.with_features(rows if largest else rows / product(op.kernel), stride=stride)
+
+
+def _stages(x: SparseVolume, stride: Triple) -> tuple[Sites, Sites]:
+    """The sites of the input and those of a result at `stride`."""
+    return x.cells.table(sites_of, stride=x.stride), x.cells.table(sites_of, stride=stride)
 
 
 def _taps(weight: Tensor, *, transposed: bool) -> Tensor:

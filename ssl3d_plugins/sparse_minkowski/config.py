@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-import warnings
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from ssl3d.component import SparseBackendConfig
 from ssl3d.geometry import Operation, undefined
-
-if TYPE_CHECKING:
-    from ssl3d_plugins.sparse_minkowski.backend import MinkowskiBackend
-
-_LOADER_SAYS = ("undefined symbol", "cannot open shared object file")
-"""Of a compiled module that does not fit what else is installed."""
+from ssl3d.plugin.config import SparseBackendConfig
 
 
 class Minkowski(SparseBackendConfig):
@@ -26,6 +18,7 @@ class Minkowski(SparseBackendConfig):
     Install: `ssl3d install minkowski`, which builds it for this torch.
     """
 
+    builds = "ssl3d_plugins.sparse_minkowski.library:load_backend"
     name: Literal["minkowski"] = "minkowski"
 
     def unsupported(self, op: Operation) -> str | None:
@@ -42,27 +35,3 @@ class Minkowski(SparseBackendConfig):
                     f"{k} on one axis only is not its to do"
                 )
         return None
-
-    def build(self) -> MinkowskiBackend:
-        """Make the backend; raises ImportError with what to install."""
-        if importlib.util.find_spec("MinkowskiEngine") is None:
-            raise ModuleNotFoundError(
-                "sparse backend 'minkowski' needs MinkowskiEngine 0.5.4, built for this torch: "
-                "run `ssl3d install minkowski`"
-            )
-        with warnings.catch_warnings():
-            # A build for CPUs says so at every import; `ssl3d doctor` is the place for that.
-            warnings.filterwarnings("ignore", message="The MinkowskiEngine was compiled with CPU")
-            try:
-                from ssl3d_plugins.sparse_minkowski.backend import MinkowskiBackend
-            except ImportError as error:
-                if not any(said in str(error) for said in _LOADER_SAYS):
-                    raise
-                raise ImportError(
-                    "sparse backend 'minkowski': MinkowskiEngine is installed, but it was built "
-                    "for another torch than the one that is here now, or without the OpenBLAS "
-                    f"that it needs (Debian, Ubuntu: libopenblas0): {error}. "
-                    "Run `ssl3d install minkowski`"
-                ) from error
-
-        return MinkowskiBackend(self)

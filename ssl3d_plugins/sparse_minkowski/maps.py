@@ -1,4 +1,4 @@
-"""MinkowskiEngine's coordinate maps for a grid of cells, kept on that grid."""
+"""MinkowskiEngine's coordinate maps for a grid of cells; `CellGrid.table` keeps them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from MinkowskiEngineBackend._C import CoordinateMapType
 from torch import Tensor
 
 from ssl3d.geometry import Triple, quotient
-from ssl3d.volume import CellGrid
+from ssl3d.sparse import CellGrid
 
 
 class Sites(NamedTuple):
@@ -34,7 +34,7 @@ class Sites(NamedTuple):
 
 def manager_of(cells: CellGrid) -> Any:
     """The coordinate manager of a grid: it keeps every kernel map, for the backward pass too."""
-    return cells.table("minkowski manager", lambda: _manager(cells.visible.device))
+    return _manager(cells.visible.device)
 
 
 def _manager(device: torch.device) -> Any:
@@ -49,16 +49,12 @@ def _manager(device: torch.device) -> Any:
 
 
 def sites_of(cells: CellGrid, *, stride: Triple) -> Sites:
-    """The sites of a stage, entered into the manager once."""
-    return cells.table(("minkowski sites", stride), lambda: _sites(cells, stride))
-
-
-def _sites(cells: CellGrid, stride: Triple) -> Sites:
+    """The sites of a stage, entered into the manager."""
     coordinates = cells.coordinates(stride)
     # The library counts coordinates in voxels at every stage.
     step = torch.tensor((1, *stride), dtype=torch.int32, device=coordinates.device)
     voxels = (coordinates * step).contiguous()
-    key, (order, back) = manager_of(cells).insert_and_map(voxels, list(stride), "")
+    key, (order, back) = cells.table(manager_of).insert_and_map(voxels, list(stride), "")
     assert len(order) == len(voxels), "MinkowskiEngine drops duplicates; cells have none"
     order = order.long()
     if torch.equal(order, torch.arange(len(order), device=order.device)):
@@ -67,25 +63,18 @@ def _sites(cells: CellGrid, stride: Triple) -> Sites:
 
 
 def kernel_map(
-    cells: CellGrid, *, fine: Triple, coarse: Triple, kernel: Triple, pool: bool = False
+    cells: CellGrid, *, fine: Triple, coarse: Triple, kernel: Triple, pool: bool
 ) -> dict[int, Tensor]:
-    """Build the map between two stages once: place in the kernel to (2, n) fine and coarse rows.
+    """The map between two stages: place in the kernel to (2, n) fine and coarse rows.
 
     Built by one thread: several list its pairs in another order each time, and the weight's
     gradient would differ by it. The library finds it again for convolutions in both directions.
     """
-    key = ("minkowski map", fine, coarse, kernel, pool)
-    return cells.table(key, lambda: _kernel_map(cells, fine, coarse, kernel, pool))
-
-
-def _kernel_map(
-    cells: CellGrid, fine: Triple, coarse: Triple, kernel: Triple, pool: bool
-) -> dict[int, Tensor]:
-    source, target = sites_of(cells, stride=fine), sites_of(cells, stride=coarse)
+    source, target = cells.table(sites_of, stride=fine), cells.table(sites_of, stride=coarse)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        found: dict[int, Tensor] = manager_of(cells).kernel_map(
+        found: dict[int, Tensor] = cells.table(manager_of).kernel_map(
             source.key,
             target.key,
             stride=list(quotient(coarse, fine)),

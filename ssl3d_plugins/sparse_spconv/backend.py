@@ -10,10 +10,10 @@ from spconv.pytorch import functional
 from torch import Tensor
 
 from ssl3d.geometry import Operation, product, quotient
-from ssl3d.operations import result_stride
 from ssl3d.precision import as_autocast, at_least_single
-from ssl3d.volume import SparseVolume
-from ssl3d_plugins.sparse_cells.backend import CellsBackend
+from ssl3d.sparse import SparseVolume
+from ssl3d.sparse.local import LocalBackend
+from ssl3d.sparse.pool import pool
 from ssl3d_plugins.sparse_spconv.maps import indice_pairs
 
 MOST_VALUES = 2**27
@@ -23,25 +23,27 @@ MOST_PAIRS = 2**31 - 1
 """Numbers in a kernel map, two for each place in the kernel and each coarse site."""
 
 
-class SpconvBackend(CellsBackend):
+class SpconvBackend(LocalBackend):
     """Shapes, and the errors raised, are those of `SparseBackend`.
 
     The maps come from the cells, not from spconv: its own strided maps grow new active sites and
     list them in their own order.
     """
 
-    def _convolve(
-        self, x: SparseVolume, weight: Tensor, bias: Tensor | None, *, op: Operation
+    def across(
+        self, x: SparseVolume, op: Operation, weight: Tensor | None, bias: Tensor | None
     ) -> SparseVolume:
-        if op.inside_cells or not x.cells.n:
-            return super()._convolve(x, weight, bias, op=op)
-        stride = result_stride(x, op, config=self.config)
+        """A convolution by the library, or a pool in plain torch."""
+        if weight is None:
+            return pool(x, op)
+        stride = op.result_stride(x.stride)
         edge = quotient(x.cells.cell, stride)
         count = x.cells.n * product(edge)
         counts = (count, x.sites.shape[0])
         _check_size(max(counts) * max(op.channels), pairs=2 * product(op.kernel) * min(counts))
         transposed = op.kind == "conv_transpose3d"
-        table = indice_pairs(x.cells, edge=edge if transposed else x.edge, op=op)
+        fine = edge if transposed else x.edge
+        table = x.cells.table(indice_pairs, edge=fine, op=op.footprint)
         convolve: Any = functional.indice_inverse_conv if transposed else functional.indice_conv
         # (O, kz, ky, kx, I) from torch's (O, I, ...) or, transposed, (I, O, ...).
         filters = weight.permute((1, 2, 3, 4, 0) if transposed else (0, 2, 3, 4, 1))

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from ssl3d.component import SparseBackendConfig
 from ssl3d.geometry import Operation, undefined
-
-if TYPE_CHECKING:
-    from ssl3d_plugins.sparse_spconv.backend import SpconvBackend
+from ssl3d.plugin.config import SparseBackendConfig
 
 
 class Spconv(SparseBackendConfig):
@@ -22,6 +19,7 @@ class Spconv(SparseBackendConfig):
     a GPU. The plain `spconv` wheel is refused: its results differ between runs.
     """
 
+    builds = "ssl3d_plugins.sparse_spconv.library:load_backend"
     name: Literal["spconv"] = "spconv"
 
     def unsupported(self, op: Operation) -> str | None:
@@ -30,12 +28,3 @@ class Spconv(SparseBackendConfig):
         if reason is None and op.groups > 1 and not op.inside_cells:
             return f"{op.describe()}: spconv has no grouped convolution"
         return reason
-
-    def build(self) -> SpconvBackend:
-        """Make the backend; raises ImportError with what to install."""
-        from ssl3d_plugins.sparse_spconv.library import check_spconv
-
-        check_spconv()
-        from ssl3d_plugins.sparse_spconv.backend import SpconvBackend
-
-        return SpconvBackend(self)

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import importlib.metadata
+from typing import TYPE_CHECKING
+
+from ssl3d_plugins.sparse_spconv.config import Spconv
+
+if TYPE_CHECKING:
+    from ssl3d_plugins.sparse_spconv.backend import SpconvBackend
 
 BUILDS = 'pip install "ssl3d[spconv-cu126]" (or spconv-cu121); they also run without a GPU'
 
 
-def check_spconv() -> None:
-    """Raise ModuleNotFoundError where spconv is absent, ImportError where it is the CPU wheel.
+def load_backend(config: Spconv) -> SpconvBackend:
+    """Make the backend, once the library can be trusted.
 
     The CPU wheel adds up in parallel without a lock, so that results differ between runs, and its
     backward pass calls CUDA.
+
+    Raises:
+        ModuleNotFoundError: spconv is absent.
+        ImportError: it is the CPU wheel.
     """
     found = sorted(set(importlib.metadata.packages_distributions().get("spconv", [])))
     if not found:
@@ -23,3 +33,6 @@ def check_spconv() -> None:
             "the plain `spconv` wheel for CPUs is installed: with two threads or more its results "
             f"differ between runs. Run `pip uninstall {' '.join(every)}`, then {BUILDS}"
         )
+    from ssl3d_plugins.sparse_spconv.backend import SpconvBackend
+
+    return SpconvBackend(config)

@@ -1,4 +1,4 @@
-"""spconv's kernel maps, made from the cells and kept on the grid."""
+"""spconv's kernel maps, made from the cells; `CellGrid.table` keeps them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ssl3d.geometry import Operation, Triple, product
-from ssl3d.volume import CellGrid
-from ssl3d_plugins.sparse_cells.tables import kernel_rows
+from ssl3d.geometry import Footprint, Triple, product
+from ssl3d.sparse import CellGrid
+from ssl3d.sparse.tables import kernel_rows
 
 
 class IndicePairs(NamedTuple):
@@ -23,13 +23,8 @@ class IndicePairs(NamedTuple):
     numbers: Tensor
 
 
-def indice_pairs(cells: CellGrid, *, edge: Triple, op: Operation) -> IndicePairs:
+def indice_pairs(cells: CellGrid, *, edge: Triple, op: Footprint) -> IndicePairs:
     """spconv's map of a convolution; `edge` is sites per cell, fine side."""
-    key = ("spconv", edge, op.kernel, op.stride, op.padding)
-    return cells.table(key, lambda: _indice_pairs(cells, edge, op))
-
-
-def _indice_pairs(cells: CellGrid, edge: Triple, op: Operation) -> IndicePairs:
     seen = kernel_rows(cells, edge=edge, op=op)
     visible = seen < cells.n * product(edge)
     numbers = visible.sum(1)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ssl3d.component import ComponentConfig
-from ssl3d.plugins import hookimpl
+from ssl3d.plugin.config import ComponentConfig
+from ssl3d.plugin.find import hookimpl
 from ssl3d_plugins.waveformer.config import WaveFormer
 
 __all__ = ["WaveFormer"]

@@ -6,7 +6,7 @@ from torch import nn
 
 from ssl3d.geometry import Triple, divides, show
 from ssl3d.interfaces import Backbone
-from ssl3d.volume import FeatureMap, SparseVolume
+from ssl3d.sparse import FeatureMap, SparseVolume
 from ssl3d_plugins.waveformer.config import WaveFormer
 from ssl3d_plugins.waveformer.stage import WaveFormerStage
 
@@ -26,10 +26,8 @@ class WaveFormerBackbone(Backbone):
         self.config = config
         self.stages = config.stages()
         self.in_channels = in_channels
-        before = (in_channels, *config.widths)
         self.layers = nn.ModuleList(
-            WaveFormerStage(config, index=i, in_channels=before[i])
-            for i in range(len(config.widths))
+            WaveFormerStage(config, plan=stage) for stage in config.plan(in_channels=in_channels)
         )
 
     def forward(self, volume: FeatureMap) -> tuple[FeatureMap, ...]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from ssl3d.volume import FeatureMap, SparseVolume
+from ssl3d.sparse import FeatureMap, SparseVolume
 
 
 def boxes_of(x: FeatureMap) -> Tensor:

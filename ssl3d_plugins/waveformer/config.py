@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterable
+from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from ssl3d.component import BackboneConfig, Problem
-from ssl3d.geometry import Operation, PerAxis, Stage, Triple, divides, quotient, times
+from ssl3d.geometry import (
+    Operation,
+    PerAxis,
+    Stage,
+    Triple,
+    divides,
+    operations_in,
+    quotient,
+    times,
+)
+from ssl3d.plugin.config import BackboneConfig, Problem
 from ssl3d_plugins.waveformer.checks import (
     at_least,
     default_heads,
@@ -18,16 +27,12 @@ from ssl3d_plugins.waveformer.checks import (
     wide_enough_to_rotate,
 )
 from ssl3d_plugins.waveformer.levels import (
-    band_names,
     block_of,
     deepest_level,
     depth_problems,
-    up_sampling,
 )
 from ssl3d_plugins.waveformer.names import check_wavelet, is_haar
-
-if TYPE_CHECKING:
-    from ssl3d_plugins.waveformer.backbone import WaveFormerBackbone
+from ssl3d_plugins.waveformer.plan import StagePlan, plan_of
 
 PAPER = {"attention": "every_level", "positions": "relative_bias", "ffn": "conv_norm"}
 
@@ -41,6 +46,7 @@ class WaveFormer(BackboneConfig):
     Options that are left out follow from `widths`.
     """
 
+    builds = "ssl3d_plugins.waveformer.backbone:WaveFormerBackbone"
     name: Literal["waveformer"] = "waveformer"
     preset: Literal["blueprint", "paper"] = Field(
         default="blueprint",
@@ -216,23 +222,13 @@ class WaveFormer(BackboneConfig):
             stages.append(Stage(stride, width))
         return tuple(stages)
 
-    def operations(self) -> tuple[Operation, ...]:
-        """One entry for each convolution of the built module; one input channel assumed."""
-        return tuple(self._operations())
+    def plan(self, *, in_channels: int = 1) -> tuple[StagePlan, ...]:
+        """What the module is made of."""
+        return plan_of(self, in_channels=in_channels)
 
-    def _operations(self) -> Iterator[Operation]:
-        before = 1
-        for i, (factor, width) in enumerate(zip(self.factors, self.widths, strict=True)):
-            yield Operation("conv3d", factor, factor, channels=(before, width))
-            for _ in range(self.stage_depths[i]):
-                if self.details == "depthwise":
-                    for _ in band_names(self.stage_levels[i]):
-                        yield _depthwise(width)
-                if self.attention == "every_level":
-                    yield from up_sampling(self.stage_levels[i], channels=width)
-                if self.ffn != "mlp":
-                    yield _depthwise(self.hidden_widths[i])
-            before = width
+    def operations(self) -> tuple[Operation, ...]:
+        """Those of the plan; one input channel assumed."""
+        return operations_in(self.plan())
 
     def problems(self, *, cell: Triple, sparse: bool) -> Iterable[Problem]:
         """Wavelet levels that are too deep for the cell; long filters on a sparse volume."""
@@ -246,15 +242,3 @@ class WaveFormer(BackboneConfig):
         # Longer filters need no whole blocks; a cell off the total stride is reported by the spec.
         if is_haar(self.wavelet) and divides(self.total_stride, cell):
             yield from depth_problems(self.stages(), self.stage_levels, cell=cell)
-
-    def build(self, *, in_channels: int) -> WaveFormerBackbone:
-        """Make the module, with parameters from torch's global generator."""
-        from ssl3d_plugins.waveformer.backbone import WaveFormerBackbone
-
-        return WaveFormerBackbone(self, in_channels=in_channels)
-
-
-def _depthwise(channels: int) -> Operation:
-    return Operation(
-        "conv3d", (3, 3, 3), (1, 1, 1), (1, 1, 1), groups=channels, channels=(channels, channels)
-    )

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
 from torch import Tensor, nn
 
 from ssl3d.geometry import Triple, times
-from ssl3d.layers import Conv3d
-from ssl3d.volume import FeatureMap, SparseVolume
+from ssl3d.sparse import FeatureMap, SparseVolume
+from ssl3d.sparse.layers import Conv3d
 from ssl3d_plugins.waveformer.boxes import boxes_of
-from ssl3d_plugins.waveformer.levels import axes_at, band_names, block_of, full_name
+from ssl3d_plugins.waveformer.levels import axes_at, block_of, full_name
+from ssl3d_plugins.waveformer.plan import BandPlan, BlockPlan
 from ssl3d_plugins.waveformer.wavelet.transform import Decomposition
 
 DetailKind = Literal["identity", "mlp", "depthwise"]
@@ -65,13 +67,10 @@ class MlpDetails(DetailLayer):
 class DepthwiseDetails(DetailLayer):
     """A depthwise 3 x 3 x 3 convolution for each orientation, shared by the levels."""
 
-    def __init__(self, channels: int, *, levels: Triple) -> None:
+    def __init__(self, bands: Sequence[BandPlan]) -> None:
         super().__init__()
         self.convs = nn.ModuleDict(
-            {
-                name: Conv3d(channels, channels, kernel=3, groups=channels, bias=False)
-                for name in band_names(levels)
-            }
+            {band.name: Conv3d.of(band.convolution, bias=False) for band in bands}
         )
         for conv in self.convs.values():
             assert isinstance(conv, Conv3d)
@@ -87,10 +86,8 @@ class DepthwiseDetails(DetailLayer):
         return boxes_of(self.convs[name](at_level)).movedim(-1, 1)
 
 
-def make_details(kind: DetailKind, *, channels: int, levels: Triple) -> DetailLayer | None:
+def make_details(kind: DetailKind, *, plan: BlockPlan) -> DetailLayer | None:
     """The layer, or None where details stay as they are, or where there are none."""
-    if kind == "identity" or not any(levels):
+    if kind == "identity" or not any(plan.levels):
         return None
-    if kind == "mlp":
-        return MlpDetails(channels)
-    return DepthwiseDetails(channels, levels=levels)
+    return MlpDetails(plan.width) if kind == "mlp" else DepthwiseDetails(plan.bands)

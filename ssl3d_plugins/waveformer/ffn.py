@@ -7,10 +7,11 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ssl3d.layers import Conv3d
-from ssl3d.volume import FeatureMap
+from ssl3d.sparse import FeatureMap
+from ssl3d.sparse.layers import Conv3d
 from ssl3d_plugins.waveformer.boxes import boxes_of, like
 from ssl3d_plugins.waveformer.initial import init_linear
+from ssl3d_plugins.waveformer.plan import BlockPlan
 
 FfnKind = Literal["mlp", "conv", "conv_norm"]
 
@@ -22,13 +23,14 @@ class FeedForward(nn.Module):
     WaveFormer (arXiv 2503.23764, section 3).
     """
 
-    def __init__(self, channels: int, *, hidden: int, kind: FfnKind) -> None:
+    def __init__(self, plan: BlockPlan, *, kind: FfnKind) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(channels)
-        self.wide = nn.Linear(channels, hidden)
-        self.depthwise = None if kind == "mlp" else Conv3d(hidden, hidden, kernel=3, groups=hidden)
+        width, hidden = plan.width, plan.hidden
+        self.norm = nn.LayerNorm(width)
+        self.wide = nn.Linear(width, hidden)
+        self.depthwise = None if plan.depthwise is None else Conv3d.of(plan.depthwise)
         self.inner = nn.ModuleList(nn.LayerNorm(hidden) for _ in range(2 * (kind == "conv_norm")))
-        self.narrow = nn.Linear(hidden, channels)
+        self.narrow = nn.Linear(hidden, width)
         self.apply(init_linear)
 
     def forward(self, x: FeatureMap) -> FeatureMap:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-from ssl3d.component import Problem
-from ssl3d.geometry import Operation, Stage, Triple, quotient
+from ssl3d.geometry import Stage, Triple, quotient
+from ssl3d.plugin.config import Problem
 
 AXES = ("z", "y", "x")
 
@@ -50,15 +50,6 @@ def factors_of(levels: Triple) -> tuple[Triple, ...]:
         z, y, x = (2 if level >= depth else 1 for level in levels)
         factors.append((z, y, x))
     return tuple(factors)
-
-
-def up_sampling(levels: Triple, *, channels: int) -> Iterator[Operation]:
-    """The transposed convolutions that trilinear up-sampling from each level is made of."""
-    for factor in dict.fromkeys(factors_of(levels)):
-        z, y, x = (4 if f == 2 else 1 for f in factor)
-        padding = (int(z == 4), int(y == 4), int(x == 4))
-        for count in (channels, 1):  # features, and the visible sites that weigh them
-            yield Operation("conv_transpose3d", (z, y, x), factor, padding, count, (count, count))
 
 
 def depth_problems(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ssl3d.geometry import Triple
-from ssl3d.volume import FeatureMap
+from ssl3d.sparse import FeatureMap
 from ssl3d_plugins.waveformer.attention import TokenAttention
 from ssl3d_plugins.waveformer.boxes import boxes_of, like
 from ssl3d_plugins.waveformer.levels import block_of

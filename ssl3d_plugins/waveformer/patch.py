@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch.nn import functional as F
 
-from ssl3d.geometry import Triple, quotient
-from ssl3d.layers import Conv3d
-from ssl3d.volume import FeatureMap, SparseVolume, split_cells
+from ssl3d.geometry import quotient
+from ssl3d.sparse import FeatureMap, SparseVolume, split_cells
+from ssl3d.sparse.layers import Conv3d
 
 
 class PatchConv(Conv3d):
@@ -15,9 +15,6 @@ class PatchConv(Conv3d):
     On a dense volume it is one product of patches and weights: on CPUs that takes half the time of
     the general convolution for one input channel, and leaves the result channels-last.
     """
-
-    def __init__(self, in_channels: int, out_channels: int, *, stride: Triple) -> None:
-        super().__init__(in_channels, out_channels, kernel=stride, stride=stride)
 
     def forward(self, x: FeatureMap) -> FeatureMap:  # type: ignore[override]
         """(B, I, D, H, W) or its visible cells to O channels at `stride` times the stride."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from ssl3d.geometry import Triple, times
-from ssl3d.volume import FeatureMap, SparseVolume
+from ssl3d.sparse import FeatureMap, SparseVolume
 from ssl3d_plugins.waveformer.attention import TokenAttention
 from ssl3d_plugins.waveformer.boxes import boxes_of, like
-from ssl3d_plugins.waveformer.levels import factors_of
+from ssl3d_plugins.waveformer.plan import UpPlan
 from ssl3d_plugins.waveformer.upsample import up_twice
 from ssl3d_plugins.waveformer.wavelet import block_mean, split_blocks
 from ssl3d_plugins.waveformer.windows import windows_of
@@ -24,10 +26,10 @@ class PyramidMixer(nn.Module):
     """
 
     def __init__(
-        self, channels: int, *, levels: Triple, attention: TokenAttention, window: Triple
+        self, channels: int, *, ups: Sequence[UpPlan], attention: TokenAttention, window: Triple
     ) -> None:
         super().__init__()
-        self.levels = levels
+        self.ups = tuple(ups)
         self.window = window
         self.norm = nn.LayerNorm(channels)
         self.attention = attention
@@ -36,18 +38,17 @@ class PyramidMixer(nn.Module):
         """Same shape as the input."""
         boxes = boxes_of(x)
         normed: Tensor = self.norm(boxes)
-        factors = factors_of(self.levels)
-        if not factors:
+        if not self.ups:
             return like(x, boxes + self._attend(like(x, normed)))
         pyramid = [like(x, normed)]
-        for factor in factors:
-            pyramid.append(coarser(pyramid[-1], factor=factor))
+        for up in self.ups:
+            pyramid.append(coarser(pyramid[-1], factor=up.features.stride))
         total: FeatureMap | None = None
-        for level, factor in zip(reversed(pyramid[1:]), reversed(factors), strict=True):
+        for level, up in zip(reversed(pyramid[1:]), reversed(self.ups), strict=True):
             mixed = self._attend(level)
             if total is not None:
                 mixed = mixed + boxes_of(total)
-            total = up_twice(like(level, mixed), factor=factor)
+            total = up_twice(like(level, mixed), up=up)
         assert total is not None
         return like(x, boxes + boxes_of(total))
 

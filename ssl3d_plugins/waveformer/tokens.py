@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ssl3d.geometry import Triple, product, quotient, times
-from ssl3d.volume import FeatureMap, SparseVolume
+from ssl3d.sparse import CellGrid, FeatureMap, SparseVolume
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,12 +74,16 @@ def tokens_of(x: FeatureMap, *, block: Triple) -> Tokens:
         block: sites per token, (z, y, x).
     """
     if isinstance(x, SparseVolume):
-        stride, edge = times(x.stride, block), quotient(x.edge, block)
-        counts = tuple(count * product(edge) for count in x.cells.counts)
-        key = ("waveformer tokens", stride)
-        return x.cells.table(key, lambda: Tokens(counts, x.cells.coordinates(stride)[:, 1:]))
+        return x.cells.table(visible_tokens, stride=times(x.stride, block))
     grid = quotient((x.shape[2], x.shape[3], x.shape[4]), block)
     return dense_tokens(x, grid=grid)
+
+
+def visible_tokens(cells: CellGrid, *, stride: Triple) -> Tokens:
+    """One token for each box of `stride` voxels of the visible cells."""
+    each = product(quotient(cells.cell, stride))
+    counts = tuple(count * each for count in cells.counts)
+    return Tokens(counts, cells.coordinates(stride)[:, 1:])
 
 
 def dense_tokens(x: Tensor, *, grid: Triple) -> Tokens:

@@ -6,12 +6,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ssl3d.geometry import Triple
-from ssl3d.volume import FeatureMap, SparseVolume
+from ssl3d.geometry import Operation, Triple, quotient
+from ssl3d.interfaces import SparseBackend
+from ssl3d.sparse import CellGrid, FeatureMap, SparseVolume
+from ssl3d_plugins.waveformer.plan import UpPlan
 
 
-def up_twice(x: FeatureMap, *, factor: Triple) -> FeatureMap:
-    """Twice as many sites on the axes where `factor` is 2, 1 elsewhere.
+def up_twice(x: FeatureMap, *, up: UpPlan) -> FeatureMap:
+    """Twice as many sites on the axes where the stride of `up` is 2, 1 elsewhere.
 
     Trilinear (align_corners=False) is a transposed convolution with the weights 1/4, 3/4, 3/4, 1/4.
     On visible cells it is divided by the same operation on ones, so the weights of hidden sites go
@@ -19,31 +21,31 @@ def up_twice(x: FeatureMap, *, factor: Triple) -> FeatureMap:
     nothing hidden, both are equal.
     """
     if not isinstance(x, SparseVolume):
-        scale = [float(f) for f in factor]
+        scale = [float(f) for f in up.features.stride]
         return F.interpolate(x, scale_factor=scale, mode="trilinear", align_corners=False)
-    y = _spread(x, factor=factor)
-    weights = x.cells.table(
-        ("waveformer up-sampling", x.stride, factor, x.features.dtype), lambda: _weights(x, factor)
-    )
+    y = _spread(x, op=up.features)
+    weights = x.cells.table(_weights, x.stride, up.weights, x.features.dtype, x.backend)
     return y.map(lambda features: features / weights)
 
 
-def _weights(x: SparseVolume, factor: Triple) -> Tensor:
+def _weights(
+    cells: CellGrid, stride: Triple, op: Operation, dtype: torch.dtype, backend: SparseBackend
+) -> Tensor:
     """(N, 2cd, 2ch, 2cw, 1): the share of the weights that lies on visible sites."""
+    edge = quotient(cells.cell, stride)
+    ones = torch.ones(cells.n, *edge, 1, dtype=dtype, device=cells.visible.device)
     with torch.no_grad():
-        ones = x.with_features(torch.ones_like(x.features[..., :1]))
-        return _spread(ones, factor=factor).features
+        return _spread(SparseVolume(ones, cells, stride, backend), op=op).features
 
 
-def _spread(x: SparseVolume, *, factor: Triple) -> SparseVolume:
+def _spread(x: SparseVolume, *, op: Operation) -> SparseVolume:
     """The transposed convolution, for each channel by itself."""
-    weight = x.features.new_ones(x.channels, 1, 1, 1, 1)
+    weight = x.features.new_ones(op.groups, 1, 1, 1, 1)
     line = x.features.new_tensor([0.25, 0.75, 0.75, 0.25])
-    for axis, f in enumerate(factor):
+    for axis, f in enumerate(op.stride):
         if f == 2:
             shape = [4 if a == axis + 2 else 1 for a in range(5)]
             weight = weight * line.view(shape)
-    z, y, x_ = (f - 1 for f in factor)
     return x.backend.conv_transpose3d(
-        x, weight, stride=factor, padding=(z, y, x_), groups=x.channels
+        x, weight, stride=op.stride, padding=op.padding, groups=op.groups
     )

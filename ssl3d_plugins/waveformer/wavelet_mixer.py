@@ -7,7 +7,7 @@ from dataclasses import replace
 from torch import Tensor, nn
 
 from ssl3d.geometry import Triple
-from ssl3d.volume import FeatureMap, SparseVolume
+from ssl3d.sparse import FeatureMap, SparseVolume
 from ssl3d_plugins.waveformer.attention import TokenAttention
 from ssl3d_plugins.waveformer.boxes import boxes_of, like
 from ssl3d_plugins.waveformer.details import DetailLayer

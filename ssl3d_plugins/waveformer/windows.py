@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ssl3d.geometry import Triple
-from ssl3d.volume import FeatureMap, SparseVolume
-from ssl3d_plugins.waveformer.tokens import Tokens, tokens_of
+from ssl3d.geometry import Triple, times
+from ssl3d.sparse import CellGrid, FeatureMap, SparseVolume
+from ssl3d_plugins.waveformer.tokens import Tokens, tokens_of, visible_tokens
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,14 +39,15 @@ def windows_of(x: FeatureMap, *, block: Triple, window: Triple) -> Windows:
     A window at the far border of a grid that `window` does not divide has fewer tokens.
     """
     if isinstance(x, SparseVolume):
-        return x.cells.table(
-            ("waveformer windows", x.stride, block, window), lambda: _windows(x, block, window)
-        )
-    return _windows(x, block, window)
+        return x.cells.table(_visible_windows, times(x.stride, block), window)
+    return _windows(tokens_of(x, block=block), window)
 
 
-def _windows(x: FeatureMap, block: Triple, window: Triple) -> Windows:
-    tokens = tokens_of(x, block=block)
+def _visible_windows(cells: CellGrid, stride: Triple, window: Triple) -> Windows:
+    return _windows(cells.table(visible_tokens, stride=stride), window)
+
+
+def _windows(tokens: Tokens, window: Triple) -> Windows:
     samples = torch.arange(len(tokens.counts)).repeat_interleave(torch.tensor(tokens.counts))
     samples = samples.to(tokens.coordinates.device)
     size = torch.tensor(window, device=tokens.coordinates.device)

@@ -9,11 +9,12 @@ import pytest
 from command import Command
 from pydantic import BaseModel, Field
 
-from ssl3d import ExperimentSpec, catalogue, components
+from ssl3d import ExperimentSpec, components
 from ssl3d.geometry import PerAxis
-from ssl3d.options import options_of, parts_of
-from ssl3d.plugins import PluginFailure
-from ssl3d.registry import Registry, installed
+from ssl3d.plugin import catalogue
+from ssl3d.plugin.find import PluginFailure
+from ssl3d.plugin.option import options_of, parts_of
+from ssl3d.plugin.registry import Registry, installed
 
 
 def test_everything_installed_is_listed(ssl3d: Command) -> None:
@@ -37,7 +38,7 @@ def test_a_component_is_shown_with_every_option(ssl3d: Command) -> None:
 
 def test_json_holds_everything(ssl3d: Command) -> None:
     shown = json.loads(ssl3d("components", "--json").out)
-    assert shown.keys() == {"components", "failures"}
+    assert shown.keys() == {"components", "failures", "clashes"}
     assert len(shown["components"]) == len(installed().entries())
     (random,) = json.loads(ssl3d("components", "random", "--json").out)["components"]
     assert random["config"] == "ssl3d_plugins.maskers.random:Random"

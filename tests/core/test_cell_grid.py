@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from volumes import Case, cases, triples
 
 from ssl3d.geometry import Triple, times
-from ssl3d.volume import CellGrid, grid_of, join_cells, split_cells
-from ssl3d.volume.hidden import cells_to_voxels
+from ssl3d.sparse import CellGrid, grid_of, join_cells, split_cells
+from ssl3d.sparse.hidden import cells_to_voxels
 
 
 def box(cell: tuple[int, ...], edge: Triple) -> tuple[slice, ...]:
@@ -99,9 +99,25 @@ def test_coordinates_name_every_visible_site_in_row_order(case: Case, stride: Tr
 def test_tables_belong_to_one_grid() -> None:
     visible = torch.ones(1, 2, 2, 2, dtype=torch.bool)
     first, second = CellGrid(visible, cell=(2, 2, 2)), CellGrid(visible, cell=(4, 4, 4))
-    assert first.table("key", lambda: 1) == 1
-    assert first.table("key", lambda: 2) == 1
-    assert second.table("key", lambda: 3) == 3
+    assert first.table(edge_and_times) is first.table(edge_and_times)
+    assert first.table(edge_and_times) == (2, 1)
+    assert second.table(edge_and_times) == (4, 1)
+
+
+def test_a_table_is_known_by_its_function_and_what_that_is_given() -> None:
+    cells = CellGrid(torch.ones(1, 2, 2, 2, dtype=torch.bool), cell=(2, 2, 2))
+    assert cells.table(edge_and_times, times=3) == (2, 3)
+    assert cells.table(edge_and_times, times=4) == (2, 4)
+    assert cells.table(edge_and_times, times=3) is cells.table(edge_and_times, times=3)
+    assert cells.table(another) == "another"
+
+
+def edge_and_times(cells: CellGrid, *, times: int = 1) -> tuple[int, int]:
+    return (cells.cell[0], times)
+
+
+def another(cells: CellGrid) -> str:  # noqa: ARG001
+    return "another"
 
 
 @pytest.mark.parametrize("visible", [torch.ones(1, 2, 2, 2), torch.ones(2, 2, 2, dtype=torch.bool)])

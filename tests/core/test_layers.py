@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from volumes import Case, cases
 
 from ssl3d.geometry import Operation, Triple, undefined
-from ssl3d.layers import (
+from ssl3d.sparse import SparseVolume
+from ssl3d.sparse.layers import (
     Activation,
     AvgPool3d,
     Conv3d,
@@ -20,7 +21,6 @@ from ssl3d.layers import (
     Linear,
     MaxPool3d,
 )
-from ssl3d.volume import SparseVolume
 from ssl3d_plugins.sparse_cells import Cells
 
 BACKEND = Cells().build()

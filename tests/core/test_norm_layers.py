@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from volumes import Case, cases
 
-from ssl3d.layers import BatchNorm, InstanceNorm, LayerNorm, NormKind, make_norm
-from ssl3d.volume import CellGrid, SparseVolume
-from ssl3d.volume.hidden import cells_to_voxels
+from ssl3d.sparse import CellGrid, SparseVolume
+from ssl3d.sparse.hidden import cells_to_voxels
+from ssl3d.sparse.layers import BatchNorm, InstanceNorm, LayerNorm, NormKind, make_norm
 from ssl3d_plugins.sparse_cells import Cells
 
 BACKEND = Cells().build()
@@ -102,8 +102,11 @@ def one_site(*, samples: int) -> SparseVolume:
 
 
 def test_one_visible_site_has_no_variance() -> None:
-    with pytest.raises(ValueError, match="more than 1 value per channel"):
+    with pytest.raises(
+        ValueError, match=r"one visible site, at stride 1.* of the whole batch"
+    ) as e:
         BatchNorm(2)(one_site(samples=1))
+    assert e.value.sample == 0
     with pytest.raises(ValueError, match=r"one visible site, at stride 1.* of sample 0 .*padding"):
         InstanceNorm(2)(one_site(samples=2))
     assert BatchNorm(2)(one_site(samples=2)).sites.shape == (2, 2)

@@ -6,9 +6,9 @@ from typing import Literal
 
 import pytest
 
-from ssl3d.component import LossConfig, MaskerConfig
-from ssl3d.plugins import PluginFailure, Registered
-from ssl3d.registry import Registry, UnknownComponentError, did_you_mean, installed
+from ssl3d.plugin.config import LossConfig, MaskerConfig
+from ssl3d.plugin.find import PluginFailure, Registered
+from ssl3d.plugin.registry import Registry, UnknownComponentError, did_you_mean, installed
 
 
 class Stripes(MaskerConfig):

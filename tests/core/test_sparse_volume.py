@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from volumes import Case, cases, triples
 
 from ssl3d.geometry import Triple
-from ssl3d.volume import CellGrid, HiddenLevels, SparseVolume
-from ssl3d.volume.hidden import cells_to_voxels, voxels_to_cells
+from ssl3d.sparse import CellGrid, HiddenLevels, SparseVolume
+from ssl3d.sparse.hidden import cells_to_voxels, voxels_to_cells
 from ssl3d_plugins.sparse_cells import Cells
 
 BACKEND = Cells().build()

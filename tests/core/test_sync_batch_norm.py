@@ -9,8 +9,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ssl3d.layers import BatchNorm
-from ssl3d.volume import CellGrid, FeatureMap, SparseVolume
+from ssl3d.sparse import CellGrid, FeatureMap, SparseVolume
+from ssl3d.sparse.layers import BatchNorm
 from ssl3d_plugins.sparse_cells import Cells
 
 CHANNELS = 3

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ssl3d.geometry import Triple, times
-from ssl3d.volume import CellGrid
+from ssl3d.sparse import CellGrid
 
 
 def triples(low: int, high: int) -> st.SearchStrategy[Triple]:

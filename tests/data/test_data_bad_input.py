@@ -9,12 +9,12 @@ import nibabel
 import numpy as np
 import pytest
 
-from ssl3d.data.errors import BadVolume, DataError
+from ssl3d.data.data_error import BadVolume, DataError
 from ssl3d.data.files import Source
 from ssl3d.data.module import DataModule
 from ssl3d.data.preparation import prepare
 from ssl3d.data.read import check_header
-from ssl3d.spec.data import DataSpec
+from ssl3d.data.spec import DataSpec
 
 
 def save(path: Path, array: np.ndarray, affine: np.ndarray | None = None) -> Path:

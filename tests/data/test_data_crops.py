@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from ssl3d.data.bad import BadFilePolicy, BadFileRecord
 from ssl3d.data.crops import CropDataset, HeldOutDataset, around, as_sample, cut
-from ssl3d.data.errors import DataError
+from ssl3d.data.data_error import DataError
 from ssl3d.data.files import Source, find_sources
 from ssl3d.data.preparation import Prepared
+from ssl3d.data.spec import DataSpec
 from ssl3d.data.store import MemoryVolume, VolumeStore
-from ssl3d.spec.data import DataSpec
 
 
 @pytest.fixture

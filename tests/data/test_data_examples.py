@@ -7,8 +7,8 @@ from itertools import islice
 from pathlib import Path
 
 from ssl3d.data.module import DataModule
+from ssl3d.data.spec import DataSpec
 from ssl3d.data.split import group_of
-from ssl3d.spec.data import DataSpec
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "data"
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from ssl3d.data.module import DataModule
-from ssl3d.spec.data import DataSpec
+from ssl3d.data.spec import DataSpec
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from ssl3d.data.errors import BadVolume
+from ssl3d.data.data_error import BadVolume
 from ssl3d.data.files import Source
 from ssl3d.data.read import check_header, read_source
 

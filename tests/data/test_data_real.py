@@ -13,7 +13,7 @@ from ssl3d.data.files import Source, find_sources
 from ssl3d.data.module import DataModule
 from ssl3d.data.preparation import prepare
 from ssl3d.data.read import read_source
-from ssl3d.spec.data import DataSpec
+from ssl3d.data.spec import DataSpec
 
 
 def test_every_volume_is_read(real_data: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from ssl3d.spec.data import CTWindow, DataSpec, Percentile, ZScore
+from ssl3d.data.spec import CTWindow, DataSpec, Percentile, ZScore
 
 SPECS = [
     DataSpec(volumes="../some/folder"),
@@ -85,7 +85,7 @@ def test_bad_options_are_named(options: dict[str, Any], message: str) -> None:
         DataSpec(**options)
 
 
-@pytest.mark.parametrize("module", ["ssl3d.spec.data", "ssl3d.data"])
+@pytest.mark.parametrize("module", ["ssl3d.data.spec", "ssl3d.data"])
 def test_import_loads_no_torch(module: str) -> None:
     code = f"import sys, {module}; print([m for m in ('torch', 'monai') if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ssl3d.data import disk as disk_module
 from ssl3d.data import store as store_module
 from ssl3d.data.crops import cut
+from ssl3d.data.data_error import BadVolume, DataError
 from ssl3d.data.disk import DiskVolume, cache_folder
-from ssl3d.data.errors import BadVolume, DataError
 from ssl3d.data.files import Source, find_sources
 from ssl3d.data.preparation import prepare
+from ssl3d.data.spec import DataSpec
 from ssl3d.data.store import MemoryVolume, VolumeStore
-from ssl3d.spec.data import DataSpec
 
 GIB = 2**30
 
@@ -110,16 +111,69 @@ def test_a_changed_file_or_other_options_are_prepared_anew(
         values()
 
 
-def test_a_damaged_entry_is_prepared_anew(tmp_path, write_nifti, noisy, counted) -> None:
+def spoil(content: bytes, how: str) -> bytes:
+    middle = len(content) // 2
+    return {
+        "no array": b"not an array",
+        "empty": b"",
+        "cut": content[:middle],
+        "longer": content + bytes(7),
+        "zero page": content[:middle] + bytes(4096) + content[middle + 4096 :],
+        "one bit": content[:middle] + bytes([content[middle] ^ 4]) + content[middle + 1 :],
+        "checksum": content[:-1] + bytes([content[-1] ^ 1]),
+    }[how]
+
+
+@pytest.mark.parametrize("memory", [0.0, 1.0])
+@pytest.mark.parametrize(
+    "how", ["no array", "empty", "cut", "longer", "zero page", "one bit", "checksum"]
+)
+def test_a_damaged_entry_is_prepared_anew(
+    tmp_path, write_nifti, noisy, caplog, how: str, memory: float
+) -> None:
+    """Whatever the damage, and whether or not the volume fits into memory; said once."""
+    write_nifti("set/a.nii", noisy((32, 32, 32)))
+    (source,) = find_sources(spec_for(tmp_path))
+    stored = VolumeStore(spec_for(tmp_path)).volume(source)
+    assert isinstance(stored, DiskVolume)
+    good, content = stored.load().values, stored.path.read_bytes()
+    damaged = spoil(content, how)
+    assert damaged != content
+    stored.path.write_bytes(damaged)
+    for _ in range(2):
+        volume = VolumeStore(spec_for(tmp_path, memory=memory)).volume(source)
+        assert np.array_equal(volume.read((0, 0, 0), (32, 32, 32)), good)
+    assert caplog.messages == [f"Preparing {source.name} anew: {stored.path} is damaged"]
+    left = [path.name for path in stored.path.parent.iterdir()]
+    assert left == ([stored.path.name] if memory == 0 else [])
+
+
+def test_an_entry_is_verified_once_a_process(tmp_path, write_nifti, noisy, monkeypatch) -> None:
     write_nifti("set/a.nii", noisy())
     spec = spec_for(tmp_path)
     (source,) = find_sources(spec)
-    stored = VolumeStore(spec).volume(source)
-    good = stored.load().values
-    stored.path.write_bytes(b"not an array")
-    assert np.array_equal(VolumeStore(spec).volume(source).load().values, good)
-    assert len(counted) == 2
-    assert [p.name for p in stored.path.parent.iterdir()] == [stored.path.name]
+    VolumeStore(spec).volume(source)
+    verified: list[str] = []
+    intact = disk_module._intact
+    monkeypatch.setattr(
+        disk_module, "_intact", lambda file: (verified.append(file.name), intact(file))[1]
+    )
+    store = VolumeStore(spec)
+    for _ in range(3):
+        store.volume(source).read((0, 0, 0), (8, 8, 8))
+    assert verified == [str(store.volume(source).path)]
+
+
+@pytest.mark.parametrize("how", ["removed", "damaged"])
+def test_an_entry_that_goes_bad_during_a_run_is_named(
+    tmp_path, write_nifti, noisy, how: str
+) -> None:
+    write_nifti("set/a.nii", noisy())
+    (source,) = find_sources(spec_for(tmp_path))
+    volume = VolumeStore(spec_for(tmp_path)).volume(source)
+    volume.path.unlink() if how == "removed" else volume.path.write_bytes(b"no array")
+    with pytest.raises(DataError, match=rf"{volume.path.name}' cannot be read any more"):
+        cut(volume, corner=(0, 0, 0), patch=(8, 8, 8))
 
 
 def test_cache_folder_that_cannot_be_written_is_said(tmp_path, write_nifti, noisy) -> None:

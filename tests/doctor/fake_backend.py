@@ -8,9 +8,9 @@ SOURCE = """
 import os, signal, sys, time
 from typing import Literal
 
-from ssl3d.component import SparseBackendConfig
+from ssl3d.plugin.config import SparseBackendConfig
 from ssl3d.geometry import undefined
-from ssl3d.plugins import hookimpl
+from ssl3d.plugin.find import hookimpl
 
 class Fake(SparseBackendConfig):
     name: Literal["fake"] = "fake"

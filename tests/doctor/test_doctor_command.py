@@ -19,7 +19,7 @@ from ssl3d.cli.main import app
 from ssl3d.doctor import examine as module
 from ssl3d.doctor.parts import Part
 from ssl3d.doctor.result import Result
-from ssl3d.registry import UnknownComponentError, installed
+from ssl3d.plugin.registry import UnknownComponentError, installed
 
 IMPORT = Result("torch", "import", "ok", 0.1, "")
 CUDA = Result("torch", "CUDA", "ok", 0.1, "", device="cuda")

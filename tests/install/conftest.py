@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ssl3d.install.cache import cache_root
+from ssl3d.files import cache_root
 from ssl3d.install.errors import InstallError
 from ssl3d.install.source import download_source, unpack
 from ssl3d.install.target import BuildTarget

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ssl3d.install import minkowski as module
-from ssl3d.install.cache import cache_root, find_wheel, keep_wheel
+from ssl3d.install.cache import find_wheel, keep_wheel
 from ssl3d.install.command import app
 from ssl3d.install.edits import edit_set_version
 from ssl3d.install.errors import InstallError
@@ -141,14 +141,6 @@ def test_wheel_is_kept_whole(tmp_path: Path) -> None:
     kept = keep_wheel(built, folder=folder)
     assert find_wheel(folder) == kept
     assert [file.name for file in folder.iterdir()] == [WHEEL]
-
-
-def test_cache_follows_the_users_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_root() == tmp_path / "ssl3d"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache_root() == tmp_path / ".cache" / "ssl3d"
 
 
 def test_command_loads_no_torch() -> None:

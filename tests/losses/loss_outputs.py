@@ -4,7 +4,7 @@ import torch
 
 from ssl3d.geometry import quotient, times
 from ssl3d.interfaces import PretrainOutput
-from ssl3d.volume import CellGrid, HiddenLevels, SparseVolume
+from ssl3d.sparse import CellGrid, HiddenLevels, SparseVolume
 
 
 def make_output(

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from loss_outputs import make_output, random_levels
 
-from ssl3d.pretrain.target import restored_volume
+from ssl3d.masked.target import restored_volume
 from ssl3d_plugins.losses import L1, MSE
 
 ERRORS = {"mse": lambda d: d * d, "l1": abs}

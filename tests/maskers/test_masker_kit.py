@@ -5,10 +5,10 @@ from typing import Literal
 import pytest
 import torch
 
-from ssl3d.component import MaskerConfig
 from ssl3d.interfaces import Masker
+from ssl3d.plugin.config import MaskerConfig
+from ssl3d.sparse import HiddenLevels
 from ssl3d.testing.masker import MaskerConformance
-from ssl3d.volume import HiddenLevels
 
 
 class BrokenConfig(MaskerConfig):

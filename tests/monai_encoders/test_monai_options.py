@@ -47,6 +47,10 @@ def test_instance_norm_stages() -> None:
     # One channel in each group is instance norm.
     assert strides(norm="group", num_groups=8) == [1]
     assert Monai(network="resnet").instance_norm_stages() == ()
+    assert Monai(network="resnet").batch_norm_stages() == Monai(network="resnet").stages()
+    for norm, number in (("batch", 4), ("instance", 0), ("group", 0)):
+        network = SegResNet(init_filters=8, norm=norm)
+        assert len(Monai(network=network).batch_norm_stages()) == number
 
 
 @pytest.mark.parametrize(

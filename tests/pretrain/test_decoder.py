@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ssl3d.geometry import Stage, Triple
-from ssl3d.pretrain.decoder import SparkDecoder, decoder_strides
-from ssl3d.pretrain.densify import Densify
-from ssl3d.volume import CellGrid, SparseVolume
+from ssl3d.masked.decoder import SparkDecoder, decoder_strides
+from ssl3d.masked.densify import Densify
+from ssl3d.sparse import CellGrid, SparseVolume
 from ssl3d_plugins.sparse_dense import Dense
 
 STEPS = st.lists(

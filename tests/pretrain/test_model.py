@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from ssl3d import ExperimentSpec
-from ssl3d.volume import HiddenLevels, SparseVolume
+from ssl3d.interfaces import Masker
+from ssl3d.sparse import HiddenLevels, SparseVolume
+from ssl3d_plugins.maskers import Random
 from ssl3d_plugins.resunet import ResUNet
 
 TINY = {"name": "waveformer", "widths": (8, 16), "depths": (1, 1), "heads": (1, 2)}
@@ -183,3 +185,26 @@ def test_wrong_input_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         make().build()(volume, **{"generator": generator(), **options})
+
+
+@pytest.mark.parametrize("everything", [True, False])
+def test_a_masker_that_hides_all_or_nothing_of_a_sample_is_named(everything: bool) -> None:
+    """One sample is enough; one that has a single cell to hide may hide it or not."""
+
+    class Broken(Masker):
+        def __call__(self, grid, *, batch_size, generator, hideable=None) -> HiddenLevels:  # type: ignore[no-untyped-def] # noqa: ARG002
+            hidden = torch.zeros(batch_size, *grid, dtype=torch.bool)
+            hidden[..., 0] = True
+            hidden[1] = everything
+            return HiddenLevels((hidden,))
+
+    model = make().build()
+    model.masker = Broken(Random())
+    volume = torch.rand(2, 1, 16, 16, 16)
+    what = "everything: 64 of the 64" if everything else "nothing: 0 of the 64"
+    with pytest.raises(ValueError, match=f"masker 'random' hides {what} cells .* in sample 1"):
+        model(volume, generator=generator())
+    valid = torch.ones(2, 16, 16, 16, dtype=torch.bool)
+    valid[1] = False
+    valid[1, :4, :4, :4] = True
+    assert model(volume, valid=valid, generator=generator()).loss.isfinite()

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
 import torch
+from monai.metrics.meandice import compute_dice
 from torch import Tensor
 from torch.nn import functional as F
 
 from ssl3d.data import DataError
+from ssl3d.data.spec import DataSpec
 from ssl3d.geometry import Stage
 from ssl3d.interfaces import Backbone
-from ssl3d.probe import LabelledCrop, labelled_crops, probe_dice
-from ssl3d.probe.linear import fit_linear, predict
-from ssl3d.spec import DataSpec, ProbeSpec
+from ssl3d.measure.probe import LabelledCrop, labelled_crops, probe_dice
+from ssl3d.measure.probe.linear import dice_of_classes, fit_linear, predict
+from ssl3d.measure.spec import ProbeSpec
 
 Write = Callable[..., None]
 
@@ -108,6 +111,44 @@ def test_unusable_labels(write: Write, tmp_path: Path, labels: np.ndarray, messa
         labelled_crops(probe, data=data)
 
 
+def test_what_cannot_be_used_is_left_out_where_asked(write: Write, tmp_path: Path) -> None:
+    """The next volume of its side takes its place; the others stay where they were."""
+    size = (12, 12, 12)
+    for i in range(8):
+        write(f"case{i}", noise(size, i), block(size, (4, 4, 4)))
+    probe, data = specs(tmp_path)
+    probe = probe.model_copy(update={"volumes": 4})
+    met = 0
+    named: dict[str, str] = {}
+    for path in sorted((tmp_path / "labels").iterdir()):
+        good = path.read_bytes()
+        path.write_bytes(b"no volume")
+        named.clear()
+        fit, test = labelled_crops(
+            probe, data=data, left_out=lambda s, error: named.update({s.name: str(error)})
+        )
+        assert len(fit) == len(test) == 2
+        if named:
+            met += 1
+            assert next(iter(named.values())).startswith(path.as_posix())
+            with pytest.raises(DataError, match=rf"probe: .*{path.name}"):
+                labelled_crops(probe, data=data)
+        path.write_bytes(good)
+    assert met == 4
+    for path in (tmp_path / "labels").iterdir():
+        path.write_bytes(b"no volume")
+    with pytest.raises(DataError, match=r"probe: none of the 4 labelled volumes .*labels"):
+        labelled_crops(probe, data=data, left_out=lambda *_: None)
+
+
+def test_labels_that_float32_does_not_know(write: Write, tmp_path: Path) -> None:
+    for i in range(2):
+        labels = block((12, 12, 12), (4, 4, 4)).astype(np.int32) * 10_000_000
+        write(f"case{i}", noise(labels.shape), labels)
+    with pytest.raises(DataError, match="labels must be below 16777216"):
+        labelled_crops(specs(tmp_path)[0], data=specs(tmp_path)[1])
+
+
 def test_one_group_is_refused(write: Write, tmp_path: Path) -> None:
     write("case0", noise((12, 12, 12)), block((12, 12, 12), (4, 4, 4)))
     probe, data = specs(tmp_path)
@@ -175,6 +216,34 @@ def test_dice_of_features_that_tell_and_of_features_that_do_not() -> None:
     assert min(told.values()) > 0.9
     blind = probe_dice(Intensity(blind=True), fit=crops(2), test=crops(4)[2:], sites=512)
     assert min(blind.values()) < 0.3
+
+
+def test_dice_is_monais() -> None:
+    random = torch.Generator().manual_seed(0)
+    guess, truth = torch.randint(0, 5, (2, 400), generator=random)
+    truth[truth == 3] = 0
+    one_hot = (F.one_hot(x, 5).T[None, ..., None] for x in (guess, truth))
+    theirs = compute_dice(*one_hot, include_background=True)[0]
+    ours = dice_of_classes(guess, truth=truth, classes=5)
+    assert bool(ours[3].isnan())
+    torch.testing.assert_close(ours, theirs, equal_nan=True)
+
+
+def test_values_of_labels_cost_nothing() -> None:
+    """Names of classes are names: the same crops under FreeSurfer's numbers, and one vast one."""
+    numbers = torch.tensor([0, 1035, 2_000_000_000])
+
+    def named(part: list[LabelledCrop]) -> list[LabelledCrop]:
+        return [replace(crop, labels=numbers[crop.labels]) for crop in part]
+
+    small, large = (
+        probe_dice(Intensity(blind=False), fit=fit, test=test, sites=64)
+        for fit, test in (
+            (crops(2), crops(3)[2:]),
+            (named(crops(2)), named(crops(3)[2:])),
+        )
+    )
+    assert large == {1035: small[1], 2_000_000_000: small[2]}
 
 
 def test_probe_repeats_and_changes_nothing() -> None:

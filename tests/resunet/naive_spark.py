@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ssl3d_plugins.resunet.config import StagePlan
+from ssl3d_plugins.resunet.plan import StageOptions
 
 Weights = dict[str, Tensor]
 
@@ -26,7 +26,7 @@ def visible_sites(visible: Tensor, size: tuple[int, ...]) -> Tensor:
 class NaiveEncoder:
     """nnU-Net's residual encoder on visible cells; `norm` is instance or batch."""
 
-    def __init__(self, weights: Weights, plans: tuple[StagePlan, ...], *, norm: str) -> None:
+    def __init__(self, weights: Weights, plans: tuple[StageOptions, ...], *, norm: str) -> None:
         self.weights = weights
         self.plans = plans
         self.norm_kind = norm

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from ssl3d import ExperimentSpec
 from ssl3d.interfaces import SparseBackend
-from ssl3d.pretrain import PretrainModel
-from ssl3d.registry import installed
+from ssl3d.masked.model import PretrainModel
+from ssl3d.plugin.registry import installed
+from ssl3d.sparse import CellGrid, SparseVolume
 from ssl3d.testing.backbone_under_test import randomise
-from ssl3d.volume import CellGrid, SparseVolume
 from ssl3d_plugins.resunet import ResUNet
 
 THICK_SLICES = ResUNet(
@@ -90,7 +90,9 @@ def naive_step(
     encoder = {n.removeprefix("backbone."): p for n, p in weights.items()}
     volume, visible = problem.volume, problem.visible
     zeroed = volume * visible_sites(visible, volume.shape[2:])[:, None]
-    maps = NaiveEncoder(encoder, problem.config.plan(), norm=problem.config.norm)(zeroed, shown)
+    maps = NaiveEncoder(encoder, problem.config.stage_options, norm=problem.config.norm)(
+        zeroed, shown
+    )
     patches = naive_decoder(maps, shown, weights, kind=kind)
     prediction = unfolded(patches, tuple(volume.shape[2:]), channels=2)
     loss = naive_loss(prediction, volume, visible, problem.cell)
@@ -129,7 +131,7 @@ def test_encoder(seed: int, network: ResUNet | None, name: str) -> None:
     randomise(backbone)
     weights = leaves(backbone)
     naive_volume = problem.volume.clone().requires_grad_()
-    naive = NaiveEncoder(weights, config.plan(), norm=config.norm)(naive_volume, visible)
+    naive = NaiveEncoder(weights, config.stage_options, norm=config.norm)(naive_volume, visible)
 
     backbone.to(dtype)
     own_volume = problem.volume.to(dtype, copy=True).requires_grad_()

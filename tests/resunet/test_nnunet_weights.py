@@ -8,7 +8,7 @@ from torch import nn
 
 from ssl3d.weights import read_weights
 from ssl3d_plugins.resunet import ResUNet
-from ssl3d_plugins.resunet.encoder import ResUNetEncoder
+from ssl3d_plugins.resunet.encoder import ResUNetBackbone
 from ssl3d_plugins.resunet.nnunet import from_nnunet, to_nnunet
 from ssl3d_plugins.resunet.presets import Size
 
@@ -35,7 +35,7 @@ CONFIGS = [
 
 
 def nnunet(config: ResUNet, *, in_channels: int) -> nn.Module:
-    plans = config.plan()
+    plans = config.stage_options
     instance = config.norm == "instance"
     return ResidualEncoderUNet(
         input_channels=in_channels,
@@ -64,7 +64,9 @@ def randomise(module: nn.Module, generator: torch.Generator) -> None:
                 tensor.data.sub_(0.1)
 
 
-def same_features(backbone: ResUNetEncoder, network: nn.Module, generator: torch.Generator) -> None:
+def same_features(
+    backbone: ResUNetBackbone, network: nn.Module, generator: torch.Generator
+) -> None:
     channels = backbone.encoder.stem.get_submodule("convs.0.conv").in_channels
     size = tuple(2 * s for s in backbone.stages[-1].stride)
     volume = torch.randn(2, channels, *size, generator=generator)

@@ -20,7 +20,7 @@ from ssl3d_plugins.resunet import ResUNet
     ],
 )
 def test_presets(size: Any, widths: list[int], blocks: list[int]) -> None:
-    plan = ResUNet(size=size).plan()
+    plan = ResUNet(size=size).stage_options
     assert [p.width for p in plan] == widths
     assert [p.blocks for p in plan] == blocks
     assert [p.stride for p in plan] == [(1, 1, 1)] + [(2, 2, 2)] * (len(plan) - 1)
@@ -29,7 +29,7 @@ def test_presets(size: Any, widths: list[int], blocks: list[int]) -> None:
 
 def test_seven_stages_follow_the_published_rule() -> None:
     config = ResUNet(widths=(32, 64, 128, 256, 320, 320, 320))
-    assert [p.blocks for p in config.plan()] == [1, 3, 4, 6, 6, 6, 6]
+    assert [p.blocks for p in config.stage_options] == [1, 3, 4, 6, 6, 6, 6]
     assert config.total_stride == (64, 64, 64)
 
 
@@ -40,12 +40,16 @@ def test_strides_per_axis() -> None:
         Stage((1, 2, 2), 8),
         Stage((2, 4, 4), 8),
     )
-    assert config.plan()[0].kernel == (1, 3, 3)
+    assert config.stage_options[0].kernel == (1, 3, 3)
 
 
 def test_instance_norm_stages() -> None:
     assert ResUNet(widths=(4, 8)).instance_norm_stages() == ResUNet(widths=(4, 8)).stages()
     assert ResUNet(widths=(4, 8), norm="batch").instance_norm_stages() == ()
+    assert ResUNet(widths=(4, 8)).batch_norm_stages() == ()
+    assert (
+        ResUNet(widths=(4, 8), norm="batch").batch_norm_stages() == ResUNet(widths=(4, 8)).stages()
+    )
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from ssl3d.sparse import halo
 from ssl3d.testing.sparse_backend import SparseBackendConformance
-from ssl3d_plugins.sparse_cells import Cells, backend, halo, pair_tables
+from ssl3d_plugins.sparse_cells import Cells, backend, pair_tables
 from ssl3d_plugins.sparse_cells.across import HALO, PAIRS
 
 

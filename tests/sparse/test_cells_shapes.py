@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from ssl3d.geometry import Operation, OperationKind, Triple
 from ssl3d.interfaces import SparseBackend
+from ssl3d.sparse import CellGrid, SparseVolume, halo
+from ssl3d.sparse.halo import put_back, take
+from ssl3d.sparse.tables import Reach
 from ssl3d.testing.sparse_cases import Case, Inputs, draw_inputs, layouts
 from ssl3d.testing.sparse_run import apply, assert_close, run
-from ssl3d.volume import CellGrid, SparseVolume
-from ssl3d_plugins.sparse_cells import Cells, backend, halo
+from ssl3d_plugins.sparse_cells import Cells, backend
 from ssl3d_plugins.sparse_cells.across import HALO, PAIRS, WINOGRAD, Way
-from ssl3d_plugins.sparse_cells.halo import put_back, take
-from ssl3d_plugins.sparse_cells.tables import Reach
 from ssl3d_plugins.sparse_dense import Dense
 
 CELLS, DENSE = Cells().build(), Dense().build()

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ssl3d.geometry import Operation, OperationKind, Triple
+from ssl3d.sparse import CellGrid
 from ssl3d.testing.sparse_cases import Case, draw_inputs
 from ssl3d.testing.sparse_run import assert_close, run
-from ssl3d.volume import CellGrid
 from ssl3d_plugins.sparse_cells import Cells, backend, winograd
 from ssl3d_plugins.sparse_cells.across import HALO, PAIRS, WINOGRAD
 from ssl3d_plugins.sparse_cells.choice import choose

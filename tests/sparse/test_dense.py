@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ssl3d.geometry import Operation, Triple
+from ssl3d.sparse import CellGrid, SparseVolume
 from ssl3d.testing.sparse_backend import SparseBackendConformance
 from ssl3d.testing.sparse_cases import CASES, CONVOLUTIONS, Case, draw_inputs, layouts
 from ssl3d.testing.sparse_run import apply, assert_close, run
-from ssl3d.volume import CellGrid, SparseVolume
 from ssl3d_plugins.sparse_dense import Dense
 
 BACKEND = Dense().build()

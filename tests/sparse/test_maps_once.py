@@ -10,33 +10,27 @@ from typing import Any
 import pytest
 import torch
 
-from ssl3d.component import SparseBackendConfig
-from ssl3d.geometry import Operation
+from ssl3d.plugin.config import SparseBackendConfig
+from ssl3d.sparse import CellGrid, SparseVolume
 from ssl3d.testing.sparse_cases import half_visible
-from ssl3d.volume import CellGrid, SparseVolume
 from ssl3d_plugins.sparse_minkowski import Minkowski
 from ssl3d_plugins.sparse_spconv import Spconv
 
 ONE, TWO = (1, 1, 1), (2, 2, 2)
 
 
-def count_calls(patch: pytest.MonkeyPatch, module: Any, name: str) -> Counter[Hashable]:
-    """How often a function is called, by its arguments; the channels of an operation count not."""
+def count_calls(patch: pytest.MonkeyPatch, name: str, *modules: Any) -> Counter[Hashable]:
+    """How often a function is called, by its arguments, from whichever module."""
     calls: Counter[Hashable] = Counter()
-    function = getattr(module, name)
+    function = getattr(modules[0], name)
 
-    def counted(*given: Any) -> Any:
-        calls[tuple(_key(value) for value in given)] += 1
-        return function(*given)
+    def counted(cells: CellGrid, **options: Any) -> Any:
+        calls[(id(cells), *options.values())] += 1
+        return function(cells, **options)
 
-    patch.setattr(module, name, counted)
+    for module in modules:
+        patch.setattr(module, name, counted)
     return calls
-
-
-def _key(value: Any) -> Hashable:
-    if isinstance(value, Operation):
-        return (value.kernel, value.stride, value.padding)
-    return id(value) if isinstance(value, CellGrid) else value
 
 
 def two_passes(config: SparseBackendConfig, cells: CellGrid) -> None:
@@ -54,22 +48,23 @@ def two_passes(config: SparseBackendConfig, cells: CellGrid) -> None:
 
 def test_spconv(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("spconv", reason='needs: pip install "ssl3d[spconv-cu126]"')
-    maps = importlib.import_module("ssl3d_plugins.sparse_spconv.maps")
-    built = count_calls(monkeypatch, maps, "_indice_pairs")
+    backend = importlib.import_module("ssl3d_plugins.sparse_spconv.backend")
+    built = count_calls(monkeypatch, "indice_pairs", backend)
     two_passes(Spconv(), CellGrid(half_visible(), cell=(4, 4, 4)))
     assert sorted(built.values()) == [1, 1], "one for stride 1, one for stride 2 both ways"
 
 
 def test_minkowski(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("MinkowskiEngine", reason="needs: ssl3d install minkowski")
+    backend = importlib.import_module("ssl3d_plugins.sparse_minkowski.backend")
     maps = importlib.import_module("ssl3d_plugins.sparse_minkowski.maps")
-    built = count_calls(monkeypatch, maps, "_kernel_map")
-    entered = count_calls(monkeypatch, maps, "_sites")
-    managers = count_calls(monkeypatch, maps, "_manager")
+    built = count_calls(monkeypatch, "kernel_map", backend, maps)
+    entered = count_calls(monkeypatch, "sites_of", backend, maps)
+    managers = count_calls(monkeypatch, "manager_of", backend, maps)
     cells = CellGrid(half_visible(), cell=(4, 4, 4))
     two_passes(Minkowski(), cells)
     assert sorted(built.values()) == [1, 1], "one for stride 1, one for stride 2 both ways"
     assert sorted(entered.values()) == [1, 1], "one for each stage"
     assert list(managers.values()) == [1]
     # The library found ours: it added none but the second turned round.
-    assert str(maps.manager_of(cells)).count("->") == 3
+    assert str(cells.table(maps.manager_of)).count("->") == 3

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from ssl3d.geometry import Triple
+from ssl3d.sparse import CellGrid
 from ssl3d.testing.sparse_cases import LARGER, Case, draw_inputs, half_visible
 from ssl3d.testing.sparse_run import assert_close, run
-from ssl3d.volume import CellGrid
 from ssl3d_plugins.sparse_dense import Dense
 from ssl3d_plugins.sparse_minkowski import Minkowski
 

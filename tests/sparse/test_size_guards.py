@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ssl3d.component import SparseBackendConfig
+from ssl3d.plugin.config import SparseBackendConfig
+from ssl3d.sparse import CellGrid
 from ssl3d.testing.sparse_cases import Case, draw_inputs, make_case
 from ssl3d.testing.sparse_run import run
-from ssl3d.volume import CellGrid
 from ssl3d_plugins.sparse_minkowski import Minkowski
 from ssl3d_plugins.sparse_spconv import Spconv
 

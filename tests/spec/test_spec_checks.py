@@ -8,10 +8,10 @@ from typing import Any, Literal
 import pytest
 
 from ssl3d import ExperimentSpec
-from ssl3d.component import BackboneConfig, Problem, SparseBackendConfig
 from ssl3d.geometry import Operation, Stage, Triple
-from ssl3d.registry import installed
-from ssl3d.spec import SpecError
+from ssl3d.plugin.config import BackboneConfig, Problem, SparseBackendConfig
+from ssl3d.plugin.registry import installed
+from ssl3d.plugin.spec_error import SpecError
 
 
 class Net(BackboneConfig):

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from ssl3d import ExperimentSpec
-from ssl3d.spec import DataSpec, SpecError
+from ssl3d.data.spec import DataSpec
+from ssl3d.plugin.spec_error import SpecError
 from ssl3d_plugins.losses import MSE, InfoNCE
 from ssl3d_plugins.maskers import MiM
 from ssl3d_plugins.sparse_cells import Cells

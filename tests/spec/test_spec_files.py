@@ -11,9 +11,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ssl3d import ExperimentSpec
-from ssl3d.registry import installed
-from ssl3d.spec import SpecError
-from ssl3d.spec.files import from_yaml, parse_yaml, to_yaml
+from ssl3d.plugin.registry import installed
+from ssl3d.plugin.spec_error import SpecError
+from ssl3d.plugin.spec_file import from_yaml, parse_yaml, to_yaml
 
 SPEC = ExperimentSpec(masker="mim", losses=["mse", "info_nce"], data={"volumes": "scans/"})
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1)

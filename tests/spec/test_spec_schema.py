@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from ssl3d import ExperimentSpec
-from ssl3d.catalogue import components
-from ssl3d.component import Kind
+from ssl3d.plugin.catalogue import components
+from ssl3d.plugin.config import Kind
 
 FIELDS: dict[Kind, str] = {
     "backbone": "backbone",

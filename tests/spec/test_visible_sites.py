@@ -1,4 +1,4 @@
-"""Instance norm with few visible sites is a warning, with one an error that names a patch."""
+"""Norms with few visible sites are a warning, with one an error that names a patch."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 
 from ssl3d import ExperimentSpec
 from ssl3d.geometry import Triple, product
-from ssl3d.spec import SpecError
-from ssl3d.spec.visible_sites import few_sites
+from ssl3d.plugin.spec_error import SpecError
+from ssl3d.tasks.pretrain.visible_sites import few_sites
 from ssl3d_plugins.resunet import ResUNet
 
 STAGES = ResUNet(size="M").instance_norm_stages()
@@ -100,3 +100,53 @@ def test_the_decoders_norm_counts_too() -> None:
     spec(norm="instance", densify=False)
     with pytest.raises(SpecError, match=r"instance norm at stride 2 .* sees 1 visible site"):
         spec(norm="instance")
+
+
+def batch_resunet(backbone: object = None, **parts: object) -> ExperimentSpec:
+    """Of two cells one is visible, and holds one site of the coarsest stage."""
+    data = {"volumes": "none", "patch": (4, 4, 8), "batch_size": parts.pop("batch_size", 1)}
+    options = {
+        "backbone": backbone or {"name": "resunet", "widths": (4, 8, 8), "norm": "batch"},
+        "masker": {"name": "random", "ratio": 0.5},
+        **parts,
+    }
+    return ExperimentSpec(data=data, **options)
+
+
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        {"name": "resunet", "widths": (4, 8, 8), "norm": "batch"},
+        {
+            "name": "monai",
+            "network": {
+                "name": "segresnet",
+                "init_filters": 8,
+                "norm": "batch",
+                "blocks_down": (1, 1, 1),
+            },
+        },
+    ],
+)
+def test_batch_norm_over_one_visible_site_is_refused(backbone: object) -> None:
+    with pytest.raises(
+        SpecError, match=r"data\.patch: batch norm .* sees 1 visible site of a batch"
+    ) as e:
+        batch_resunet(backbone)
+    assert "larger data.batch_size" in str(e.value)
+
+
+def test_batch_norm_counts_the_whole_batch_on_all_ranks() -> None:
+    for more in ({"batch_size": 2}, {"trainer": {"devices": 2}}, {"trainer": {"nodes": 2}}):
+        with pytest.warns(UserWarning, match=r"batch norm .* sees 2 visible sites of a batch of 2"):
+            batch_resunet(**more)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        batch_resunet(batch_size=8)
+        batch_resunet(encoder_input="zeroed")
+
+
+def test_batch_norm_of_the_decoder_counts_too() -> None:
+    backbone = {"name": "waveformer", "widths": (8, 16), "depths": (1, 1), "heads": (1, 2)}
+    with pytest.raises(SpecError, match=r"batch norm at stride 4 .* sees 1 visible site"):
+        batch_resunet(backbone, decoder={"norm": "batch"})

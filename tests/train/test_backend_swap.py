@@ -12,7 +12,7 @@ from runs import rows_without_time
 
 import ssl3d
 from ssl3d import ExperimentSpec
-from ssl3d.registry import installed
+from ssl3d.plugin.registry import installed
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "swap_backend.py"
 MakeSpec = Callable[..., ExperimentSpec]

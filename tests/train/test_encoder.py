@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 
 import ssl3d
 from ssl3d import ExperimentSpec
-from ssl3d.encoder import describe_encoder, export_encoder
+from ssl3d.tasks.encoder import describe_encoder
+from ssl3d.tasks.pretrain.export import export_encoder
 
 MakeSpec = Callable[..., ExperimentSpec]
 

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from ssl3d import ExperimentSpec
 from ssl3d.interfaces import PretrainOutput
-from ssl3d.train.feature_rank import gram, rankme
-from ssl3d.train.held_out import Mean, measured
-from ssl3d.train.image_quality import image_quality
-from ssl3d.volume import SparseVolume
+from ssl3d.measure.feature_rank import gram, rankme
+from ssl3d.measure.image_quality import image_quality
+from ssl3d.sparse import SparseVolume
+from ssl3d.tasks.pretrain.held_out import Mean, measured
 
 MakeSpec = Callable[..., ExperimentSpec]
 

@@ -1,4 +1,4 @@
-"""A volume that is much smaller than the patch can leave one visible site to instance norm."""
+"""A volume that is much smaller than the patch can leave one visible site to a norm."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
+import torch
 
 import ssl3d
 from ssl3d import ExperimentSpec
-from ssl3d.train import RunError
+from ssl3d.run.run_error import RunError
+from ssl3d.tasks.pretrain.module import PretrainModule
 
 
 def test_the_volume_is_named(make_spec: Callable[..., ExperimentSpec], tmp_path: Path) -> None:
@@ -38,3 +40,16 @@ def test_the_volume_is_named(make_spec: Callable[..., ExperimentSpec], tmp_path:
         RunError, match=r"(?s)Stopped at step [01]: .*one visible.*small/[abc]\.nii"
     ):
         ssl3d.pretrain(spec, out=tmp_path / "run")
+
+
+def test_batch_norm_names_the_volume_too(make_spec: Callable[..., ExperimentSpec]) -> None:
+    """The second of two crops shows the only site of the batch; the first shows none."""
+    backbone = {"name": "resunet", "widths": (4, 4), "blocks": (1, 1), "norm": "batch"}
+    spec = make_spec(backbone=backbone, data={"patch": (4, 4, 4)})
+    module = PretrainModule(spec.build(), spec=spec)
+    hidden = torch.ones(2, 2, 2, 2, dtype=torch.bool)
+    hidden[1, 0, 0, 0] = False
+    volume = torch.rand(2, 1, 4, 4, 4)
+    batch = {"volume": volume, "valid": volume[:, 0] >= 0, "source": ["a.nii", "b.nii"]}
+    with pytest.raises(RunError, match=r"(?s)batch norm sees one visible site.*\n  b\.nii\n"):
+        module._forward(batch, hidden=hidden)

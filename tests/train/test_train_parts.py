@@ -17,14 +17,15 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
 import ssl3d
 from ssl3d import ExperimentSpec
-from ssl3d.report.write import write_json, write_text
-from ssl3d.spec import OptimizerSpec
-from ssl3d.train import RunError, print_summary, summarise
-from ssl3d.train.folder import differences
-from ssl3d.train.metrics import MetricsFile, read_metrics
-from ssl3d.train.optimizer import decayed_names, make_optimizer
-from ssl3d.train.schedule import learning_rate, weight_decay
-from ssl3d.train.seeds import Stream, derived_seed, generator, global_seed
+from ssl3d.files import write_json, write_text
+from ssl3d.run.metrics import MetricsFile, read_metrics
+from ssl3d.run.optimizer import decayed_names, make_optimizer
+from ssl3d.run.optimizer_spec import OptimizerSpec
+from ssl3d.run.resume import differences
+from ssl3d.run.run_error import RunError
+from ssl3d.run.schedule import learning_rate, weight_decay
+from ssl3d.streams import Stream, derived_seed, generator, global_seed
+from ssl3d.tasks.pretrain.summary import print_summary, summarise
 
 MakeSpec = Callable[..., ExperimentSpec]
 

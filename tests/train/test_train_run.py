@@ -20,8 +20,8 @@ from torch import Tensor
 
 import ssl3d
 from ssl3d import ExperimentSpec
-from ssl3d.train import RunError
-from ssl3d.train.module import PretrainModule
+from ssl3d.run.run_error import RunError
+from ssl3d.tasks.pretrain.module import PretrainModule
 
 MakeSpec = Callable[..., ExperimentSpec]
 
@@ -63,6 +63,21 @@ def test_checkpoint_and_encoder(make_spec: MakeSpec, tmp_path: Path) -> None:
     saved = weights(tmp_path / "a", step=2)
     own = {f"model.backbone.{name}": value for name, value in encoder.state_dict().items()}
     assert_same_weights(own, {k: v for k, v in saved.items() if k.startswith("model.backbone.")})
+
+
+def test_files_of_a_run_are_the_users(make_spec: MakeSpec, tmp_path: Path) -> None:
+    """Others of the group may read them where the user's umask says so."""
+    spec = make_spec(trainer={"steps": 1, "pictures": 1, "loggers": ("tensorboard",)})
+    before = os.umask(0o002)
+    try:
+        ssl3d.pretrain(spec, out=tmp_path / "a")
+    finally:
+        os.umask(before)
+    files = [path for path in (tmp_path / "a").rglob("*") if path.is_file()]
+    assert len(files) > 8
+    assert {path.name: oct(path.stat().st_mode & 0o777) for path in files} == {
+        path.name: "0o664" for path in files
+    }
 
 
 def test_learning_changes_the_weights(make_spec: MakeSpec, tmp_path: Path) -> None:
@@ -149,7 +164,7 @@ def test_bad_files_are_reported(make_spec: MakeSpec, volumes: Path, tmp_path: Pa
     bad = [str(tmp_path / "broken.nii.gz"), str(tmp_path / "flat.nii.gz")]
     spec = make_spec(data={"volumes": files + bad, "holdout": 0.0})
     console = Console(record=True, width=200)
-    result = ssl3d.train.pretrain(spec, out=tmp_path / "a", console=console)
+    result = ssl3d.pretrain(spec, out=tmp_path / "a", console=console)
     assert sorted(map(os.path.basename, result.bad_files)) == ["broken.nii.gz", "flat.nii.gz"]
     assert "broken.nii.gz" in console.export_text()
     listed = json.loads((tmp_path / "a" / "summary.json").read_text())["bad_files"]
@@ -158,9 +173,7 @@ def test_bad_files_are_reported(make_spec: MakeSpec, volumes: Path, tmp_path: Pa
 
 def test_end_of_run_is_printed(make_spec: MakeSpec, tmp_path: Path) -> None:
     console = Console(record=True, width=200)
-    result = ssl3d.train.pretrain(
-        make_spec(trainer={"steps": 2}), out=tmp_path / "a", console=console
-    )
+    result = ssl3d.pretrain(make_spec(trainer={"steps": 2}), out=tmp_path / "a", console=console)
     text = console.export_text()
     assert f"{result.held_out_loss:.4f}" in text
     assert f"{result.trivial_loss:.4f}" in text
@@ -218,7 +231,7 @@ def test_interrupt_saves_and_resumes_to_the_same_weights(
     console = Console(record=True, width=200)
     with monkeypatch.context() as patch:
         patch.setattr(PretrainModule, "training_step", interrupted)
-        result = ssl3d.train.pretrain(spec, out=tmp_path / "parts", console=console)
+        result = ssl3d.pretrain(spec, out=tmp_path / "parts", console=console)
     assert signal.getsignal(signal.SIGINT) is before
     assert not result.finished
     assert result.step == 2
@@ -274,5 +287,5 @@ def test_brain_float(make_spec: MakeSpec, tmp_path: Path) -> None:
 
 def test_pretrain_is_callable_whatever_was_imported(run_python: Callable) -> None:
     """The function has the name of a package of the core."""
-    done = run_python("import ssl3d, ssl3d.pretrain.model; print(callable(ssl3d.pretrain))")
+    done = run_python("import ssl3d, ssl3d.masked.model; print(callable(ssl3d.pretrain))")
     assert done.stdout.strip() == "True", done.stderr

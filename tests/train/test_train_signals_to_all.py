@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ssl3d import ExperimentSpec
-from ssl3d.train.folder import RunFolder
+from ssl3d.folder import RunFolder
 
 SCRIPT = """
 import sys, torch, ssl3d

@@ -11,10 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ssl3d.geometry import Triple, quotient, times
+from ssl3d.sparse import CellGrid, SparseVolume
 from ssl3d.testing.backbone_under_test import sparse_backend
-from ssl3d.volume import CellGrid, SparseVolume
 from ssl3d_plugins.waveformer import WaveFormer
 from ssl3d_plugins.waveformer.attention import TokenAttention
+from ssl3d_plugins.waveformer.plan import up_plan
 from ssl3d_plugins.waveformer.pyramid_mixer import PyramidMixer
 from ssl3d_plugins.waveformer.tokens import Tokens
 from ssl3d_plugins.waveformer.upsample import up_twice
@@ -61,7 +62,8 @@ def test_windows_are_slices(window: Triple) -> None:
 
 
 def test_the_mixer_is_the_formula() -> None:
-    layer = PyramidMixer(12, levels=(2, 2, 2), attention=attention(), window=(2, 2, 2)).double()
+    ups = (up_plan((2, 2, 2), channels=12),) * 2
+    layer = PyramidMixer(12, ups=ups, attention=attention(), window=(2, 2, 2)).double()
     x = noise(1, 12, 8, 8, 4)
     with torch.no_grad():
         level = layer.norm(x.movedim(1, -1)).movedim(-1, 1)
@@ -84,7 +86,8 @@ def test_up_sampling_with_nothing_hidden_is_trilinear(grid: Triple, factor: Trip
     visible = SparseVolume.from_dense(
         x, cells=cells, backend=sparse_backend("cells"), stride=factor
     )
-    finer, dense = up_twice(visible, factor=factor), up_twice(x, factor=factor)
+    up = up_plan(factor, channels=3)
+    finer, dense = up_twice(visible, up=up), up_twice(x, up=up)
     assert isinstance(finer, SparseVolume)
     assert isinstance(dense, Tensor)
     assert finer.stride == quotient(factor, factor)
@@ -99,7 +102,7 @@ def test_up_sampling_keeps_a_constant_beside_hidden_cells() -> None:
     given_cells = SparseVolume.from_dense(
         x, cells=cells, backend=sparse_backend("cells"), stride=(2, 2, 2)
     )
-    finer = up_twice(given_cells, factor=(2, 2, 2))
+    finer = up_twice(given_cells, up=up_plan((2, 2, 2), channels=1))
     assert isinstance(finer, SparseVolume)
     torch.testing.assert_close(finer.features, torch.full_like(finer.features, 3.0))
 

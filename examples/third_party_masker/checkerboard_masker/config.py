@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from ssl3d.component import MaskerConfig, Problem
 from ssl3d.geometry import Triple, product, show
-
-if TYPE_CHECKING:
-    from checkerboard_masker.masker import CheckerboardMasker
+from ssl3d.plugin.config import MaskerConfig, Problem
 
 
 class Checkerboard(MaskerConfig):
@@ -20,6 +17,7 @@ class Checkerboard(MaskerConfig):
     Which half is hidden is drawn for each sample.
     """
 
+    builds = "checkerboard_masker.masker:CheckerboardMasker"
     name: Literal["checkerboard"] = "checkerboard"
     block: int = Field(
         default=1,
@@ -42,9 +40,3 @@ class Checkerboard(MaskerConfig):
                 f"given {self.block}; the grid of {show(grid)} cells must be longer than a block "
                 "on one axis: use a larger patch, smaller cells or a smaller block",
             )
-
-    def build(self) -> CheckerboardMasker:
-        """Make the masker."""
-        from checkerboard_masker.masker import CheckerboardMasker
-
-        return CheckerboardMasker(self)

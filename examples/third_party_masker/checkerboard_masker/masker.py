@@ -8,14 +8,13 @@ from torch import Tensor
 from checkerboard_masker.config import Checkerboard
 from ssl3d.geometry import Triple
 from ssl3d.interfaces import Masker
-from ssl3d.volume import HiddenLevels
+from ssl3d.sparse import HiddenLevels
 
 
 class CheckerboardMasker(Masker):
     """Hides one colour of a chessboard; see `Checkerboard` for the options."""
 
-    def __init__(self, config: Checkerboard) -> None:
-        self.config = config
+    config: Checkerboard
 
     def __call__(
         self,

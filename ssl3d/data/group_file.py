@@ -1,0 +1,162 @@
+"""Groups from a file, CSV or JSON, that names volumes. Whatever is unclear in it is refused."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import json
+import os
+import reprlib
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ssl3d.data.data_error import DataError
+from ssl3d.data.files import Source, stem
+
+NO_GROUP = ("", "n/a", "nan")
+"""What tables write where they have nothing, in any case of letters; `n/a` is BIDS's."""
+
+Row = tuple[str, Any, str]
+"""Name, group, and where that stands in the file."""
+
+
+def groups_from_file(sources: Sequence[Source], *, path: Path) -> list[str]:
+    """Group of each sample: that of the entry which names one of its files.
+
+    An entry names a file by the end of its path, such as `case_1.nii.gz`, `site_a/case_1.nii.gz`
+    or the whole path, with or without the ending.
+
+    Raises:
+        DataError: the file cannot be used, a sample has no group, or entries disagree about it.
+    """
+    known = _by_name(_rows(path), path=path)
+    found = [{known[name] for name in _names(source) if name in known} for source in sources]
+    unknown = [s.files[0].name for s, groups in zip(sources, found, strict=True) if not groups]
+    if unknown:
+        raise _error(
+            path,
+            f"has no group for {len(unknown)} of {len(sources)} files, such as "
+            f"{', '.join(unknown[:3])}: add them, by file name with or without its ending",
+        )
+    for source, groups in zip(sources, found, strict=True):
+        if len(groups) > 1:
+            raise _error(
+                path,
+                f"gives {source.name} the groups {_list(groups)}, by entries of its name with and "
+                "without ending, folders or channel: give it one",
+            )
+    return [groups.pop() for groups in found]
+
+
+def _names(source: Source) -> Iterator[str]:
+    """Every name that an entry may give the files of a sample."""
+    for file in source.files:
+        parts = Path(_plain(Path(os.path.abspath(file)).as_posix())).parts
+        last = Path(parts[-1])
+        for start in range(len(parts)):
+            for name in (last.name, stem(last)):
+                yield str(PurePosixPath(*parts[start:-1], name))
+
+
+def _plain(text: str) -> str:
+    """One form of accented letters (systems differ), and no blanks around."""
+    return unicodedata.normalize("NFC", text).strip()
+
+
+def _by_name(rows: Iterable[Row], *, path: Path) -> dict[str, str]:
+    known: dict[str, str] = {}
+    for given, value, place in rows:
+        name = _plain(given)
+        if not name:
+            raise _error(path, f"has a group without a name, {place}")
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise _error(
+                path,
+                f"gives {name!r} the group {reprlib.repr(value)}, {place}: give text or a whole "
+                "number",
+            )
+        group = _plain(str(value))
+        if group.lower() in NO_GROUP:
+            raise _error(path, f"gives {name!r} no group, {place}: give one to every name")
+        name = str(PurePosixPath(name))  # "./a/b" is "a/b"
+        if known.setdefault(name, group) != group:
+            raise _error(
+                path,
+                f"gives {name!r} the groups {_list({known[name], group})}: where files of several "
+                "folders have this name, write the folder too (folder/name)",
+            )
+    return known
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    text = _text(path)
+    if path.suffix.lower() in (".csv", ".tsv"):
+        return _csv_rows(text, path=path)
+    return _json_rows(text, path=path)
+
+
+def _text(path: Path) -> str:
+    """The text of a file in UTF-8, or in UTF-16 with its mark."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise _error(path, f"cannot be read: {error.strerror}") from error
+    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = content.decode("utf-16" if marked else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise _error(path, f"is not UTF-8 in line {line}: save it as UTF-8") from error
+    if "\0" in text:
+        raise _error(path, "holds null characters: save it as UTF-8")
+    return text
+
+
+def _csv_rows(text: str, *, path: Path) -> Iterator[Row]:
+    text = text.lstrip("\r\n")
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        columns = [column.strip() for column in reader.fieldnames or ()]
+        if columns.count("name") != 1 or columns.count("group") != 1:
+            found = reprlib.repr(columns)
+            raise _error(path, f"has the columns {found}: name and group are needed, once")
+        reader.fieldnames = columns
+        for row in reader:
+            place = f"line {reader.line_num}"
+            if None in row:
+                raise _error(path, f"has more cells than columns, {place}")
+            if any((cell or "").strip() for cell in row.values()):
+                yield row["name"] or "", row["group"] or "", place
+    except csv.Error as error:
+        raise _error(path, f"is not CSV: {error}, line {reader.line_num}") from error
+
+
+def _json_rows(text: str, *, path: Path) -> Iterator[Row]:
+    """Also names that stand there twice, which a dict would drop."""
+    form = 'the form is {"file name": "group"}'
+    try:
+        content = json.loads(text, object_pairs_hook=_Pairs)
+    except (ValueError, RecursionError) as error:
+        raise _error(path, f"is not JSON: {error}; {form}") from error
+    if not isinstance(content, _Pairs):
+        raise _error(path, f"holds no object: {form}")
+    for number, (name, value) in enumerate(content, start=1):
+        if isinstance(value, list):  # an object inside is a list of pairs as well
+            raise _error(path, f"gives {name!r} several values: {form}")
+        yield name, value, f"entry {number}"
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """A JSON object with every entry, in order."""
+
+
+def _list(groups: Iterable[str]) -> str:
+    return " and ".join(repr(group) for group in sorted(groups))
+
+
+def _error(path: Path, problem: str) -> DataError:
+    return DataError(f"data.group_file: {str(path)!r} {problem}")

@@ -1,0 +1,254 @@
+"""What a run reads and how it prepares it: the `data` part of an experiment. Imports no torch."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from ssl3d.geometry import as_triple
+
+Voxels = Annotated[int, Field(ge=1)]
+Millimetres = Annotated[float, Field(gt=0)]
+Patch = Annotated[
+    tuple[Voxels, Voxels, Voxels],
+    BeforeValidator(as_triple, json_schema_input_type=Voxels | tuple[Voxels, Voxels, Voxels]),
+]
+Spacing = Annotated[
+    tuple[Millimetres, Millimetres, Millimetres],
+    BeforeValidator(
+        as_triple,
+        json_schema_input_type=Millimetres | tuple[Millimetres, Millimetres, Millimetres],
+    ),
+]
+
+
+def _as_text(value: Any) -> Any:
+    """Accept `pathlib.Path`; leave everything else for pydantic to judge."""
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+PathText = Annotated[str, BeforeValidator(_as_text), Field(min_length=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class _Range(_Part):
+    lower: float
+    upper: float
+
+    @model_validator(mode="after")
+    def _ordered(self) -> _Range:
+        if self.lower >= self.upper:
+            raise ValueError(
+                f"lower is {self.lower:g} and upper is {self.upper:g}: lower must be below upper"
+            )
+        return self
+
+
+class CTWindow(_Range):
+    """CT numbers from `lower` to `upper` become 0 to 1; what lies outside is clipped."""
+
+    name: Literal["ct_window"] = "ct_window"
+    lower: float = Field(-1000.0, description="becomes 0, in HU")
+    upper: float = Field(1000.0, description="becomes 1, in HU")
+
+
+class Percentile(_Range):
+    """The volume's own `lower` and `upper` percentiles become 0 and 1, each channel apart.
+
+    Where the two coincide (a volume that is nearly all background) the extremes are used.
+    """
+
+    name: Literal["percentile"] = "percentile"
+    lower: float = Field(0.5, ge=0, le=100, description="percentile that becomes 0, in percent")
+    upper: float = Field(99.5, ge=0, le=100, description="percentile that becomes 1, in percent")
+    clip: bool = Field(True, description="clip what lies outside to 0 and 1")
+
+
+class ZScore(_Part):
+    """Mean 0 and standard deviation 1 over the foreground, each channel apart."""
+
+    name: Literal["zscore"] = "zscore"
+
+
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+Normalise = Annotated[
+    Annotated[CTWindow | Percentile | ZScore, Field(discriminator="name")], BeforeValidator(_named)
+]
+
+
+class ForegroundSpec(_Part):
+    """Which voxels are foreground, and how many crops are centred on one of them."""
+
+    threshold: Literal["otsu", "none"] | float = Field(
+        "otsu",
+        description='voxels above it are foreground: "otsu" (found per volume), a number in the '
+        'unit of the files (HU for CT), or "none" (every voxel is)',
+    )
+    share: float = Field(
+        0.8, ge=0, le=1, description="share of training crops centred on a foreground voxel"
+    )
+
+
+class CacheSpec(_Part):
+    """Where prepared volumes are kept between crops."""
+
+    memory: float = Field(
+        4.0,
+        ge=0,
+        description="bound for volumes kept in memory, all workers of a rank, in GiB",
+        json_schema_extra={"unit": "GiB"},
+    )
+    folder: PathText | None = Field(
+        None,
+        description="folder for what goes beyond it, as chunked compressed arrays; none: "
+        "ssl3d/volumes in the user's cache directory",
+    )
+
+
+class DataSpec(_Part):
+    """Volumes of a run and their preparation. Triples are z, y, x; one number stands for three.
+
+    Give either `volumes` (one file a sample) or `channels` (several co-registered files a sample).
+    Paths are kept as written; relative ones start from the current directory.
+    """
+
+    volumes: PathText | tuple[PathText, ...] | None = Field(
+        None,
+        description="a folder (searched at any depth), a file, a glob, or a list of these",
+    )
+    channels: dict[str, PathText | tuple[PathText, ...]] | None = Field(
+        None,
+        description='per channel a pattern, such as {"t1": "*_t1.nii.gz", "t2": "*_t2.nii.gz"} '
+        "(files belong together where the stars stand for the same), or a list of files, in the "
+        "same order for every channel",
+    )
+    patch: Patch = Field(
+        (96, 96, 96),
+        description="crop size, in voxels",
+        json_schema_extra={"unit": "voxels"},
+    )
+    batch_size: int = Field(
+        2,
+        ge=1,
+        description="crops per micro-batch and rank",
+        json_schema_extra={"unit": "crops"},
+    )
+    spacing: Spacing | None = Field(
+        None,
+        description="voxel size to resample to, in mm; none: as in the files",
+        json_schema_extra={"unit": "mm"},
+    )
+    normalise: Normalise = Field(
+        Percentile(), description="intensities: ct_window, percentile or zscore"
+    )
+    foreground: ForegroundSpec = Field(ForegroundSpec(), description="foreground-aware crops")
+    flips: tuple[bool, bool, bool] = Field(
+        (True, True, True), description="axes along which a training crop may be flipped"
+    )
+    holdout: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="share of the groups (files, where there is no grouping) held out; above 0 at "
+        "least one group, as long as there are two",
+    )
+    holdout_crops: int = Field(
+        2,
+        ge=1,
+        description="fixed crops per held-out volume",
+        json_schema_extra={"unit": "crops"},
+    )
+    group_by: str | None = Field(
+        None,
+        description="regular expression with one group, searched in the file name, then in the "
+        "path: files with the same match stay on one side of the split",
+    )
+    group_file: PathText | None = Field(
+        None,
+        description="JSON object {file name: group}, or CSV or TSV with the columns name and "
+        "group; the file name with or without its ending, with its folders where files of several "
+        "folders have one name",
+    )
+    cache: CacheSpec = Field(CacheSpec(), description="prepared volumes in memory and on disk")
+    workers: int = Field(2, ge=0, description="reading processes per rank; 0: the main process")
+    on_bad_file: Literal["skip", "stop"] = Field(
+        "skip", description="go on without a file that cannot be used and report it, or stop"
+    )
+    max_bad_share: float = Field(
+        0.5, ge=0, le=1, description="stop when more than this share of the samples is bad"
+    )
+    max_non_finite: float = Field(
+        0.05,
+        ge=0,
+        lt=1,
+        description="largest share of NaN and infinite voxels in a file; up to it they are marked "
+        "invalid, beyond it the file is bad",
+    )
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of a sample."""
+        return 1 if self.channels is None else len(self.channels)
+
+    @model_validator(mode="after")
+    def _check_source(self) -> DataSpec:
+        if (self.volumes is None) == (self.channels is None):
+            given = "neither" if self.volumes is None else "both"
+            raise ValueError(
+                f"{given} given: give either volumes (one file a sample) or channels (several)"
+            )
+        if self.volumes == ():
+            raise ValueError("volumes is an empty list: give a folder, a glob or some files")
+        if self.group_by is not None and self.group_file is not None:
+            raise ValueError("group_by and group_file are both given: give one of them")
+        return self
+
+    @field_validator("channels")
+    @classmethod
+    def _check_channels(
+        cls, channels: dict[str, str | tuple[str, ...]] | None
+    ) -> dict[str, str | tuple[str, ...]] | None:
+        if channels is None:
+            return None
+        if not channels:
+            raise ValueError("channels is empty: give at least one channel")
+        patterns = {name: value for name, value in channels.items() if isinstance(value, str)}
+        if not patterns:
+            lengths = {name: len(value) for name, value in channels.items()}
+            if len(set(lengths.values())) > 1 or 0 in lengths.values():
+                raise ValueError(f"the lists have {lengths} files: give the same number, above 0")
+            return channels
+        if len(patterns) < len(channels):
+            raise ValueError("patterns and lists are mixed: give one form for all channels")
+        stars = {name: value.count("*") for name, value in patterns.items()}
+        if len(set(stars.values())) > 1 or 0 in stars.values():
+            raise ValueError(f"the patterns have {stars} stars: give the same number, above 0")
+        for name, value in patterns.items():
+            if re.search(r"\*\*|[?\[\]]", value):
+                raise ValueError(f"channel {name!r}: {value!r}: only single stars are allowed here")
+        return channels
+
+    @field_validator("group_by")
+    @classmethod
+    def _check_expression(cls, group_by: str | None) -> str | None:
+        if group_by is None:
+            return None
+        try:
+            groups = re.compile(group_by).groups
+        except re.error as error:
+            raise ValueError(f"{group_by!r} is not a regular expression: {error}") from error
+        if groups != 1:
+            raise ValueError(
+                f"{group_by!r} has {groups} groups: put parentheses around exactly the part that "
+                "names the group, such as (sub-[0-9]+)"
+            )
+        return group_by

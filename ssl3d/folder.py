@@ -1,0 +1,41 @@
+"""Names in the folder of a run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+class RunFolder:
+    """Paths of a run.
+
+    Args:
+        root: the folder; it need not exist.
+    """
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.root = Path(root)
+        self.spec_yaml = self.root / "spec.yaml"
+        self.spec_json = self.root / "spec.json"
+        self.environment = self.root / "environment.json"
+        self.metrics = self.root / "metrics.csv"
+        self.summary = self.root / "summary.json"
+        self.bad_files = self.root / "bad_files.jsonl"
+        self.checkpoints = self.root / "checkpoints"
+        self.pictures = self.root / "pictures"
+
+    @property
+    def holds_a_run(self) -> bool:
+        """True where a run has left its spec, metrics or checkpoints."""
+        return any(
+            path.exists()
+            for path in (self.spec_json, self.spec_yaml, self.metrics, self.checkpoints)
+        )
+
+    def newest_checkpoint(self) -> Path | None:
+        """The checkpoint of the highest step."""
+        return max(self.checkpoints.glob("step-*.ckpt"), default=None)
+
+    def checkpoint(self, step: int) -> Path:
+        """Where the checkpoint of a step goes; names sort by step."""
+        return self.checkpoints / f"step-{step:09d}.ckpt"

@@ -1,0 +1,1 @@
+"""One step: hide, encode what is visible, densify, decode, restore."""

@@ -1,0 +1,148 @@
+"""Labelled crops, prepared as the volumes of pre-training are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from monai.data.meta_tensor import MetaTensor
+from monai.transforms.spatial.array import Spacing
+from torch import Tensor
+
+from ssl3d.data import BadVolume, DataError, Prepared, Source, find_sources, prepare, split_sources
+from ssl3d.data.crops import around, as_sample, cut
+from ssl3d.data.read import read_source
+from ssl3d.data.spec import DataSpec
+from ssl3d.data.store import MemoryVolume
+from ssl3d.measure.spec import ProbeSpec
+
+LARGEST_LABEL = 2**24
+"""Volumes are read as float32, which knows each whole number below this one."""
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledCrop:
+    """One crop of the spec's patch, centred on what is labelled.
+
+    Attributes:
+        volume: (C, D, H, W), 0 where not valid.
+        valid: (D, H, W) bool.
+        labels: (D, H, W) long.
+    """
+
+    volume: Tensor
+    valid: Tensor
+    labels: Tensor
+
+
+def labelled_crops(
+    spec: ProbeSpec, *, data: DataSpec, left_out: Callable[[Source, BadVolume], None] | None = None
+) -> tuple[list[LabelledCrop], list[LabelledCrop]]:
+    """(crops to fit on, crops to test on), one a volume; no group is on both sides.
+
+    Args:
+        spec: what is labelled.
+        data: how volumes are prepared.
+        left_out: takes each volume that cannot be used, and the next of its side takes its place;
+            without it such a volume is an error.
+
+    Raises:
+        DataError: a file is missing or cannot be used, or there are fewer than two groups.
+    """
+    try:
+        return _read(spec, data=data, left_out=left_out)
+    except DataError as error:
+        raise DataError(f"probe: {error}") from error
+
+
+def _read(
+    spec: ProbeSpec, *, data: DataSpec, left_out: Callable[[Source, BadVolume], None] | None
+) -> tuple[list[LabelledCrop], list[LabelledCrop]]:
+    both = spec.data(data)
+    grouped = both.model_copy(update={"holdout": spec.test})
+    fit, test = split_sources(find_sources(both), spec=grouped)
+    if not fit or not test:
+        raise DataError(
+            f"{len(fit) + len(test)} labelled volumes in one group: two groups are needed, "
+            "to fit on one and test on the other"
+        )
+    share = len(test) / (len(fit) + len(test))
+    testing = min(max(1, round(spec.volumes * share)), spec.volumes - 1)
+    read = (
+        _first_usable(part, number=number, data=data, left_out=left_out)
+        for part, number in ((fit, spec.volumes - testing), (test, testing))
+    )
+    return next(read), next(read)
+
+
+def _first_usable(
+    sources: Sequence[Source],
+    *,
+    number: int,
+    data: DataSpec,
+    left_out: Callable[[Source, BadVolume], None] | None,
+) -> list[LabelledCrop]:
+    """Crops of the first `number` volumes that can be used."""
+    crops: list[LabelledCrop] = []
+    problems: list[str] = []
+    for source in sources:
+        if len(crops) == number:
+            break
+        try:
+            crops.append(_crop(source, data=data))
+        except BadVolume as error:
+            if left_out is None:
+                raise
+            left_out(source, error)
+            problems.append(str(error))
+    if not crops:
+        raise DataError(
+            f"none of the {len(sources)} labelled volumes of one side can be used: "
+            + "\n  ".join(problems)
+        )
+    return crops
+
+
+def _crop(source: Source, *, data: DataSpec) -> LabelledCrop:
+    """The crop around the middle of what is labelled."""
+    images = Source(source.files[:-1])
+    prepared = prepare(images, spec=data)
+    labels = _labels(source, spacing=data.spacing)
+    if labels.shape != prepared.values.shape[1:]:
+        raise BadVolume(
+            source.files[-1].as_posix(),
+            f"{labels.shape} voxels, but its image has {prepared.values.shape[1:]}",
+        )
+    marked = np.argwhere(labels > 0)
+    middle = np.array(labels.shape) // 2
+    if len(marked):
+        middle = (marked.min(0) + marked.max(0) + 1) // 2
+    corner = around(middle, edges=labels.shape, patch=data.patch)
+    sample = as_sample(
+        cut(MemoryVolume(prepared), corner=corner, patch=data.patch), index=0, source=images
+    )
+    floats = Prepared(values=labels[None], points=prepared.points)
+    cropped = np.nan_to_num(cut(MemoryVolume(floats), corner=corner, patch=data.patch)[0])
+    return LabelledCrop(sample["volume"], sample["valid"], torch.from_numpy(cropped).long())
+
+
+def _labels(source: Source, *, spacing: Sequence[float] | None) -> np.ndarray:
+    """The label map (z, y, x) as float32 whole numbers, on the grid of the prepared image."""
+    path = source.files[-1]
+    # Beside the first channel, so that both are held to one grid.
+    pair, affine = read_source(Source((source.files[0], path)))
+    labels = pair[1]
+    if spacing is not None:
+        oriented = MetaTensor(labels.permute(2, 1, 0)[None], affine=affine)
+        resample = Spacing(pixdim=tuple(reversed(spacing)), mode="nearest", dtype=np.float32)
+        resampled = cast(MetaTensor, resample(oriented)).as_tensor()
+        labels = resampled[0].permute(2, 1, 0)
+    values: np.ndarray = labels.contiguous().numpy()
+    if not np.array_equal(values, np.round(values)) or values.min() < 0:
+        raise BadVolume(path.as_posix(), "labels must be whole numbers from 0")
+    if values.max() >= LARGEST_LABEL:
+        raise BadVolume(path.as_posix(), f"labels must be below {LARGEST_LABEL}")
+    return values

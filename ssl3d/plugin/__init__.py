@@ -1,0 +1,1 @@
+"""What a config is, finding plugins, the registry, options in words."""

@@ -1,0 +1,168 @@
+"""Rows of numbers by step: one tidy file that survives a resume, and Lightning's loggers."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor
+
+from ssl3d.files import write_text
+from ssl3d.run.callback import RunCallback
+from ssl3d.run.module import RunModule
+
+Row = dict[str, float]
+
+
+class MetricsFile:
+    """A CSV file with one row a step, sorted; columns may come later.
+
+    Args:
+        path: of the file.
+        last_step: rows after it are dropped: they belong to steps that a resumed run takes again.
+    """
+
+    def __init__(self, path: Path, *, last_step: int = 0) -> None:
+        self._path = path
+        self.rows: list[Row] = [row for row in read_metrics(path) if row["step"] <= last_step]
+        self._columns = list(dict.fromkeys(name for row in self.rows for name in row))
+        if path.exists():
+            self._write()
+
+    def add(self, row: Row) -> None:
+        """Add a row: appended, or the file is written anew where a column is new."""
+        self.rows.append(row)
+        new = [name for name in row if name not in self._columns]
+        self._columns += new
+        if new:
+            self._write()
+            return
+        with self._path.open("a", encoding="utf-8", newline="") as file:
+            self._writer(file).writerow(_plain(row))
+
+    def _write(self) -> None:
+        text = io.StringIO(newline="")
+        writer = self._writer(text)
+        writer.writeheader()
+        writer.writerows(_plain(row) for row in self.rows)
+        write_text(self._path, text.getvalue())
+
+    def _writer(self, file: Any) -> csv.DictWriter[str]:
+        return csv.DictWriter(file, self._columns, restval="", lineterminator="\n")
+
+
+def read_metrics(path: Path) -> list[Row]:
+    """The rows of a metrics file, without empty cells; none where there is no file."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    return [
+        {name: float(value) for name, value in line.items() if value not in ("", None)}
+        for line in lines
+        if line.get("step")
+    ]
+
+
+def _plain(row: Row) -> dict[str, float]:
+    return {**row, "step": int(row["step"])}
+
+
+class Metrics(RunCallback[RunModule]):
+    """Averages what training logs, takes what others `put`, and writes a row where one is due.
+
+    Put it after the callbacks that measure, before the one that saves.
+
+    Args:
+        file: of this rank; None on ranks that write nothing.
+    """
+
+    def __init__(self, file: MetricsFile | None) -> None:
+        self._file = file
+        self._sums: dict[str, Tensor] = {}
+        self._fed = 0
+        self._samples_before = 0
+        self._seconds_before = 0.0
+        self._row: Row = {}
+        rows = [] if file is None else file.rows
+        self.latest: Row = {name: value for row in rows for name, value in row.items()}
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Write what was measured before the first step."""
+        self._write(trainer, pl_module)
+
+    def put(self, values: dict[str, float]) -> None:
+        """Add columns to this step's row."""
+        self._row |= values
+
+    def after_micro_batch(self, module: RunModule, outputs: Mapping[str, Tensor]) -> None:
+        """Count it in."""
+        self._fed += 1
+        for name, value in outputs.items():
+            value = value.to(_exact(module.device))
+            if name in self._sums:
+                value = value + self._sums[name].to(value.device)
+            self._sums[name] = value
+
+    def after_step(self, trainer: lightning.Trainer, module: RunModule) -> None:
+        """Write a row where one is due."""
+        options = module.spec.trainer
+        if module.step % options.log_every == 0 or module.step >= options.steps:
+            self.put(self._means(trainer, module))
+        self._write(trainer, module)
+
+    def _write(self, trainer: lightning.Trainer, module: RunModule) -> None:
+        if self._row:
+            row = {"step": float(module.step), **self._row}
+            self.latest |= row
+            self._row = {}
+            if self._file is not None:
+                self._file.add(row)
+            for logger in trainer.loggers:
+                logger.log_metrics({k: v for k, v in row.items() if k != "step"}, step=module.step)
+
+    def _means(self, trainer: lightning.Trainer, module: RunModule) -> Row:
+        """Means over the micro-batches and ranks since the last row."""
+        names = sorted(self._sums, key=lambda name: (name != "loss", name))
+        values = torch.stack([self._sums[name].to(module.device) for name in names]) / self._fed
+        if trainer.world_size > 1:
+            reduced = trainer.strategy.reduce(values, reduce_op="mean")
+            assert isinstance(reduced, Tensor)
+            values = reduced
+        seconds = module.clock.seconds - self._seconds_before
+        row = {f"train/{name}": value for name, value in zip(names, values.tolist(), strict=True)}
+        row |= {
+            "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
+            "gradient_norm": module.gradient_norm,
+            "volumes": float(module.samples),
+            "volumes_per_second": (module.samples - self._samples_before) / max(seconds, 1e-9),
+        }
+        self._sums, self._fed = {}, 0
+        self._samples_before, self._seconds_before = module.samples, module.clock.seconds
+        return row
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the next row needs of the steps since the last one."""
+        return {
+            "sums": self._sums,
+            "fed": self._fed,
+            "samples_before": self._samples_before,
+            "seconds_before": self._seconds_before,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up `state_dict`'s."""
+        self._sums = dict(state_dict["sums"])
+        self._fed = state_dict["fed"]
+        self._samples_before = state_dict["samples_before"]
+        self._seconds_before = state_dict["seconds_before"]
+
+
+def _exact(device: torch.device) -> torch.dtype:
+    """What sums are kept in; Apple's GPUs have no double precision."""
+    return torch.float32 if device.type == "mps" else torch.float64

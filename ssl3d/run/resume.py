@@ -1,0 +1,84 @@
+"""Whether a run may use a folder: a new one, or that of the run it resumes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, Self
+
+from ssl3d.files import write_text
+from ssl3d.folder import RunFolder
+from ssl3d.plugin.spec_error import SpecError
+from ssl3d.run.run_error import RunError
+
+
+class Spec(Protocol):
+    """What a spec must be able to do for its run to be resumed."""
+
+    def to_dict(self) -> dict[str, Any]: ...
+    def to_json(self) -> str: ...
+    def to_yaml(self) -> str: ...
+    @classmethod
+    def from_json(cls, text: str) -> Self: ...
+
+
+def check_new(folder: RunFolder) -> None:
+    """Raise RunError where another run, or a file, is in the way."""
+    if folder.root.exists() and not folder.root.is_dir():
+        raise RunError(f"out: {folder.root} is a file: give another folder")
+    if folder.holds_a_run:
+        raise RunError(
+            f"out: {folder.root} holds another run. Go on with it (--resume, or resume=True), "
+            "or give another folder"
+        )
+
+
+def check_resumable(folder: RunFolder, spec: Spec, *, free: Sequence[str]) -> None:
+    """Raise RunError where there is nothing to resume, or where it was another experiment.
+
+    Args:
+        folder: of the run.
+        spec: of today.
+        free: options that a resumed run may change, by dotted path.
+    """
+    if not folder.spec_json.exists():
+        raise RunError(
+            f"out: {folder.root} holds no run to resume: start one without --resume "
+            "(resume=False), or give its folder"
+        )
+    try:
+        before = type(spec).from_json(folder.spec_json.read_text(encoding="utf-8"))
+    except (SpecError, OSError) as error:
+        raise RunError(f"{folder.spec_json} cannot be read any more: {error}") from error
+    found = {
+        path: values
+        for path, values in differences(before.to_dict(), spec.to_dict()).items()
+        if not any(path == start or path.startswith(f"{start}.") for start in free)
+    }
+    if found:
+        lines = "\n".join(
+            f"  {path}: was {was!r}, is {now!r}" for path, (was, now) in found.items()
+        )
+        raise RunError(
+            f"out: {folder.root} was run with another spec:\n{lines}\nA resumed run may change "
+            f"only {', '.join(free)}. Set these back, or start a new run"
+        )
+
+
+def write_spec(folder: RunFolder, spec: Spec) -> None:
+    """Make the folders and write the resolved spec."""
+    folder.checkpoints.mkdir(parents=True, exist_ok=True)
+    write_text(folder.spec_yaml, spec.to_yaml())
+    write_text(folder.spec_json, spec.to_json())
+
+
+def differences(before: Any, after: Any, *, path: str = "") -> dict[str, tuple[Any, Any]]:
+    """Dotted path to (before, after) of every value that differs between two plain specs."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        found: dict[str, tuple[Any, Any]] = {}
+        for key in [*before, *(key for key in after if key not in before)]:
+            inside = f"{path}.{key}" if path else str(key)
+            found |= differences(before.get(key), after.get(key), path=inside)
+        return found
+    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        return differences(dict(enumerate(before)), dict(enumerate(after)), path=path)
+    return {} if before == after else {path: (before, after)}

@@ -1,0 +1,132 @@
+"""Index tables: which site lies where around a cell. `CellGrid.table` keeps them."""
+
+from __future__ import annotations
+
+import itertools
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ssl3d.geometry import Footprint, Triple, product
+from ssl3d.sparse import CellGrid
+
+
+class Reach(NamedTuple):
+    """How many sites past each side of a cell an operation looks."""
+
+    low: Triple
+    high: Triple
+
+
+def reach_down(op: Footprint) -> Reach:
+    """What a coarse cell sees of the fine sites: site o meets o·s - p … o·s - p + k - 1."""
+    z, y, x = (max(k - s - p, 0) for k, s, p in zip(*op, strict=True))
+    return Reach(op.padding, (z, y, x))
+
+
+def reach_up(op: Footprint) -> Reach:
+    """What a fine cell sees of the coarse sites, the other way round."""
+    sizes = list(zip(*op, strict=True))
+    lz, ly, lx = ((k - 1 - p) // s for k, s, p in sizes)
+    hz, hy, hx = ((s - 1 + p) // s for _, s, p in sizes)
+    return Reach((lz, ly, lx), (hz, hy, hx))
+
+
+def box_rows(cells: CellGrid, *, edge: Triple, reach: Reach) -> Tensor:
+    """(N, lz+ez+hz, …) row of each site in the boxes that reach past each cell.
+
+    Rows number the N·e³ visible sites; N·e³ itself stands where a site is hidden or outside. Not
+    kept on the grid: tables that are made from it are.
+    """
+    far = [_ceil(max(lo, hi), e) for lo, hi, e in zip(*reach, edge, strict=True)]
+    rows = _neighbourhood(cells, (far[0], far[1], far[2])) * product(edge)
+    step = (edge[1] * edge[2], edge[2], 1)
+    for axis, (e, lo, hi) in enumerate(zip(edge, *reach, strict=True)):
+        site = torch.arange(-lo, e + hi, device=rows.device)
+        inside = (site % e * step[axis]).view(-1, *(1,) * (2 - axis))
+        rows = rows.index_select(axis + 1, site // e + far[axis]) + inside
+    return rows.clamp_max(cells.n * product(edge))
+
+
+def kernel_rows(cells: CellGrid, *, edge: Triple, op: Footprint) -> Tensor:
+    """(places, coarse sites) row of the fine site that a coarse one sees at each place of a kernel.
+
+    `edge` is sites per cell on the fine side; N·e³ stands where a site is hidden or outside.
+    """
+    rows = box_rows(cells, edge=edge, reach=reach_down(op))
+    for axis, (k, s) in enumerate(zip(op.kernel, op.stride, strict=True)):
+        rows = rows.unfold(axis + 1, k, s)
+    return rows.flatten(0, 3).flatten(1).t()
+
+
+class BoxSources(NamedTuple):
+    """Where the sites of boxes come from.
+
+    Attributes:
+        rows: (N, lz+ez+hz, …) as in `box_rows`, but any row where nothing is seen.
+        empty: places in all boxes where nothing is seen, ascending.
+        starts: how many of those lie before each cell, and their number.
+    """
+
+    rows: Tensor
+    empty: Tensor
+    starts: tuple[int, ...]
+
+    def part(self, first: int, end: int) -> tuple[Tensor, Tensor]:
+        """Rows of the boxes of cells from `first` to before `end`, and the empty places there."""
+        rows = self.rows[first:end]
+        empty = self.empty[self.starts[first] : self.starts[end]]
+        return rows, empty - first * self.rows[0].numel() if first else empty
+
+
+def box_sources(cells: CellGrid, *, edge: Triple, reach: Reach) -> BoxSources:
+    """What fills the boxes that reach past each cell."""
+    rows = box_rows(cells, edge=edge, reach=reach)
+    unseen = rows == cells.n * product(edge)
+    before = unseen.flatten(1).sum(1).cumsum(0).tolist()
+    return BoxSources(
+        rows.masked_fill_(unseen, 0), unseen.flatten().nonzero().flatten(), (0, *before)
+    )
+
+
+def box_sides(cells: CellGrid, *, edge: Triple, reach: Reach) -> tuple[tuple[Tensor, Tensor], ...]:
+    """What boxes hold of other cells, one neighbour after another: places in boxes, and rows.
+
+    Places number the sites of all boxes. A row stands at most once in each entry.
+    """
+    rows = box_rows(cells, edge=edge, reach=reach)
+    places = torch.arange(rows.numel(), device=rows.device).view(rows.shape)
+    sides = []
+    for part in itertools.product(*map(_parts, edge, *reach)):
+        if all(cell == 0 for cell, _ in part):
+            continue
+        z, y, x = (sites for _, sites in part)
+        row, place = rows[:, z, y, x].flatten(), places[:, z, y, x].flatten()
+        visible = (row < cells.n * product(edge)).nonzero().flatten()
+        sides.append((place[visible], row[visible]))
+    return tuple(sides)
+
+
+def _parts(edge: int, low: int, high: int) -> list[tuple[int, slice]]:
+    """Which neighbour, counted from the cell itself, holds which sites of a box on one axis."""
+    cells = range(-_ceil(low, edge), _ceil(high, edge) + 1)
+    ends = [(max(c * edge, -low) + low, min((c + 1) * edge, edge + high) + low) for c in cells]
+    return [(c, slice(a, b)) for c, (a, b) in zip(cells, ends, strict=True)]
+
+
+def _neighbourhood(cells: CellGrid, far: Triple) -> Tensor:
+    """(N, 2·fz+1, 2·fy+1, 2·fx+1) rows of the cells around each, N where hidden or outside."""
+    if max(far) <= 1:
+        z, y, x = (slice(1 - f, 2 + f) for f in far)
+        return cells.neighbours.view(-1, 3, 3, 3)[:, z, y, x]
+    (fz, fy, fx), (gd, gh, gw) = far, cells.grid
+    padded = cells.rows.new_full((cells.batch, gd + 2 * fz, gh + 2 * fy, gw + 2 * fx), cells.n)
+    padded[:, fz : fz + gd, fy : fy + gh, fx : fx + gw] = cells.rows
+    around = padded.unfold(1, 2 * fz + 1, 1).unfold(2, 2 * fy + 1, 1).unfold(3, 2 * fx + 1, 1)
+    return around.flatten(0, 3).index_select(0, cells.positions)
+
+
+def _ceil(sites: int, edge: int) -> int:
+    """How many cells so many sites reach into."""
+    return -(-sites // edge)

@@ -1,0 +1,1 @@
+"""What is trained: a spec, its model, its run."""

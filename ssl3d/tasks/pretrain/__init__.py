@@ -1,0 +1,1 @@
+"""Masked pre-training, from a spec to a folder with an encoder."""

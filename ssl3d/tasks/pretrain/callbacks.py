@@ -1,0 +1,59 @@
+"""What watches a run, in the order in which it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+
+from ssl3d.data import BadFileRecord, BadVolume, Source
+from ssl3d.folder import RunFolder
+from ssl3d.run.callback import RunCallback
+from ssl3d.run.checkpoints import Checkpoints
+from ssl3d.run.metrics import Metrics, MetricsFile
+from ssl3d.run.progress import ProgressBar
+from ssl3d.tasks.pretrain.average import EncoderAverage
+from ssl3d.tasks.pretrain.finish import restoration_label
+from ssl3d.tasks.pretrain.held_out import HeldOut
+from ssl3d.tasks.pretrain.module import PretrainModule
+from ssl3d.tasks.pretrain.probe import Probe
+
+
+def make_callbacks(
+    module: PretrainModule,
+    *,
+    folder: RunFolder,
+    file: MetricsFile | None,
+    console: Console,
+    warn: Callable[[str], None],
+) -> list[RunCallback[Any]]:
+    """The callbacks of a run; each may look at what those before it measured in the same step.
+
+    Args:
+        module: that is trained.
+        folder: of the run.
+        file: for metrics; None on ranks that write nothing.
+        console: for progress.
+        warn: takes a line for the user.
+
+    Raises:
+        DataError: the probe's volumes cannot be used.
+    """
+    spec, metrics = module.spec, Metrics(file)
+    average = None if spec.optimizer.ema is None else EncoderAverage(spec.optimizer.ema)
+    callbacks: list[RunCallback[Any]] = [] if average is None else [average]
+    callbacks.append(HeldOut(metrics, warn=warn))
+    if spec.probe is not None and file is not None:
+        encoder = (lambda trained: trained.model.backbone) if average is None else average.encoder
+        record = BadFileRecord(folder.bad_files)
+
+        def left_out(source: Source, error: BadVolume) -> None:
+            record.add(source.name, f"probe: {error}")
+
+        callbacks.append(
+            Probe(spec.probe, data=spec.data, metrics=metrics, encoder=encoder, left_out=left_out)
+        )
+    shown = f"held_out/{restoration_label(module.model)}"
+    bar = ProgressBar(console, metrics=metrics, shown=shown)
+    return [*callbacks, metrics, bar, Checkpoints(folder)]

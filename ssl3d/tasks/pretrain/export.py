@@ -1,0 +1,63 @@
+"""The encoder that a run leaves: its weights, with what rebuilds the module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ssl3d.files import write_json, written_whole
+from ssl3d.plugin.origin import origin
+from ssl3d.tasks.encoder import DESCRIPTION, FORMAT, WEIGHTS
+from ssl3d.tasks.pretrain.spec import ExperimentSpec
+
+
+def export_encoder(
+    weights: Mapping[str, Tensor], *, spec: ExperimentSpec, out: Path, step: int
+) -> Path:
+    """Write `encoder.safetensors` and `encoder.json` into a folder.
+
+    Args:
+        weights: state dict of the backbone.
+        spec: that it was trained by.
+        out: the folder.
+        step: optimiser steps that it was trained for.
+
+    Returns:
+        The file of weights.
+    """
+
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(
+        out / DESCRIPTION,
+        {
+            "format": FORMAT,
+            "backbone": spec.backbone.model_dump(mode="json"),
+            "from": origin(spec.backbone),
+            "in_channels": spec.data.in_channels,
+            "stages": [
+                {"stride": stage.stride, "channels": stage.channels}
+                for stage in spec.backbone.stages()
+            ],
+            "input": {
+                "orientation": "RAS, axes z, y, x",
+                "channels": list(spec.data.channels or ()) or None,
+                "spacing": spec.data.spacing,
+                "normalise": spec.data.normalise.model_dump(mode="json"),
+                "patch": spec.data.patch,
+            },
+            "trained": {
+                "steps": step,
+                "encoder_input": spec.encoder_input,
+                "seed": spec.seed,
+                "ema": spec.optimizer.ema,
+                "init": spec.init,
+            },
+        },
+    )
+    plain = {name: value.cpu().contiguous().clone() for name, value in weights.items()}
+    with written_whole(out / WEIGHTS) as unfinished:
+        save_file(plain, unfinished)
+    return out / WEIGHTS

@@ -1,0 +1,88 @@
+"""The parts of an experiment spec. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from ssl3d.data.spec import DataSpec, PathText
+from ssl3d.geometry import PerAxis, Triple
+from ssl3d.measure.spec import ProbeSpec, QualitySpec
+from ssl3d.plugin.config import ComponentConfig
+from ssl3d.plugin.field import BackboneField, LossField, MaskerField, SparseBackendField
+from ssl3d.plugin.spec_part import DecoderSpec
+from ssl3d.run.optimizer_spec import OptimizerSpec
+from ssl3d.run.trainer_spec import TrainerSpec
+
+if TYPE_CHECKING:
+    pass
+
+
+def _named(default: Any) -> Any:
+    """A default component by name; validation makes the config of it."""
+    return default
+
+
+def _as_tuple(value: Any) -> Any:
+    """One loss stands for a list of one."""
+    return value if isinstance(value, (list, tuple)) else (value,)
+
+
+class ExperimentFields(BaseModel):
+    """The parts of a pre-training experiment, each valid by itself; see `ExperimentSpec`."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
+
+    backbone: BackboneField = Field(
+        default=_named("waveformer"), description="the network to pre-train"
+    )
+    sparse_backend: SparseBackendField = Field(
+        default=_named("cells"), description="what computes on the visible cells"
+    )
+    masker: MaskerField = Field(default=_named("random"), description="what is hidden")
+    losses: Annotated[tuple[LossField, ...], BeforeValidator(_as_tuple)] = Field(
+        default=_named(("mse",)),
+        description="terms of the training loss",
+    )
+    cell: PerAxis | None = Field(
+        default=None,
+        description="smallest box that is hidden or shown as a whole, in voxels (z, y, x); "
+        "default: the backbone's total stride",
+        json_schema_extra={"unit": "voxels"},
+    )
+    encoder_input: Literal["visible", "zeroed"] = Field(
+        default="visible",
+        description="visible: encode only visible cells; zeroed: the dense baseline, a pass over "
+        "the whole volume with hidden voxels set to zero",
+    )
+    target: Literal["patch_normalised", "voxels"] = Field(
+        default="patch_normalised",
+        description="what is restored: voxels normalised over each cell, or the voxels themselves",
+    )
+    decoder: DecoderSpec = Field(default=DecoderSpec(), description="used in pre-training only")
+    data: DataSpec = Field(description="volumes, crops and held-out split")
+    optimizer: OptimizerSpec = Field(default=OptimizerSpec(), description="update rule, schedule")
+    trainer: TrainerSpec = Field(default=TrainerSpec(), description="length, devices, logs")
+    init: PathText | None = Field(
+        default=None,
+        description="weights that the backbone starts from: a run's folder, an exported encoder, "
+        "or a file that the backbone can read, such as an nnU-Net checkpoint for resunet; none: "
+        "random",
+    )
+    quality: QualitySpec = Field(default=QualitySpec(), description="signals beside the losses")
+    probe: ProbeSpec | None = Field(
+        default=None, description="labelled volumes for a linear probe of the encoder; none: none"
+    )
+    seed: int = Field(default=0, ge=0, lt=2**32, description="of weights, crops and masks")
+
+    @property
+    def cell_size(self) -> Triple:
+        """Voxels per cell: `cell`, or the backbone's total stride."""
+        return self.backbone.total_stride if self.cell is None else self.cell
+
+    def components(self) -> tuple[ComponentConfig, ...]:
+        """Every plugin that the spec names."""
+        return (self.backbone, self.sparse_backend, self.masker, *self.losses)

@@ -1,0 +1,143 @@
+"""The end of a run: the encoder, pictures, a summary, and what is printed."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from ssl3d.data import DataModule
+from ssl3d.files import write_json
+from ssl3d.folder import RunFolder
+from ssl3d.masked.model import PretrainModel
+from ssl3d.masked.restoration import RestorationLoss
+from ssl3d.report.curves import draw_curves
+from ssl3d.run.checkpoints import read_checkpoint
+from ssl3d.run.metrics import read_metrics
+from ssl3d.run.module import KEY
+from ssl3d.tasks.pretrain.checkpoint_weights import averaged_weights, backbone_weights
+from ssl3d.tasks.pretrain.export import export_encoder
+from ssl3d.tasks.pretrain.pictures import draw_held_out
+from ssl3d.tasks.pretrain.result import RunResult
+from ssl3d.tasks.pretrain.spec import ExperimentSpec
+
+
+def restoration_label(model: PretrainModel) -> str | None:
+    """Label of the first loss that restores: the one that a run is judged by."""
+    pairs = zip(model.labels, model.losses, strict=True)
+    return next((label for label, loss in pairs if isinstance(loss, RestorationLoss)), None)
+
+
+def finish(
+    checkpoint: Path,
+    *,
+    spec: ExperimentSpec,
+    folder: RunFolder,
+    data: DataModule,
+    device: torch.device,
+    finished: bool,
+    warnings: tuple[str, ...] = (),
+) -> RunResult:
+    """Write the encoder, the summary and, where the run is finished, the pictures.
+
+    The exported encoder is the averaged one where the spec has `optimizer.ema`. Everything is made
+    from what is on disk, so it says what a checkpoint is worth.
+
+    Args:
+        checkpoint: of the last step.
+        spec: of the run.
+        folder: of the run.
+        data: set up.
+        device: to restore held-out volumes on.
+        finished: False where the run was stopped before its last step.
+        warnings: what was said on the way.
+    """
+    content = read_checkpoint(checkpoint)
+    done = content[KEY]
+    weights = averaged_weights(content) or backbone_weights(content)
+    encoder = export_encoder(weights, spec=spec, out=folder.root, step=done["step"])
+    model = _model(spec, content).to(device)
+    rows = read_metrics(folder.metrics)
+    pictures: list[Path] = []
+    if finished:
+        curves = folder.pictures / "losses.png"
+        pictures.append(draw_curves(rows, labels=model.labels, path=curves))
+        pictures += draw_held_out(
+            model, spec=spec, data=data, folder=folder.pictures, step=done["step"]
+        )
+    latest = {name: value for row in rows for name, value in row.items()}
+    held_out = {
+        name.removeprefix("held_out/"): value
+        for name, value in latest.items()
+        if name.startswith("held_out/")
+    }
+    label = restoration_label(model)
+    result = RunResult(
+        out=folder.root,
+        step=done["step"],
+        finished=finished,
+        encoder=encoder,
+        held_out_loss=held_out.get(label or ""),
+        trivial_loss=held_out.get(f"{label}/trivial"),
+        held_out=held_out,
+        probe_dice=latest.get("probe/dice"),
+        untrained_dice=next((row["probe/dice"] for row in rows if "probe/dice" in row), None),
+        warnings=warnings,
+        pictures=tuple(pictures),
+        bad_files=data.bad_files(),
+        seconds=done["seconds"],
+        volumes_per_second=done["samples"] / max(done["seconds"], 1e-9),
+    )
+    write_json(folder.summary, _plain(result))
+    return result
+
+
+def _model(spec: ExperimentSpec, checkpoint: dict[str, Any]) -> PretrainModel:
+    """The trained model, in evaluation mode."""
+    model = spec.build()
+    weights = checkpoint["state_dict"].items()
+    model.load_state_dict({name.removeprefix("model."): value for name, value in weights})
+    return model.eval()
+
+
+def _plain(result: RunResult) -> dict[str, Any]:
+    """A result as JSON knows it, with paths from the run's folder."""
+    return dataclasses.asdict(result) | {
+        "out": str(result.out),
+        "encoder": result.encoder.name,
+        "pictures": [str(path.relative_to(result.out)) for path in result.pictures],
+    }
+
+
+def print_result(result: RunResult, *, console: Console) -> None:
+    """Say what came out, and where it is."""
+    for name, problem in result.bad_files.items():
+        console.print(f"Went without {name}: {problem}", style="yellow", markup=False)
+    if not result.finished:
+        console.print(
+            f"Stopped after step {result.step}; the checkpoint is written. Go on with the same "
+            "command and --resume (resume=True).",
+            markup=False,
+        )
+        return
+    if result.held_out_loss is not None and result.trivial_loss is not None:
+        table = Table(title=f"Held-out restoration loss after {result.step} steps")
+        table.add_column("of")
+        table.add_column("loss", justify="right")
+        table.add_row("this model", f"{result.held_out_loss:.4f}", style="bold")
+        table.add_row("trivial prediction, same patches", f"{result.trivial_loss:.4f}")
+        console.print(table)
+    if result.probe_dice is not None:
+        console.print(
+            f"Linear probe: Dice {result.probe_dice:.3f}, {result.untrained_dice:.3f} before the "
+            "first step",
+            highlight=False,
+        )
+    console.print(f"{result.volumes_per_second:.3g} volumes per second over {result.seconds:.0f} s")
+    console.print(f"Encoder: {result.encoder}", markup=False, highlight=False, soft_wrap=True)
+    for picture in result.pictures:
+        console.print(f"Picture: {picture}", markup=False, highlight=False, soft_wrap=True)

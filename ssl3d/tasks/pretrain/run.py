@@ -1,0 +1,176 @@
+"""`pretrain`: train a spec on its volumes and leave a folder to judge it by."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import lightning
+import torch
+from lightning.pytorch.strategies import FSDPStrategy
+from lightning_utilities.core.rank_zero import rank_zero_only
+from rich.console import Console
+
+from ssl3d.data import DataModule
+from ssl3d.files import write_json
+from ssl3d.folder import RunFolder
+from ssl3d.run.checkpoints import read_checkpoint
+from ssl3d.run.environment import environment
+from ssl3d.run.interrupt import StopOnSignal
+from ssl3d.run.metrics import MetricsFile
+from ssl3d.run.module import KEY
+from ssl3d.run.quiet import quiet_lightning
+from ssl3d.run.resume import check_new, check_resumable, write_spec
+from ssl3d.run.run_error import RunError
+from ssl3d.run.trainer import make_trainer
+from ssl3d.tasks.encoder import WEIGHTS, warm_start
+from ssl3d.tasks.pretrain.callbacks import make_callbacks
+from ssl3d.tasks.pretrain.finish import finish, print_result
+from ssl3d.tasks.pretrain.module import PretrainModule
+from ssl3d.tasks.pretrain.result import RunResult
+from ssl3d.tasks.pretrain.spec import ExperimentSpec
+
+FREE_ON_RESUME = (
+    "sparse_backend",
+    "data.cache",
+    "data.workers",
+    "trainer.steps",
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.nodes",
+    "trainer.strategy",
+    "trainer.log_every",
+    "trainer.validate_every",
+    "trainer.checkpoint_every",
+    "trainer.keep_checkpoints",
+    "trainer.pictures",
+    "trainer.loggers",
+)
+"""What a resumed run may change: nothing of what is learnt from which data by which rule.
+
+Other steps move the end of the learning-rate schedule; other devices change the global batch.
+"""
+
+
+def pretrain(
+    spec: ExperimentSpec,
+    *,
+    out: str | os.PathLike[str],
+    resume: bool = False,
+    console: Console | None = None,
+) -> RunResult:
+    """Pre-train a spec's backbone and write everything about it into a folder.
+
+    The folder gets the resolved spec, the environment, `metrics.csv`, checkpoints, the encoder for
+    `load_encoder`, pictures and a summary. A run that was stopped, by Ctrl-C or a crash, goes on
+    from its newest checkpoint to exactly where it would have come without the stop.
+
+    Args:
+        spec: what to do.
+        out: the folder; new, unless `resume`.
+        resume: go on with the run in `out`.
+        console: where progress and results are printed; the terminal by default.
+
+    Returns:
+        Held-out loss, the trivial prediction's, and where everything is.
+
+    Raises:
+        RunError: the folder or the spec does not fit, or the loss is not finite.
+        DataError: the volumes cannot be used.
+    """
+    folder, main = RunFolder(out), getattr(rank_zero_only, "rank", 0) == 0
+    console = (console or Console()) if main else Console(quiet=True)
+    if resume:
+        check_resumable(folder, spec, free=FREE_ON_RESUME)
+    elif main:
+        check_new(folder)
+    checkpoint = folder.newest_checkpoint() if resume else None
+    done = read_checkpoint(checkpoint)[KEY] if checkpoint else {"step": 0, "samples": 0}
+    module = PretrainModule(spec.build(), spec=spec)
+    data = _data(spec, folder=folder, start_sample=done["samples"], main=main)
+    stop, notes = StopOnSignal(console), list[str]()
+
+    def warn(text: str) -> None:
+        notes.append(text)
+        console.print(text, style="yellow", markup=False, highlight=False)
+
+    if spec.init is not None and checkpoint is None:
+        console.print(warm_start(module.model.backbone, path=spec.init), markup=False)
+    file = MetricsFile(folder.metrics, last_step=done["step"]) if main else None
+    callbacks = make_callbacks(module, folder=folder, file=file, console=console, warn=warn)
+    # Loaders of data draw from the global generator: it is given back as it was.
+    with quiet_lightning(), torch.random.fork_rng(devices=[]):
+        trainer = make_trainer(
+            spec.trainer, folder=folder, step=done["step"], callbacks=[stop, *callbacks]
+        )
+        if isinstance(trainer.strategy, FSDPStrategy) and (spec.probe or spec.optimizer.ema):
+            raise RunError(
+                "trainer.strategy: with fsdp no rank holds the whole encoder, which probe and "
+                "optimizer.ema need: leave them out, or use ddp"
+            )
+        device = trainer.strategy.root_device
+        if main:
+            write_spec(folder, spec)
+            write_json(folder.environment, environment(spec.components(), device=str(device)))
+            _greet(console, module, data=data, folder=folder, step=done["step"])
+        if done["step"] < spec.trainer.steps:
+            with stop.listening():
+                _fit(trainer, module, data=data, checkpoint=checkpoint)
+    newest = folder.newest_checkpoint()
+    assert newest is not None, "a run saves at its last step and when it is stopped"
+    if not main:
+        encoder = folder.root / WEIGHTS
+        return RunResult(folder.root, step=module.step, finished=not stop.stopped, encoder=encoder)
+    result = finish(
+        newest,
+        spec=spec,
+        folder=folder,
+        data=data,
+        device=device,
+        finished=not stop.stopped,
+        warnings=tuple(notes),
+    )
+    print_result(result, console=console)
+    return result
+
+
+def _data(spec: ExperimentSpec, *, folder: RunFolder, start_sample: int, main: bool) -> DataModule:
+    """The volumes, found and split: before the folder counts as a run, so that a mistake in the
+    paths leaves none behind.
+    """
+    folder.root.mkdir(parents=True, exist_ok=True)
+    data = DataModule(spec.data, seed=spec.seed, start_sample=start_sample, record=folder.bad_files)
+    if main:
+        data.prepare_data()
+    data.setup()
+    return data
+
+
+def _fit(
+    trainer: lightning.Trainer,
+    module: PretrainModule,
+    *,
+    data: DataModule,
+    checkpoint: Path | None,
+) -> None:
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint)
+    except SystemExit as leave:
+        # Lightning's answer to a second Ctrl-C, which in a notebook would end the kernel.
+        raise KeyboardInterrupt from leave
+
+
+def _greet(
+    console: Console, module: PretrainModule, *, data: DataModule, folder: RunFolder, step: int
+) -> None:
+    """Say what is about to happen."""
+    spec = module.spec
+    encoder = sum(p.numel() for p in module.model.backbone.parameters())
+    console.print(
+        f"Pre-training {spec.backbone.name} ({encoder / 1e6:.3g} M parameters) on "
+        f"{len(data.train_files)} volumes, {len(data.held_out_files)} held out, into {folder.root}",
+        markup=False,
+        soft_wrap=True,
+    )
+    if step:
+        console.print(f"Going on from step {step} of {spec.trainer.steps}")

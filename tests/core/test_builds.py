@@ -1,0 +1,52 @@
+"""A config says which class it builds, and names of the two go together."""
+
+from __future__ import annotations
+
+import pytest
+
+from ssl3d.geometry import Stage
+from ssl3d.interfaces import Backbone, Loss, Masker, SparseBackend
+from ssl3d.plugin.config import BackboneConfig, ComponentConfig, LossConfig, MaskerConfig
+from ssl3d.plugin.find import Registered
+from ssl3d.plugin.registry import installed
+from ssl3d_plugins.maskers import Random
+
+OURS = [entry for entry in installed().entries() if entry.distribution == "ssl3d"]
+STAGES = (Stage((2, 2, 2), 4), Stage((4, 4, 4), 6))
+NOUNS = {
+    "backbone": ("Backbone", Backbone),
+    "sparse_backend": ("Backend", SparseBackend),
+    "masker": ("Masker", Masker),
+    "loss": ("Loss", Loss),
+}
+
+
+def build(config: ComponentConfig) -> object:
+    if isinstance(config, BackboneConfig):
+        return config.build(in_channels=1)
+    if isinstance(config, LossConfig):
+        return config.build(stages=STAGES)
+    return config.build()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("entry", OURS, ids=lambda entry: entry.config.component_name())
+def test_the_object_is_named_after_its_config_and_its_kind(entry: Registered) -> None:
+    assert "build" not in vars(entry.config)
+    try:
+        made = build(entry.config())  # type: ignore[call-arg]
+    except ModuleNotFoundError as absent:
+        pytest.skip(f"its library is not installed: {absent}")
+    noun, base = NOUNS[entry.config.kind]
+    assert isinstance(made, base)
+    assert type(made).__name__ == f"{entry.config.__name__}{noun}"
+
+
+def test_the_class_is_given_the_config_and_looked_up_when_it_is_built() -> None:
+    class Typo(MaskerConfig):
+        builds = "no_such_module:Masker"
+        name: str = "typo"
+
+    config = Random(ratio=0.3)
+    assert config.build().config is config
+    with pytest.raises(ModuleNotFoundError, match="no_such_module"):
+        Typo().build()
