@@ -12,7 +12,7 @@ from ssl3d.interfaces import Decoder, DecoderOutput
 from ssl3d.plugin.config import DecoderConfig
 from ssl3d.sparse import CellGrid, FeatureMap, SparseBackend, SparseVolume
 from ssl3d.sparse.layers import OneSiteError
-from ssl3d.testing.backbone import randomise, sparse_backend
+from ssl3d.testing.backbone_under_test import randomise, sparse_backend
 from ssl3d.testing.recorder import Recorder
 
 GRID: Triple = (2, 3, 2)

@@ -1,19 +1,24 @@
-"""Run one operation on a sparse backend and compare what comes out."""
+"""Run one operation on a sparse backend, or by its definition, and compare what comes out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from ssl3d.geometry import Operation
+from ssl3d.geometry import Operation, quotient, times
 from ssl3d.interfaces import SparseBackend
 from ssl3d.sparse import CellGrid, SparseVolume
-from ssl3d.testing.sparse_cases import CONVOLUTIONS, Case, Inputs, draw_inputs
+from ssl3d.testing.check import largest_error, require
+from ssl3d.testing.sparse_cases import CONVOLUTIONS, FINER, Case, Inputs, draw_inputs
 
 Results = dict[str, Tensor]
 """Values and gradients by name."""
+
+Apply = Callable[[SparseBackend, Operation, SparseVolume, Tensor, Tensor | None], SparseVolume]
+"""How an operation is computed: `apply` or `by_definition`."""
 
 
 def apply(
@@ -33,6 +38,34 @@ def apply(
     return pool(x, kernel=op.kernel, stride=op.stride, padding=op.padding)
 
 
+def by_definition(
+    _: SparseBackend, op: Operation, x: SparseVolume, weight: Tensor, bias: Tensor | None = None
+) -> SparseVolume:
+    """Zero-fill the hidden sites, run torch's operation, keep the visible cells; no backend.
+
+    Hidden sites are -inf for a maximum. Each cell is interpolated as a volume of its own.
+    """
+    stride = (quotient if op.kind in FINER else times)(x.stride, op.stride)
+    if op.kind == "interpolate":
+        scale = tuple(float(s) for s in op.stride)
+        finer = F.interpolate(x.features.movedim(-1, 1), scale_factor=scale, mode="trilinear")
+        return x.with_features(finer.movedim(1, -1).contiguous(), stride=stride)
+    fill = torch.full((x.channels,), -torch.inf) if op.kind == "max_pool3d" else None
+    volume = x.to_dense(fill=fill)
+    if op.kind == "conv3d":
+        y = F.conv3d(volume, weight, bias, op.stride, op.padding, 1, op.groups)
+    elif op.kind == "conv_transpose3d":
+        sizes = zip(op.stride, op.padding, op.kernel, strict=True)
+        extra = [s + 2 * p - k for s, p, k in sizes]  # exactly `stride` times as many sites
+        y = F.conv_transpose3d(volume, weight, bias, op.stride, op.padding, extra, op.groups)
+    elif op.kind == "max_pool3d":
+        y = F.max_pool3d(volume, op.kernel, op.stride, op.padding)
+    else:
+        border = [p for p in reversed(op.padding) for _ in range(2)]
+        y = F.avg_pool3d(F.pad(volume, border), op.kernel, op.stride)
+    return x.with_features(x.cells.gather(y, stride=stride), stride=stride)
+
+
 def volume_of(
     case: Case, features: Tensor, *, cells: CellGrid, backend: SparseBackend
 ) -> SparseVolume:
@@ -48,6 +81,7 @@ def run(
     cells: CellGrid,
     dtype: torch.dtype = torch.float64,
     order: Tensor | None = None,
+    compute: Apply = apply,
 ) -> Results:
     """Values of an operation, and gradients of a fixed weighted sum of them.
 
@@ -58,14 +92,16 @@ def run(
         cells: visible cells, on the device to compute on.
         dtype: what the inputs are cast to.
         order: which of the fixed weights each cell gets; default: one after the other.
+        compute: how.
     """
     device = cells.visible.device
     leaves = Inputs(*(t.detach().to(device, dtype).requires_grad_() for t in inputs))
     x = volume_of(case, leaves.features, cells=cells, backend=backend)
-    y = apply(backend, case.op, x, leaves.weight, leaves.bias)
-    assert y.cells is cells
-    assert y.features.is_contiguous(), "features must be contiguous, channels last"
-    assert y.features.shape == (cells.n, *y.edge, case.op.channels[1])
+    y = compute(backend, case.op, x, leaves.weight, leaves.bias)
+    require(y.cells is cells, "the result must be on the cells of the input")
+    require(y.features.is_contiguous(), "features must be contiguous, channels last")
+    shape, want = tuple(y.features.shape), (cells.n, *y.edge, case.op.channels[1])
+    require(shape == want, f"features have shape {shape}, expected {want}")
     generator = torch.Generator().manual_seed(3)
     upstream = torch.randn(y.features.shape, generator=generator, dtype=torch.float64)
     upstream = upstream if order is None else upstream[order]
@@ -103,6 +139,7 @@ def down_and_up(
     *,
     cells: CellGrid,
     dtype: torch.dtype = torch.float64,
+    compute: Apply = apply,
 ) -> Results:
     """A small encoder and decoder over `chain` with one sum between them, on 4 channels."""
     visible, device = cells.visible.cpu(), cells.visible.device
@@ -117,7 +154,7 @@ def down_and_up(
     ]
     stages = [SparseVolume(features, cells, (1, 1, 1), backend)]
     for case, (weight, bias) in zip(chain, layers, strict=True):
-        stages.append(apply(backend, case.op, stages[-1], weight, bias).map(torch.tanh))
+        stages.append(compute(backend, case.op, stages[-1], weight, bias).map(torch.tanh))
     skip, deep, last = stages[1], stages[3], stages[-1]
     total = (skip + deep).features.square().sum() + last.features.sum()
     leaves = [features, *(t for layer in layers for t in layer)]
@@ -126,22 +163,19 @@ def down_and_up(
     return {"values": last.features.detach(), **named}
 
 
-def assert_close(actual: Results, expected: Results, *, tolerance: float) -> None:
-    """Assert that each result is finite and within `tolerance` of the expected one.
+def assert_close(actual: Results, expected: Results, *, tolerance: float) -> float:
+    """Largest error; raises AssertionError where a result is missing, not finite or too far off.
 
     The tolerance is a share of the largest expected value, or of 1 where that is smaller.
     """
-    for name, want in expected.items():
-        got, want = actual[name].detach().cpu().double(), want.detach().cpu().double()
-        assert got.shape == want.shape, f"{name}: shape {got.shape}, expected {want.shape}"
-        assert bool(got.isfinite().all()), f"{name}: not finite"
-        if want.numel():
-            error = float((got - want).abs().max())
-            bound = tolerance * max(1.0, float(want.abs().max()))
-            assert error <= bound, f"{name}: off by {error:.3g}, allowed {bound:.3g}"
+    errors = [
+        largest_error(actual.get(name), want, name=name, tolerance=tolerance)
+        for name, want in expected.items()
+    ]
+    return max(errors, default=0.0)
 
 
 def assert_same(actual: Results, expected: Results) -> None:
     """Assert that results are equal to the last bit."""
     for name, want in expected.items():
-        assert torch.equal(actual[name], want), f"{name}: not the same bits"
+        require(torch.equal(actual[name], want), f"{name}: not the same bits")

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ssl3d.plugin.registry import installed
 from ssl3d.sparse import CellGrid, SparseVolume
-from ssl3d.testing.backbone import randomise
+from ssl3d.testing.backbone_under_test import randomise
 from ssl3d.weights import transfer
 from ssl3d_plugins.monai_encoders import Monai, ResNet, SegResNet
 

@@ -16,7 +16,7 @@ from ssl3d.interfaces import SparseBackend
 from ssl3d.masked.model import PretrainModel
 from ssl3d.plugin.registry import installed
 from ssl3d.sparse import CellGrid, SparseVolume
-from ssl3d.testing.backbone import randomise
+from ssl3d.testing.backbone_under_test import randomise
 from ssl3d_plugins.resunet import ResUNet
 
 THICK_SLICES = ResUNet(

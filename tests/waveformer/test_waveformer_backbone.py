@@ -13,7 +13,7 @@ from torch import Tensor
 from ssl3d.geometry import Triple, times
 from ssl3d.interfaces import Backbone
 from ssl3d.sparse import CellGrid, SparseVolume
-from ssl3d.testing.backbone import sparse_backend
+from ssl3d.testing.backbone_under_test import sparse_backend
 from ssl3d_plugins.waveformer import WaveFormer
 
 OPTIONS = {"widths": (12, 18), "depths": (1, 1), "heads": (2, 3)}

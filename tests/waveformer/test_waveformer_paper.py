@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ssl3d.geometry import Triple, quotient, times
 from ssl3d.sparse import CellGrid, SparseVolume
-from ssl3d.testing.backbone import sparse_backend
+from ssl3d.testing.backbone_under_test import sparse_backend
 from ssl3d_plugins.waveformer import WaveFormer
 from ssl3d_plugins.waveformer.attention import TokenAttention
 from ssl3d_plugins.waveformer.plan import up_plan

@@ -1,0 +1,141 @@
+"""A backbone under test: what it gives for the volumes that checks make."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ssl3d.geometry import Triple, times
+from ssl3d.interfaces import Backbone, SparseBackend
+from ssl3d.plugin.config import BackboneConfig, SparseBackendConfig
+from ssl3d.plugin.registry import installed
+from ssl3d.sparse import CellGrid, FeatureMap, SparseVolume
+from ssl3d.testing.check import largest_error, require
+
+Results = dict[str, Tensor | None]
+"""Features, gradients and running statistics by name."""
+
+
+def sparse_backend(name: str) -> SparseBackend:
+    """A backend with its default options."""
+    config = installed().config("sparse_backend", name=name)()  # type: ignore[call-arg]
+    assert isinstance(config, SparseBackendConfig)
+    return config.build()
+
+
+def randomise(module: nn.Module) -> None:
+    """Other values than an initialisation gives: zeros there would hide mistakes."""
+    generator = torch.Generator().manual_seed(7)
+    for name, tensor in module.state_dict(keep_vars=True).items():
+        if not tensor.is_floating_point():
+            continue
+        noise = torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype)
+        scale = tensor[0].numel() ** -0.5 if tensor.dim() > 1 else 0.1
+        offset = 1.0 if name.endswith(("running_var", "norm.weight")) else 0.0
+        tensor.data.copy_(offset + (noise.abs() if name.endswith("_var") else noise) * scale)
+
+
+@dataclass(frozen=True)
+class BackboneUnderTest:
+    """A backbone and what it is tried on.
+
+    Attributes:
+        config: the backbone under test.
+        in_channels: of the volumes.
+        multiples: sizes of cells to try, in total strides; the first only where that is slow.
+        tolerance: largest difference between results that must agree, in `dtype`.
+        dtype: what it computes in.
+        grid: cells of a volume.
+        visible: raster index of the visible cells of each sample.
+        training: mode of the module.
+        gradients: are compared too.
+    """
+
+    config: BackboneConfig
+    in_channels: int = 2
+    multiples: tuple[int, ...] = (1, 2)
+    tolerance: float = 1e-9
+    dtype: torch.dtype = torch.float64
+    grid: Triple = (2, 3, 2)
+    visible: tuple[tuple[int, ...], ...] = ((0, 3, 4, 7, 11), (1, 6, 8))
+    """Unequal counts, some of them neighbours."""
+    training: bool = True
+    gradients: bool = True
+
+    def build(self) -> Backbone:
+        """The backbone with random parameters."""
+        backbone = self.config.build(in_channels=self.in_channels).to(self.dtype)
+        randomise(backbone)
+        return backbone.train(self.training)
+
+    def cells(self, *, multiple: int = 1, everything: bool = False) -> CellGrid:
+        """Cells of `multiple` times the total stride."""
+        shown = torch.full((len(self.visible), *self.grid), everything)
+        for sample, rows in enumerate(self.visible):
+            shown[sample].view(-1)[list(rows)] = True
+        return CellGrid(shown, cell=times(self.config.total_stride, (multiple,) * 3))
+
+    def volume(self, cells: CellGrid, *, seed: int = 0) -> Tensor:
+        """(B, C, D, H, W) that lies on the cells."""
+        generator = torch.Generator().manual_seed(seed)
+        shape = (cells.batch, self.in_channels, *times(cells.grid, cells.cell))
+        return torch.randn(shape, generator=generator, dtype=self.dtype)
+
+    def results(
+        self, volume: Tensor, *, cells: CellGrid | None = None, backend: str, maps: bool = False
+    ) -> Results:
+        """What a new backbone gives, gradients of its mean square, and running statistics.
+
+        Args:
+            volume: (B, C, D, H, W).
+            cells: which of them are visible; the volume is dense by default.
+            backend: that computes the visible part.
+            maps: features are (B, C, D, H, W) and not those of visible cells.
+        """
+        backbone = self.build()
+        volume = volume.detach().clone().requires_grad_(self.gradients)
+        given: FeatureMap = volume
+        if cells is not None:
+            given = SparseVolume.from_dense(volume, cells=cells, backend=sparse_backend(backend))
+        with nullcontext() if self.gradients else torch.no_grad():
+            stages = as_announced(backbone, given)
+            whole = [x.to_dense() if isinstance(x, SparseVolume) and maps else x for x in stages]
+            features = [x.features if isinstance(x, SparseVolume) else x for x in whole]
+        found: Results = {f"stage {i}": f.detach() for i, f in enumerate(features)}
+        if self.gradients:
+            torch.autograd.backward(torch.stack([f.square().mean() for f in features]).sum())
+            found |= {f"the gradient of {n}": p.grad for n, p in backbone.named_parameters()}
+            found["the gradient of the volume"] = volume.grad
+        return found | {n: b for n, b in backbone.named_buffers() if b.is_floating_point()}
+
+    def close(self, got: Results, want: Results) -> float:
+        """Largest error; raises AssertionError where it is above the tolerance."""
+        errors = [0.0]
+        for name, value in want.items():
+            if value is None:
+                raise AssertionError(f"{name} is missing")
+            errors.append(largest_error(got[name], value, name=name, tolerance=self.tolerance))
+        return max(errors)
+
+
+def as_announced(backbone: Backbone, volume: FeatureMap) -> tuple[FeatureMap, ...]:
+    """Feature maps, of the kind that was given and with the announced strides and channels."""
+    stages, announced = backbone(volume), backbone.stages
+    count = f"{len(stages)} feature maps for {len(announced)} stages"
+    require(len(stages) == len(announced), count)
+    for number, (stage, said) in enumerate(zip(stages, announced, strict=True)):
+        which = f"stage {number} of a {'dense' if isinstance(volume, Tensor) else 'sparse'} volume"
+        require(type(stage) is type(volume), f"{which} is a {type(stage).__name__}")
+        if isinstance(stage, SparseVolume):
+            found = f"stride {stage.stride} and {stage.channels} channels"
+            wanted = f"{said.stride} and {said.channels}"
+            same = (stage.stride, stage.channels) == (said.stride, said.channels)
+            require(same, f"{which} has {found}, announced {wanted}")
+        elif isinstance(volume, Tensor):
+            shape, sizes = tuple(stage.shape), zip(volume.shape[2:], said.stride, strict=True)
+            want = (said.channels, *(s // f for s, f in sizes))
+            require(shape[1:] == want, f"{which} has shape {shape}, announced {(shape[0], *want)}")
+    return tuple(stages)

@@ -1,0 +1,177 @@
+"""What every loss must do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ssl3d.geometry import Stage, Triple, quotient, times
+from ssl3d.interfaces import Loss, PretrainOutput, SparseBackend
+from ssl3d.plugin.config import LossConfig, SparseBackendConfig
+from ssl3d.plugin.registry import installed
+from ssl3d.sparse import CellGrid, FeatureMap, HiddenLevels, SparseVolume
+from ssl3d.sparse.hidden import cells_to_voxels
+from ssl3d.testing.check import check, checks_of, refused, require, survives_json
+
+CELL: Triple = (4, 4, 8)
+GRID: Triple = (2, 3, 2)
+BATCH = 2
+
+
+@dataclass(frozen=True)
+class LossUnderTest:
+    """A loss and what it is tried on.
+
+    Attributes:
+        config: the loss under test.
+        stages: feature maps that it is given, fine to coarse.
+    """
+
+    config: LossConfig
+    stages: tuple[Stage, ...] = (Stage((2, 2, 2), 6), Stage((4, 4, 4), 10))
+
+    def build(self) -> Loss:
+        """The loss in float64; its parameters do not depend on what was drawn before."""
+        torch.manual_seed(0)
+        return self.config.build(stages=self.stages).double()
+
+    def output(self, *, hidden: Tensor | None = None, dense: bool = False) -> PretrainOutput:
+        """A random step. `hidden` is (B, Gd, Gh, Gw) bool, about half of the cells by default.
+
+        The last cell of the first sample is padding. Prediction and features require gradients.
+        """
+        random = torch.Generator().manual_seed(1)
+        padding = torch.zeros(BATCH, *GRID, dtype=torch.bool)
+        padding[0, -1, -1, -1] = True
+        if hidden is None:
+            hidden = torch.rand(BATCH, *GRID, generator=random) < 0.5
+            hidden[:, 0, 0, 0], hidden[:, 0, 0, 1] = True, False
+        hidden = hidden & ~padding
+        levels = HiddenLevels((hidden,))
+        valid = ~cells_to_voxels(padding, cell=CELL)
+        shape = (BATCH, 1, *times(GRID, CELL))
+        volume = torch.rand(shape, generator=random, dtype=torch.float64) * valid[:, None]
+        cells = CellGrid(~hidden & ~padding, cell=CELL)
+        return PretrainOutput(
+            volume=volume,
+            valid=valid,
+            prediction=torch.randn(shape, generator=random).double().requires_grad_(),
+            hidden=levels.voxels(CELL),
+            stages=tuple(
+                _features(s, cells=cells, random=random, dense=dense) for s in self.stages
+            ),
+            levels=levels,
+            cells=cells,
+            target="patch_normalised",
+        )
+
+    def compute(self, output: PretrainOutput, *, seed: int = 0) -> dict[str, Tensor]:
+        """What the loss gives for `output`."""
+        values: dict[str, Tensor] = self.build()(
+            output, generator=torch.Generator().manual_seed(seed)
+        )
+        return values
+
+
+@check(dense=(False, True))
+def it_gives_scalars_and_a_loss_that_teaches(loss: LossUnderTest, *, dense: bool) -> None:
+    """`dense` feature maps are those of `encoder_input="zeroed"`."""
+    output = loss.output(dense=dense)
+    values = loss.compute(output)
+    require("loss" in values, "forward must return a scalar named loss")
+    for name, value in values.items():
+        require(value.shape == (), f"{name} is no scalar")
+        require(bool(value.isfinite()), f"{name} is not finite")
+    assert output.prediction is not None
+    inputs = [output.prediction, *(_values(stage) for stage in output.stages)]
+    gradients = torch.autograd.grad(values["loss"], inputs, allow_unused=True)
+    found = [gradient for gradient in gradients if gradient is not None]
+    require(any(bool(g.abs().sum() > 0) for g in found), "nothing to learn from")
+    require(all(bool(g.isfinite().all()) for g in found), "a gradient is not finite")
+
+
+@check()
+def every_parameter_has_a_gradient(loss: LossUnderTest) -> None:
+    """Distributed training waits for each of them."""
+    built = loss.build()
+    built(loss.output(), generator=torch.Generator().manual_seed(0))["loss"].backward()
+    without = [name for name, p in built.named_parameters() if p.grad is None]
+    require(not without, f"without a gradient: {', '.join(without)}")
+
+
+@check()
+def padding_does_not_count(loss: LossUnderTest) -> None:
+    """A prediction where no voxel is valid changes no bit."""
+    output = loss.output()
+    assert output.prediction is not None
+    other = torch.where(output.valid[:, None], output.prediction, 1e6)
+    values, changed = loss.compute(output), loss.compute(replace(output, prediction=other))
+    require(torch.equal(values["loss"], changed["loss"]), "padding changes the loss")
+
+
+@check(everything=(False, True))
+def nothing_hidden_or_everything_is_no_nan(loss: LossUnderTest, *, everything: bool) -> None:
+    """A step may hide nothing, or all."""
+    hidden = torch.full((BATCH, *GRID), everything)
+    value = loss.compute(loss.output(hidden=hidden))["loss"]
+    require(bool(value.isfinite()), "the loss is not finite")
+
+
+@check()
+def randomness_comes_from_the_generator_alone(loss: LossUnderTest) -> None:
+    """One state, one value; torch's own state stays as it is."""
+    output, built = loss.output(), loss.build()
+    state = torch.get_rng_state()
+    first, second = (
+        built(output, generator=torch.Generator().manual_seed(5))["loss"] for _ in range(2)
+    )
+    require(torch.equal(first, second), "two draws from one state of the generator differ")
+    require(torch.equal(state, torch.get_rng_state()), "global random state was used")
+
+
+@check()
+def it_asks_for_two_stages_where_it_needs_them(loss: LossUnderTest) -> None:
+    """And works with one where it does not."""
+    if "two_stages" in loss.config.needs():
+        with refused("one stage for a loss that needs two", naming="stage"):
+            loss.config.build(stages=loss.stages[:1])
+        return
+    output = loss.output()
+    built = loss.config.build(stages=loss.stages[:1]).double()
+    values = built(
+        replace(output, stages=output.stages[:1]), generator=torch.Generator().manual_seed(0)
+    )
+    require(bool(values["loss"].isfinite()), "the loss of one stage is not finite")
+
+
+@check()
+def the_config_survives_json(loss: LossUnderTest) -> None:
+    """Specs are stored as JSON; logs have the label, or the name."""
+    survives_json(loss.config)
+    title = loss.config.label or loss.config.name
+    require(loss.config.title == title, f"title is {loss.config.title!r}, expected {title!r}")
+
+
+CHECKS = checks_of(globals())
+
+
+def _features(stage: Stage, *, cells: CellGrid, random: torch.Generator, dense: bool) -> FeatureMap:
+    """Random features of a stage."""
+    size = quotient(times(GRID, CELL), stage.stride)
+    volume = torch.randn(BATCH, stage.channels, *size, generator=random).double()
+    if dense:
+        return volume.requires_grad_()
+    features = cells.gather(volume, stride=stage.stride).requires_grad_()
+    return SparseVolume(features, cells, stage.stride, _backend())
+
+
+def _values(x: FeatureMap) -> Tensor:
+    return x.features if isinstance(x, SparseVolume) else x
+
+
+def _backend() -> SparseBackend:
+    config = installed().config("sparse_backend", name="dense")()  # type: ignore[call-arg]
+    assert isinstance(config, SparseBackendConfig)
+    return config.build()
