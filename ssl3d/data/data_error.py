@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import PurePath
+
 
 class DataError(ValueError):
     """The data cannot be used as asked; the message says what to do."""
 
 
+class DataWarning(UserWarning):
+    """Something about the data that was left out or assumed."""
+
+
 class BadVolume(DataError):
     """One file cannot be used."""
 
-    def __init__(self, path: str, reason: str) -> None:
+    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
+        path, reason = shown(path), shown(reason)
         # Both arguments reach `args`, so the error survives pickling on its way from a worker.
         super().__init__(path, reason)
         self.path = path
@@ -18,3 +26,13 @@ class BadVolume(DataError):
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    """A path as text that can be printed and written anywhere.
+
+    Bytes that are not UTF-8, as in names unpacked from another system, become escapes such as
+    `\\xfc`.
+    """
+    text = path.as_posix() if isinstance(path, PurePath) else os.fspath(path)
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

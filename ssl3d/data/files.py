@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ssl3d.data.data_error import DataError
+from ssl3d.data.data_error import DataError, shown
 from ssl3d.data.spec import DataSpec
 
 ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha")
@@ -22,8 +22,8 @@ class Source:
 
     @property
     def name(self) -> str:
-        """Path of the first channel: what reports call this sample."""
-        return self.files[0].as_posix()
+        """Path of the first channel as text: what reports call this sample."""
+        return shown(self.files[0])
 
 
 def find_sources(spec: DataSpec) -> list[Source]:

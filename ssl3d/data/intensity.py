@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,46 @@ Floats = NDArray[np.float32]
 Booleans = NDArray[np.bool_]
 
 
+# Values that span fewer steps of single precision are told apart no more.
+STEPS = 256
+
+
 class NoContrast(ValueError):
     """The intensities carry nothing to learn from; the message is the reason."""
+
+
+def check_values(voxels: NDArray[Any], *, max_non_finite: float) -> None:
+    """Judge the voxels of a file as they are stored: resampling would blur what is decided here.
+
+    Args:
+        voxels: of any shape, as integers or in double precision where the file is.
+        max_non_finite: largest share of NaN and infinite voxels.
+
+    Raises:
+        NoContrast: too few are finite, all are alike, or single precision cannot hold them.
+    """
+    finite = voxels[np.isfinite(voxels)] if voxels.dtype.kind == "f" else voxels
+    share = 1 - finite.size / voxels.size
+    if share > max_non_finite:
+        raise NoContrast(
+            f"{share:.1%} of its voxels are NaN or infinite, data.max_non_finite allows "
+            f"{max_non_finite:.1%}"
+        )
+    low, high = finite.min(), finite.max()
+    if low == high:
+        raise NoContrast(f"no contrast: every voxel is {low:g}")
+    if max(abs(float(low)), abs(float(high))) > np.finfo(np.float32).max:
+        raise NoContrast(f"its values, {low:g} to {high:g}, are beyond single precision")
+    if narrow(float(low), float(high)):
+        raise NoContrast(
+            f"its values lie between {low:.12g} and {high:.12g}, less than {STEPS} steps of single "
+            "precision apart: subtract an offset from them"
+        )
+
+
+def narrow(low: float, high: float) -> bool:
+    """True where less than 256 steps of single precision lie between two values."""
+    return high - low < STEPS * float(np.spacing(np.float32(max(abs(low), abs(high)))))
 
 
 def foreground(volume: Floats, *, threshold: Literal["otsu", "none"] | float) -> Booleans:
@@ -70,10 +108,20 @@ def otsu(values: Floats, *, bins: int = 256) -> float:
 
 
 def spread(values: Floats, lower: float, upper: float) -> tuple[float, float]:
-    """The two percentiles of `values` (n,), or the extremes where the percentiles coincide."""
+    """The two percentiles of `values` (n,), or the extremes where the percentiles coincide.
+
+    A background of one value is not quite one after resampling, so percentiles that single
+    precision hardly tells apart count as one.
+
+    Raises:
+        NoContrast: the extremes coincide too.
+    """
     low, high = (float(value) for value in np.percentile(values, (lower, upper)))
-    if low == high:
-        return float(values.min()), float(values.max())
+    if narrow(low, high):
+        low, high = float(values.min()), float(values.max())
+        if narrow(low, high):
+            alike = f"every voxel is {low:g}" if low == high else f"{low:g} to {high:g}"
+            raise NoContrast(f"no contrast: {alike}")
     return low, high
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ssl3d.data.data_error import BadVolume
 from ssl3d.data.files import Source
-from ssl3d.data.intensity import NoContrast, foreground, normalise
+from ssl3d.data.intensity import NoContrast, check_values, foreground, normalise
 from ssl3d.data.read import read_source
 from ssl3d.data.spec import DataSpec
 
@@ -36,25 +38,34 @@ def prepare(source: Source, *, spec: DataSpec) -> Prepared:
     """Read, orient, resample and normalise one sample.
 
     Raises:
-        BadVolume: a file cannot be used, with the reason.
+        BadVolume: the sample cannot be used, with the reason: whatever else goes wrong with one
+            volume is one of these, for it must not end a run without the volume's name.
+        MemoryError: with the volume's name.
     """
-    volume = read_source(source, spacing=spec.spacing)[0].numpy()
-    for path, channel in zip(source.files, volume, strict=True):
-        share = 1 - np.isfinite(channel).mean()
-        if share > spec.max_non_finite:
-            raise BadVolume(
-                path.as_posix(),
-                f"{share:.1%} of its voxels are NaN or infinite, data.max_non_finite allows "
-                f"{spec.max_non_finite:.1%}",
-            )
-        low, high = np.nanmin(channel), np.nanmax(channel)
-        if low == high:
-            raise BadVolume(path.as_posix(), f"no contrast: every voxel is {low:g}")
     try:
-        inside = foreground(volume, threshold=spec.foreground.threshold)
-        values = normalise(volume, how=spec.normalise, foreground=inside)
+        return _prepare(source, spec=spec)
+    except BadVolume:
+        raise
     except NoContrast as error:
         raise BadVolume(source.name, str(error)) from error
+    except MemoryError as error:
+        raise MemoryError(f"{source.name}: {error or 'not enough memory to prepare it'}") from error
+    except Exception as error:
+        raise BadVolume(
+            source.name, f"cannot be prepared: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _prepare(source: Source, *, spec: DataSpec) -> Prepared:
+    def check(path: Path, voxels: NDArray[Any]) -> None:
+        try:
+            check_values(voxels, max_non_finite=spec.max_non_finite)
+        except NoContrast as error:
+            raise BadVolume(path, str(error)) from error
+
+    volume = read_source(source, spacing=spec.spacing, check=check)[0].numpy()
+    inside = foreground(volume, threshold=spec.foreground.threshold)
+    values = normalise(volume, how=spec.normalise, foreground=inside)
     return Prepared(values=values, points=_some_points(inside))
 
 

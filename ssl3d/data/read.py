@@ -1,158 +1,183 @@
-"""One sample's files as one oriented, resampled tensor. Reading and geometry are MONAI's."""
+"""One sample's files as one tensor: read, turned to RAS, brought onto one grid, resampled.
+
+What is judged by headers before a run and what is done when a volume is read come from the same
+functions: `open_scan` and `_plan`.
+"""
 
 from __future__ import annotations
 
-import importlib.util
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from monai.data.meta_tensor import MetaTensor
-from monai.transforms.io.array import LoadImage
-from monai.transforms.spatial.array import Orientation, Spacing
-from nibabel.loadsave import load
-from nibabel.spatialimages import SpatialImage
+from nibabel.orientations import apply_orientation
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ssl3d.data.data_error import BadVolume
 from ssl3d.data.files import Source
+from ssl3d.data.grid import Grid, oriented, resample
+from ssl3d.data.scan import Scan, open_scan
 
 # 4 GB of float32 a channel: beyond it the spacing in the file (or the spec) is surely a mistake.
 MAX_VOXELS = 10**9
-# Formats beside NIfTI are read by packages that are not required: (module, name to install).
-READERS = {".nrrd": ("nrrd", "pynrrd"), ".mha": ("itk", "itk")}
-RAS_LABELS = (("L", "R"), ("P", "A"), ("I", "S"))
+# In voxels: below it, grids of two files differ by the rounding of their headers.
+SAME_PLACE = 0.01
 
 
-def check_header(path: Path, *, spacing: Sequence[float] | None = None) -> None:
-    """Judge a NIfTI file by its header alone, cheaply; other formats only by their presence.
+@dataclass(frozen=True, eq=False)
+class _Channel:
+    scan: Scan
+    grid: Grid
+    turn: NDArray[np.float64]
+
+
+def check_header(path: Path, *, spacing: Sequence[float] | None = None) -> tuple[str, ...]:
+    """Judge a file by its header alone, cheaply; what had to be assumed is returned.
 
     Raises:
         BadVolume: unreadable, not 3D, not a number per voxel, no geometry, too large.
     """
-    if not path.is_file():
-        raise BadVolume(path.as_posix(), "there is no such file")
-    module, package = READERS.get(path.suffix.lower(), ("nibabel", "nibabel"))
-    if importlib.util.find_spec(module) is None:
-        raise BadVolume(path.as_posix(), f"cannot be read: install {package} for {path.suffix}")
-    if module != "nibabel":
-        return
-    try:
-        image = cast(SpatialImage, load(path))
-        shape, affine = tuple(image.shape), np.asarray(image.affine)
-        kind = image.header.get_data_dtype().kind
-    except Exception as error:
-        raise _unreadable(path, error) from error
-    if kind not in "iuf":
-        raise BadVolume(path.as_posix(), "its voxels are colours or complex numbers, not one value")
-    _check_geometry(path, shape, affine, spacing)
+    return tuple(note for _, note in check_source(Source((path,)), spacing=spacing))
 
 
-def read_source(source: Source, *, spacing: Sequence[float] | None = None) -> tuple[Tensor, Tensor]:
-    """Read the channels of a sample, oriented to RAS and resampled to `spacing` (z, y, x, in mm).
-
-    Returns:
-        `volume`, float32 (C, z, y, x) in the files' unit, z upwards, y to the front, x to the
-        right, and the affine (4, 4) that takes (x, y, z, 1) indices to mm. Voxels that are not
-        finite in the file, and those interpolated from them, are NaN.
+def check_source(
+    source: Source, *, spacing: Sequence[float] | None = None
+) -> list[tuple[Path, str]]:
+    """Judge the files of a sample by their headers; (file, what is assumed or done) for each note.
 
     Raises:
         BadVolume: a file cannot be used, or the channels do not share one grid.
     """
-    channels = [_read_oriented(path, spacing) for path in source.files]
-    _check_same_grid(source, channels)
-    stacked = MetaTensor(torch.cat([c.as_tensor() for c in channels]), affine=channels[0].affine)
-    finite = torch.isfinite(stacked.as_tensor())
-    if spacing is not None:
-        stacked, finite = _resample(stacked, finite, spacing)
-    volume = stacked.as_tensor().masked_fill(~finite, math.nan)
-    # MONAI counts x, y, z; everything here counts z, y, x.
-    return volume.permute(0, 3, 2, 1).contiguous(), stacked.affine.to(torch.float64)
+    channels, target = _plan(source, spacing)
+    notes = [(channel.scan.path, note) for channel in channels for note in channel.scan.notes]
+    first = channels[0]
+    if spacing is None and target is not first.grid:
+        note = (
+            "is sheared, as is a CT with a tilted gantry: it is resampled onto axes at right angles"
+        )
+        notes.append((first.scan.path, note))
+    for channel in channels[1:]:
+        if _shift(channel.grid, first.grid) > SAME_PLACE:
+            note = "lies a part of a voxel beside the first channel: it is resampled onto it"
+            notes.append((channel.scan.path, note))
+    return notes
 
 
-def _read_oriented(path: Path, spacing: Sequence[float] | None) -> MetaTensor:
-    check_header(path, spacing=spacing)
-    try:
-        image = LoadImage(image_only=True, dtype=np.float32)(path)
-    except MemoryError:
-        raise
-    except Exception as error:  # readers raise whatever their libraries raise
-        raise _unreadable(path, error) from error
-    shape, affine = tuple(image.shape), image.affine.numpy()
-    _check_geometry(path, shape, affine, spacing)
-    image = image.reshape(1, *shape[:3])
-    return cast(MetaTensor, Orientation(axcodes="RAS", labels=RAS_LABELS)(image))
+def read_source(
+    source: Source,
+    *,
+    spacing: Sequence[float] | None = None,
+    mode: Literal["bilinear", "nearest"] = "bilinear",
+    check: Callable[[Path, NDArray[Any]], None] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Read the channels of a sample, oriented to RAS and resampled to `spacing` (z, y, x, in mm).
+
+    A sheared volume is resampled onto an orthogonal grid, with `spacing` or without; a channel that
+    lies up to a voxel beside the first is resampled onto it.
+
+    Args:
+        source: the sample.
+        spacing: voxel size, in mm; none: as in the first file.
+        mode: how values are found between voxels; "nearest" for labels.
+        check: given each file and its voxels as they are stored, before anything is done to them;
+            raises BadVolume for those that cannot be used.
+
+    Returns:
+        `volume`, float32 (C, z, y, x) in the files' unit, z upwards, y to the front, x to the
+        right, and the affine (4, 4) that takes (x, y, z, 1) indices to mm. Voxels that are not
+        finite in the file, those interpolated from them, and those outside of the scan are NaN.
+
+    Raises:
+        BadVolume: a file cannot be used, or the channels do not share one grid.
+    """
+    channels, target = _plan(source, spacing)
+    first, volumes = channels[0].grid, []
+    for channel in channels:
+        voxels = channel.scan.voxels()
+        if check is not None:
+            check(channel.scan.path, voxels)
+        turned = apply_orientation(voxels.reshape(voxels.shape[:3]), channel.turn)
+        with np.errstate(over="ignore"):
+            values = torch.from_numpy(np.array(turned, dtype=np.float32, order="C"))
+        del voxels, turned
+        grid = channel.grid if _shift(channel.grid, first) > SAME_PLACE else first
+        if target is not grid:
+            values = resample(values, source=grid, target=target, mode=mode)
+        volumes.append(values.masked_fill_(~torch.isfinite(values), torch.nan))
+    # Files count x, y, z; everything here counts z, y, x.
+    volume = torch.stack(volumes).permute(0, 3, 2, 1).contiguous()
+    return volume, torch.from_numpy(target.affine)
 
 
-def _resample(
-    stacked: MetaTensor, finite: Tensor, spacing: Sequence[float]
-) -> tuple[MetaTensor, Tensor]:
-    """Trilinear resampling; a new voxel is finite where all that it is made of is."""
-    to_spacing = Spacing(pixdim=tuple(reversed(spacing)), mode="bilinear", dtype=np.float32)
-    filled = MetaTensor(stacked.as_tensor().masked_fill(~finite, 0.0), affine=stacked.affine)
-    resampled = cast(MetaTensor, to_spacing(filled))
-    if bool(finite.all()):
-        return resampled, torch.isfinite(resampled.as_tensor())
-    weight = MetaTensor(finite.to(torch.float32), affine=stacked.affine)
-    return resampled, cast(MetaTensor, to_spacing(weight)).as_tensor() > 0.999
+def _plan(source: Source, spacing: Sequence[float] | None) -> tuple[list[_Channel], Grid]:
+    """Channels by their headers, and the grid that they are brought onto."""
+    channels = []
+    for path in source.files:
+        scan = open_scan(path)
+        _check_geometry(scan)
+        channels.append(_Channel(scan, *oriented(scan.shape, scan.affine)))
+    first = channels[0]
+    for channel in channels[1:]:
+        _check_same_grid(channel, first)
+    sheared = first.grid.orthogonal_steps()
+    if spacing is None and sheared is None:
+        return channels, first.grid
+    steps = sheared if spacing is None else np.array(tuple(reversed(spacing)))
+    assert steps is not None
+    _check_size(first, steps)
+    return channels, first.grid.resampled(steps)
 
 
-def _check_geometry(
-    path: Path, shape: tuple[int, ...], affine: np.ndarray, spacing: Sequence[float] | None
-) -> None:
-    """`shape` in the file's own order; trailing axes of one are no axes."""
-    name = path.as_posix()
-    edges = shape[:3]
-    if any(size > 1 for size in shape[3:]):
+def _check_geometry(scan: Scan) -> None:
+    """Trailing axes of one are no axes."""
+    edges = scan.shape[:3]
+    if any(size > 1 for size in scan.shape[3:]):
         raise BadVolume(
-            name,
-            f"shape {shape} has {len(shape)} dimensions, 3 are needed: split it into 3D files and "
-            "give them as data.channels",
+            scan.path,
+            f"shape {scan.shape} has {len(scan.shape)} dimensions, 3 are needed: split it into 3D "
+            "files and give them as data.channels",
         )
     if len(edges) < 3 or min(edges) < 2:
-        raise BadVolume(name, f"shape {shape} is a 2D image, a 3D volume is needed")
-    steps = np.linalg.norm(affine[:3, :3], axis=0) if np.isfinite(affine).all() else np.zeros(3)
-    if not abs(np.linalg.det(affine[:3, :3] / np.maximum(steps, 1e-12))) > 1e-3:
-        raise BadVolume(name, "its header gives no usable voxel size and orientation")
-    if spacing is not None:
-        # The file's axes are not oriented yet: the bound holds whichever way they turn.
-        voxels = math.prod(edges) * math.prod(steps) / math.prod(spacing)
-        if voxels > MAX_VOXELS:
-            raise BadVolume(
-                name,
-                f"resampled from {tuple(round(float(s), 3) for s in steps)} mm it would have "
-                f"{voxels:.1e} voxels, {MAX_VOXELS:.0e} are allowed: check its voxel size and "
-                "data.spacing",
-            )
+        raise BadVolume(scan.path, f"shape {scan.shape} is a 2D image, a 3D volume is needed")
+    linear = scan.affine[:3, :3]
+    steps = np.linalg.norm(linear, axis=0) if np.isfinite(scan.affine).all() else np.zeros(3)
+    if not abs(np.linalg.det(linear / np.maximum(steps, 1e-12))) > 1e-3:
+        raise BadVolume(scan.path, "its header gives no usable voxel size and orientation")
 
 
-def _check_same_grid(source: Source, channels: Sequence[MetaTensor]) -> None:
-    first = channels[0]
-    size = torch.tensor([*first.shape[1:], 1], dtype=torch.float64)
-    corners = torch.cartesian_prod(*(torch.tensor([0.0, 1.0], dtype=torch.float64),) * 3)
-    corners = torch.cat([corners * (size[:3] - 1), torch.ones(8, 1, dtype=torch.float64)], dim=1)
-    affine = first.affine.to(torch.float64)
-    step = affine[:3, :3].norm(dim=0).min()
-    for path, channel in zip(source.files[1:], channels[1:], strict=True):
-        if channel.shape != first.shape:
-            raise BadVolume(
-                path.as_posix(),
-                f"{tuple(channel.shape[1:])} voxels (x, y, z), but {source.files[0].name} has "
-                f"{tuple(first.shape[1:])}: channels must share one grid",
-            )
-        shift = ((channel.affine.to(torch.float64) - affine) @ corners.T)[:3].norm(dim=0).max()
-        if shift > step:
-            raise BadVolume(
-                path.as_posix(),
-                f"lies up to {shift:.1f} mm away from {source.files[0].name}: register the "
-                "channels to one grid first",
-            )
+def _check_size(channel: _Channel, steps: NDArray[np.float64]) -> None:
+    voxels = channel.grid.size_at(steps)
+    if voxels > MAX_VOXELS:
+        own = tuple(round(float(step), 3) for step in channel.grid.steps)
+        raise BadVolume(
+            channel.scan.path,
+            f"resampled from {own} mm it would have {voxels:.1e} voxels, {MAX_VOXELS:.0e} are "
+            "allowed: check its voxel size and data.spacing",
+        )
 
 
-def _unreadable(path: Path, error: Exception) -> BadVolume:
-    text = str(error).strip()
-    first_line = text.splitlines()[0] if text else type(error).__name__
-    return BadVolume(path.as_posix(), f"cannot be read: {first_line}")
+def _shift(grid: Grid, first: Grid) -> float:
+    """How far voxels of the same index lie apart at most, in voxels of `first`."""
+    apart = np.linalg.solve(first.affine, grid.affine @ first.corners) - first.corners
+    return float(np.abs(apart[:3]).max())
+
+
+def _check_same_grid(channel: _Channel, first: _Channel) -> None:
+    path, grid, name = channel.scan.path, channel.grid, first.scan.path.name
+    if grid.shape != first.grid.shape:
+        raise BadVolume(
+            path,
+            f"{grid.shape} voxels (x, y, z), but {name} has {first.grid.shape}: channels must "
+            "share one grid",
+        )
+    apart = ((grid.affine - first.grid.affine) @ grid.corners)[:3]
+    shift = np.linalg.norm(apart, axis=0).max()
+    if shift > first.grid.steps.min():
+        raise BadVolume(
+            path,
+            f"lies up to {shift:.1f} mm away from {name}: register the channels to one grid first",
+        )

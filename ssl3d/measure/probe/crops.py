@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from pathlib import Path
 
 import numpy as np
 import torch
-from monai.data.meta_tensor import MetaTensor
-from monai.transforms.spatial.array import Spacing
 from torch import Tensor
 
 from ssl3d.data import BadVolume, DataError, Prepared, Source, find_sources, prepare, split_sources
@@ -132,17 +130,18 @@ def _crop(source: Source, *, data: DataSpec) -> LabelledCrop:
 def _labels(source: Source, *, spacing: Sequence[float] | None) -> np.ndarray:
     """The label map (z, y, x) as float32 whole numbers, on the grid of the prepared image."""
     path = source.files[-1]
+
+    def check(file: Path, voxels: np.ndarray) -> None:
+        whole = np.isfinite(voxels) & (voxels == np.round(voxels)) & (voxels >= 0)
+        if file == path and not whole.all():
+            raise BadVolume(path, "labels must be whole numbers from 0")
+        if file == path and voxels.max() >= LARGEST_LABEL:
+            raise BadVolume(path, f"labels must be below {LARGEST_LABEL}")
+
     # Beside the first channel, so that both are held to one grid.
-    pair, affine = read_source(Source((source.files[0], path)))
-    labels = pair[1]
-    if spacing is not None:
-        oriented = MetaTensor(labels.permute(2, 1, 0)[None], affine=affine)
-        resample = Spacing(pixdim=tuple(reversed(spacing)), mode="nearest", dtype=np.float32)
-        resampled = cast(MetaTensor, resample(oriented)).as_tensor()
-        labels = resampled[0].permute(2, 1, 0)
-    values: np.ndarray = labels.contiguous().numpy()
-    if not np.array_equal(values, np.round(values)) or values.min() < 0:
-        raise BadVolume(path.as_posix(), "labels must be whole numbers from 0")
-    if values.max() >= LARGEST_LABEL:
-        raise BadVolume(path.as_posix(), f"labels must be below {LARGEST_LABEL}")
+    pair, _ = read_source(
+        Source((source.files[0], path)), spacing=spacing, mode="nearest", check=check
+    )
+    # What lies outside of the scan has no label.
+    values: np.ndarray = np.nan_to_num(pair[1].numpy())
     return values

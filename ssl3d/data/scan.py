@@ -1,0 +1,100 @@
+"""One file as its header describes it; the voxels come on demand."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssl3d.data.data_error import BadVolume
+
+# Module of this package that reads it, module that must be installed, its package.
+_FORMATS = {
+    ".nrrd": ("nrrd_file", "nrrd", "pynrrd"),
+    ".mha": ("mha_file", "itk", "itk"),
+}
+_NIFTI = ("nifti_file", "nibabel", "nibabel")
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What is judged before reading and what is read: one source for both.
+
+    Attributes:
+        shape: voxels along the file's own axes, such as x, y, z and time.
+        affine: (4, 4) float64, from voxel indices (along the first three axes) to mm in RAS.
+        notes: what had to be assumed, as words that go after "its header".
+        read: the voxels, of this shape, in the file's unit, with its scaling applied; integers
+            stay integers and doubles stay doubles. Raises BadVolume where the file is damaged.
+    """
+
+    path: Path
+    shape: tuple[int, ...]
+    affine: NDArray[np.float64]
+    notes: tuple[str, ...]
+    read: Callable[[], NDArray[Any]]
+
+    def voxels(self) -> NDArray[Any]:
+        """Read the voxels.
+
+        Raises:
+            BadVolume: damaged.
+        """
+        try:
+            return self.read()
+        except (MemoryError, BadVolume):
+            raise
+        except Exception as error:  # readers raise whatever their libraries raise
+            raise unreadable(self.path, error) from error
+
+
+def open_scan(path: Path) -> Scan:
+    """The header of a file.
+
+    Raises:
+        BadVolume: not there, not readable, or not one number per voxel.
+    """
+    reader, module, package = _FORMATS.get(path.suffix.lower(), _NIFTI)
+    try:
+        if not path.is_file():
+            raise BadVolume(path, "there is no such file")
+        if importlib.util.find_spec(module) is None:
+            raise BadVolume(path, f"cannot be read: install {package} for {path.suffix}")
+        path.open("rb").close()
+        scan: Scan = importlib.import_module(f"ssl3d.data.{reader}").open_file(path)
+    except (MemoryError, BadVolume):
+        raise
+    except Exception as error:
+        raise unreadable(path, error) from error
+    return scan
+
+
+def unreadable(path: Path, error: Exception) -> BadVolume:
+    """The error of a library as one line about `path`."""
+    text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
+    # ITK says where in its own source the error arose first.
+    itk = re.search(r"ITK ERROR: [^:]*: *(.+)", text)
+    line = itk.group(1) if itk else text.splitlines()[0]
+    return BadVolume(path, f"cannot be read: {line}")
+
+
+def ends_early(path: Path, *, got: int, needed: int) -> BadVolume:
+    """A file that is shorter than its header says."""
+    return BadVolume(
+        path,
+        f"cannot be read: it ends early, {got} of {needed} bytes of its voxels are there: copy "
+        "it again",
+    )
+
+
+def damaged(path: Path, error: Exception) -> BadVolume:
+    """A compressed file whose checksum or end is not right."""
+    return BadVolume(
+        path, f"cannot be read: its compressed data are damaged ({error}): copy it again"
+    )
