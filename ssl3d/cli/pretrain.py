@@ -72,5 +72,8 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
         path, equals, value = setting.partition("=")
         if not (path and equals):
             raise SpecError([("--set", f"given {setting!r}; must be PATH=VALUE")])
-        values[path.strip()] = parse_yaml(value)
+        path = path.strip()
+        if path in values:
+            raise SpecError([(path, "set twice: give one value")])
+        values[path] = parse_yaml(value, path=path)
     return values

@@ -6,12 +6,13 @@ import os
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from ssl3d.geometry import as_triple
-from ssl3d.plugin.section import Section
+from ssl3d.plugin.given import shown
+from ssl3d.plugin.section import Section, by_name, name_of
 
-Voxels = Annotated[int, Field(ge=1)]
+Voxels = Annotated[int, Field(ge=1, le=2048)]
 Millimetres = Annotated[float, Field(gt=0)]
 Patch = Annotated[
     tuple[Voxels, Voxels, Voxels],
@@ -73,12 +74,12 @@ class ZScore(Section):
     name: Literal["zscore"] = "zscore"
 
 
-def _named(value: Any) -> Any:
-    return {"name": value} if isinstance(value, str) else value
-
-
 Normalise = Annotated[
-    Annotated[CTWindow | Percentile | ZScore, Field(discriminator="name")], BeforeValidator(_named)
+    Annotated[CTWindow, Tag("ct_window")]
+    | Annotated[Percentile, Tag("percentile")]
+    | Annotated[ZScore, Tag("zscore")],
+    Discriminator(name_of),
+    BeforeValidator(by_name),
 ]
 
 
@@ -136,6 +137,7 @@ class DataSpec(Section):
     batch_size: int = Field(
         2,
         ge=1,
+        le=65536,
         description="crops per micro-batch and rank",
         json_schema_extra={"unit": "crops"},
     )
@@ -161,6 +163,7 @@ class DataSpec(Section):
     holdout_crops: int = Field(
         2,
         ge=1,
+        le=65536,
         description="fixed crops per held-out volume",
         json_schema_extra={"unit": "crops"},
     )
@@ -176,7 +179,9 @@ class DataSpec(Section):
         "folders have one name",
     )
     cache: CacheSpec = Field(CacheSpec(), description="prepared volumes in memory and on disk")
-    workers: int = Field(2, ge=0, description="reading processes per rank; 0: the main process")
+    workers: int = Field(
+        2, ge=0, le=1024, description="reading processes per rank; 0: the main process"
+    )
     on_bad_file: Literal["skip", "stop"] = Field(
         "skip", description="go on without a file that cannot be used and report it, or stop"
     )
@@ -231,7 +236,9 @@ class DataSpec(Section):
             raise ValueError(f"the patterns have {stars} stars: give the same number, above 0")
         for name, value in patterns.items():
             if re.search(r"\*\*|[?\[\]]", value):
-                raise ValueError(f"channel {name!r}: {value!r}: only single stars are allowed here")
+                raise ValueError(
+                    f"channel {shown(name)}: {shown(value)}: only single stars are allowed here"
+                )
         return channels
 
     @field_validator("group_by")
@@ -241,11 +248,11 @@ class DataSpec(Section):
             return None
         try:
             groups = re.compile(group_by).groups
-        except re.error as error:
-            raise ValueError(f"{group_by!r} is not a regular expression: {error}") from error
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ValueError(f"{shown(group_by)} is not a regular expression: {error}") from error
         if groups != 1:
             raise ValueError(
-                f"{group_by!r} has {groups} groups: put parentheses around exactly the part that "
-                "names the group, such as (sub-[0-9]+)"
+                f"{shown(group_by)} has {groups} groups: put parentheses around exactly the part "
+                "that names the group, such as (sub-[0-9]+)"
             )
         return group_by

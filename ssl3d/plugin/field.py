@@ -18,6 +18,7 @@ from ssl3d.plugin.config import (
     MaskerConfig,
     SparseBackendConfig,
 )
+from ssl3d.plugin.given import cut, shown
 from ssl3d.plugin.registry import DuplicateComponentError, UnknownComponentError, installed
 from ssl3d.plugin.spec_error import explain
 
@@ -56,12 +57,12 @@ class _Component:
             names = ", ".join(installed().names(self.kind))
             raise _refuse(
                 "",
-                f"given {value!r}; must be a {self.kind} name ({names}), a mapping with 'name' "
-                f"and options, or a {self.base.__name__}",
+                f"given {shown(value)}; must be a {self.kind} name ({names}), a mapping with "
+                f"'name' and options, or a {self.base.__name__}",
             )
         self._refuse_clash(options["name"])
         try:
-            config = installed().config(self.kind, name=options["name"])
+            config = installed().config(self.kind, name=cut(options["name"]))
         except UnknownComponentError as error:
             raise _refuse("", str(error)) from None
         try:

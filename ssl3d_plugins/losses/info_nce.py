@@ -23,12 +23,14 @@ class InfoNCE(LossConfig):
     width: int = Field(
         default=128,
         ge=1,
+        le=65536,
         description="channels of both projection heads",
         json_schema_extra={"unit": "channels"},
     )
     samples: int = Field(
         default=256,
         ge=2,
+        le=65536,
         description="sites sampled in each volume, at most; per pair of stages",
         json_schema_extra={"unit": "sites"},
     )

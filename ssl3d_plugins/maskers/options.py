@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, WithJsonSchema
 
 from ssl3d.geometry import Triple
+from ssl3d.plugin.given import shown
 
 # Both types are checked by one function each: a union would report one error for each member.
 
@@ -24,8 +25,8 @@ def _ratio(value: Any) -> float | tuple[float, float]:
     if len(shares) == 2:
         return (shares[0], shares[1])
     raise ValueError(
-        f"{value!r} is not a ratio: give a share above 0 and below 1, such as 0.6, or a range of "
-        "two such shares, the lower first, such as (0.6, 0.9)"
+        f"{shown(value)} is not a ratio: give a share above 0 and below 1, such as 0.6, or a range "
+        "of two such shares, the lower first, such as (0.6, 0.9)"
     )
 
 
@@ -37,8 +38,8 @@ def _block(value: Any) -> Literal["auto"] | Triple:
     if len(edges) == len(whole) == 3:
         return (whole[0], whole[1], whole[2])
     raise ValueError(
-        f'{value!r} is not a block: give "auto", one whole number of cells from 1 for all axes, '
-        "or three of them in the order z, y, x"
+        f'{shown(value)} is not a block: give "auto", one whole number of cells from 1 for all '
+        "axes, or three of them in the order z, y, x"
     )
 
 

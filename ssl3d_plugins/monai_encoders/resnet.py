@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
-from pydantic import AfterValidator, Field, PositiveInt
+from pydantic import AfterValidator, Field
 
 from ssl3d.geometry import Operation, PerAxis, Stage, Triple, times
 from ssl3d_plugins.monai_encoders.options import ONE, TWO, EncoderOptions, centred
 
 if TYPE_CHECKING:
     from torch import nn
+
+Width = Annotated[int, Field(ge=1, le=65536)]
 
 
 class Depth(NamedTuple):
@@ -37,8 +39,8 @@ DEPTHS = {
 
 
 def _odd(kernel: Triple) -> Triple:
-    if any(k < 1 or k % 2 == 0 for k in kernel):
-        raise ValueError(f"{kernel}: use odd numbers, such as 7 or (3, 7, 7)")
+    if any(not 1 <= k <= 31 or k % 2 == 0 for k in kernel):
+        raise ValueError(f"{kernel}: use odd numbers up to 31, such as 7 or (3, 7, 7)")
     return kernel
 
 
@@ -61,7 +63,7 @@ class ResNet(EncoderOptions):
     depth: Literal[10, 18, 34, 50, 101, 152, 200] = Field(
         default=18, description="layers with parameters, as the published networks count them"
     )
-    block_inplanes: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = Field(
+    block_inplanes: tuple[Width, Width, Width, Width] = Field(
         default=(64, 128, 256, 512),
         description="channels of the four layers (four times as many "
         "where the blocks are bottlenecks, from depth 50)",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from ssl3d.geometry import Operation, Stage
 from ssl3d_plugins.monai_encoders.options import ONE, TWO, EncoderOptions, centred
 
 if TYPE_CHECKING:
     from torch import nn
+
+Blocks = Annotated[int, Field(ge=0, le=256)]
 
 
 class SegResNet(EncoderOptions):
@@ -21,11 +23,15 @@ class SegResNet(EncoderOptions):
     name: Literal["segresnet"] = "segresnet"
     init_filters: PositiveInt = Field(
         default=8,
+        le=4096,
         description="channels of the first stage; doubled at each stage",
         json_schema_extra={"unit": "channels"},
     )
-    blocks_down: tuple[NonNegativeInt, ...] = Field(
-        default=(1, 2, 2, 4), min_length=1, description="residual blocks of each stage"
+    blocks_down: tuple[Blocks, ...] = Field(
+        default=(1, 2, 2, 4),
+        min_length=1,
+        max_length=12,
+        description="residual blocks of each stage",
     )
     norm: Literal["group", "batch", "instance"] = Field(
         default="group", description="statistics see visible sites only"
