@@ -64,6 +64,7 @@ class ResUNetBackbone(Backbone):
     def __init__(self, config: ResUNet, *, in_channels: int) -> None:
         super().__init__()
         self.stages = config.stages()
+        self.in_channels = in_channels
         self.encoder = ResidualEncoder(
             config.plan(in_channels=in_channels), norm=config.norm, bias=config.bias
         )

@@ -139,7 +139,7 @@ def test_wrong_input() -> None:
         model(noise(1, 3, 8, 8, 8))
     with pytest.raises(ValueError, match=r"8 × 6 × 8 .*multiple of 4 × 4 × 4"):
         model(noise(1, 2, 8, 6, 8))
-    with pytest.raises(ValueError, match="not \\(B, C, D, H, W\\)"):
+    with pytest.raises(ValueError, match=r"must be \(B, C, D, H, W\)"):
         model(noise(2, 8, 8, 8))
     visible = torch.ones(1, 2, 1, 1, dtype=torch.bool)
     with pytest.raises(ValueError, match=r"cell of 4 × 2 × 8"):
