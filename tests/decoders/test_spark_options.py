@@ -13,7 +13,7 @@ from ssl3d.plugin.config import DecoderConfig
 from ssl3d.plugin.spec_error import SpecError
 from ssl3d_plugins.decoders import Spark
 
-DATA = {"volumes": "none", "patch": 32}
+DATA = {"volumes": "none", "patch": 32, "batch_size": 8}
 
 
 def spec(**parts: Any) -> ExperimentSpec:
