@@ -43,9 +43,8 @@ class Subject:
     def need(self, *operations: Operation) -> None:
         """Raise NotThere for the first operation that the library lacks."""
         for op in operations:
-            reason = self.config.unsupported(op)
-            if reason is not None:
-                raise NotThere(reason)
+            for problem in self.config.problems(op):
+                raise NotThere(problem)
 
 
 def compare(subject: Subject, problem: Problem, *, dtype: torch.dtype = torch.float64) -> Errors:

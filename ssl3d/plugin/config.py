@@ -92,13 +92,16 @@ class SparseBackendConfig(ComponentConfig):
 
     kind: ClassVar[Kind] = "sparse_backend"
 
-    @abstractmethod
-    def unsupported(self, op: Operation) -> str | None:
-        """Why the library cannot do `op` in this project's sense, or None when it can."""
+    def problems(self, op: Operation) -> Iterable[str]:
+        """Why the library cannot do `op` in this project's sense; nothing where it can.
+
+        By default it can do whatever has a meaning on hidden cells.
+        """
+        return op.problems()
 
     def supports(self, op: Operation) -> bool:
         """True when the library can do `op`."""
-        return self.unsupported(op) is None
+        return not any(self.problems(op))
 
     def build(self) -> SparseBackend:
         """Make the backend.

@@ -43,9 +43,8 @@ class SparseBackendUnderTest:
     def needs(self, *cases: Case) -> None:
         """Raise SkipTest where the library lacks an operation; `definition` tries the refusal."""
         for case in cases:
-            reason = self.config.unsupported(case.op)
-            if reason is not None:
-                raise SkipTest(f"{self.config.name}: {reason}")
+            for problem in self.config.problems(case.op):
+                raise SkipTest(f"{self.config.name}: {problem}")
 
     def grid(self, case: Case, visible: Tensor) -> CellGrid:
         """The cells of a case on the device under test."""

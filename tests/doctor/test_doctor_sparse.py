@@ -20,7 +20,7 @@ from spoiled_backends import (
 from ssl3d.doctor.check import perform
 from ssl3d.doctor.result import Result
 from ssl3d.doctor.sparse import sparse_checks
-from ssl3d.geometry import Operation, Triple, undefined
+from ssl3d.geometry import Triple
 from ssl3d.interfaces import SparseBackend
 from ssl3d.plugin.config import SparseBackendConfig
 from ssl3d.plugin.find import Registered
@@ -146,9 +146,6 @@ def test_option_without_default_is_not_tried() -> None:
     class Fake(SparseBackendConfig):
         name: Literal["fake"] = "fake"
         tile: Triple
-
-        def unsupported(self, op: Operation) -> str | None:
-            return undefined(op)
 
         def build(self) -> SparseBackend:
             raise AssertionError

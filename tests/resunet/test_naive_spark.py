@@ -52,7 +52,7 @@ def sparse_backend(name: str, config: ResUNet) -> SparseBackend:
         pytest.skip(f"the plugin of sparse backend {name!r} is not installed")
     options = installed().config("sparse_backend", name=name)()
     for op in config.operations():
-        assert options.supports(op), options.unsupported(op)
+        assert options.supports(op), list(options.problems(op))
     try:
         return options.build()
     except ImportError as error:

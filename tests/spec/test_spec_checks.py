@@ -40,8 +40,8 @@ class Poor(SparseBackendConfig):
 
     name: Literal["poor"] = "poor"
 
-    def unsupported(self, op: Operation) -> str | None:
-        return f"it has no {op.kind}"
+    def problems(self, op: Operation) -> Iterable[str]:
+        return (f"it has no {op.kind}",)
 
     def build(self) -> Any:
         raise NotImplementedError
