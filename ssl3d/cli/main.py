@@ -17,7 +17,6 @@ from ssl3d.cli.plugin_commands import Program
 from ssl3d.cli.pretrain import pretrain
 from ssl3d.cli.schema import schema
 from ssl3d.doctor.command import doctor
-from ssl3d.install.command import app as install
 
 USER_ERRORS = (ValueError, OSError, ImportError)
 """What a user can put right: one message, exit code 2. Anything else is a bug and is raised."""
@@ -46,7 +45,6 @@ app.command()(components)
 app.command()(options)
 app.command()(schema)
 app.command()(doctor)
-app.add_typer(install, name="install")
 
 
 def _show_version(wanted: bool) -> None:

@@ -11,7 +11,6 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from ssl3d.doctor.check import Check, NotThere, Wrong
-from ssl3d.install.source import VERSION as MINKOWSKI_VERSION
 
 PART = "versions"
 DISTRIBUTION = "ssl3d"
@@ -105,7 +104,7 @@ def _optional(extras: list[str]) -> Iterator[tuple[Requirement, str]]:
             if str(requirement) not in always:
                 yield requirement, f'pip install "{DISTRIBUTION}[{name}]"'
     # Built, not declared: an index has no wheel of it.
-    yield Requirement(f"MinkowskiEngine=={MINKOWSKI_VERSION}"), "ssl3d install minkowski"
+    yield Requirement("MinkowskiEngine==0.5.4"), "ssl3d install minkowski"
 
 
 def _compare(requirement: Requirement) -> str:

@@ -8,15 +8,12 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ssl3d.install.diagnose import diagnose
-from ssl3d.install.errors import InstallError
-from ssl3d.install.machine import compile_jobs
-from ssl3d.install.process import last_lines, run_logged
-from ssl3d.install.target import BuildTarget
-from ssl3d.install.toolchain import cuda_home
-
-# Ninja announces every job: "[3/13] c++ ...".
-_JOB = re.compile(r"^\[(\d+)/(\d+)\] ")
+from ssl3d_plugins.sparse_minkowski.install.diagnose import diagnose
+from ssl3d_plugins.sparse_minkowski.install.errors import InstallError
+from ssl3d_plugins.sparse_minkowski.install.machine import compile_jobs
+from ssl3d_plugins.sparse_minkowski.install.process import last_lines, run_logged
+from ssl3d_plugins.sparse_minkowski.install.target import BuildTarget
+from ssl3d_plugins.sparse_minkowski.install.toolchain import cuda_home
 
 
 def build_wheel(
@@ -35,19 +32,23 @@ def build_wheel(
     Raises:
         InstallError: the build failed; the known causes are named.
     """
-    log.unlink(missing_ok=True)
+
+    def report(line: str) -> None:
+        job = re.match(r"\[(\d+)/(\d+)\] ", line)  # ninja announces every job: "[3/13] c++ ..."
+        if job:
+            on_progress(int(job[1]), int(job[2]))
+
     status = run_logged(
         build_command(target, nice=shutil.which("nice") is not None),
         cwd=source,
         env=compile_environment(target, env=env),
         log=log,
-        on_line=lambda line: _report(line, on_progress),
+        on_line=report,
     )
     wheels = sorted((source / "dist").glob("*.whl"))
     if status != 0 or not wheels:
         output = log.read_text(encoding="utf-8", errors="replace")
-        cause = diagnose(f"{output}\nexit status {status}")
-        reason, advice = cause or (
+        reason, advice = diagnose(f"{output}\nexit status {status}") or (
             f"the build ended with status {status}:\n{last_lines(log)}",
             "look for the first error in the complete output",
         )
@@ -68,18 +69,12 @@ def build_command(target: BuildTarget, *, nice: bool) -> list[str]:
 
 def compile_environment(target: BuildTarget, *, env: Mapping[str, str]) -> dict[str, str]:
     """`env` with the number of jobs, no debug information, and the CUDA toolkit to use."""
-    settings = dict(env)
-    settings["MAX_JOBS"] = str(compile_jobs(env, cuda=target.cuda is not None))
+    jobs = compile_jobs(env, cuda=target.cuda is not None)
     # Debug information makes the wheel forty times larger. Later flags win over Python's own -g.
-    settings["CFLAGS"] = f"{env.get('CFLAGS', '')} -g0".strip()
+    flags = f"{env.get('CFLAGS', '')} -g0".strip()
+    settings = {**env, "MAX_JOBS": str(jobs), "CFLAGS": flags}
     home = cuda_home(env)
     if target.cuda is not None and home is not None:
         settings["CUDA_HOME"] = str(home)
         settings["TORCH_CUDA_ARCH_LIST"] = ";".join(target.architectures)
     return settings
-
-
-def _report(line: str, on_progress: Callable[[int, int], None]) -> None:
-    job = _JOB.match(line)
-    if job:
-        on_progress(int(job.group(1)), int(job.group(2)))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Build and install optional libraries.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 
 @app.callback()
@@ -39,18 +39,18 @@ def minkowski(
     """Build MinkowskiEngine 0.5.4 for the installed torch, keep the wheel and install it."""
     from rich.console import Console
 
-    from ssl3d.install.errors import InstallError
-    from ssl3d.install.minkowski import install_minkowski
-    from ssl3d.install.progress import rich_reporter
+    from ssl3d_plugins.sparse_minkowski.install.display import display_on
+    from ssl3d_plugins.sparse_minkowski.install.errors import InstallError
+    from ssl3d_plugins.sparse_minkowski.install.steps import install_minkowski
 
     console = Console()
     try:
-        with rich_reporter(console) as reporter:
-            done = install_minkowski(reporter=reporter, cuda=cuda, force=force, wheel_dir=wheel_dir)
+        with display_on(console) as display:
+            wheel = install_minkowski(display=display, cuda=cuda, force=force, wheel_dir=wheel_dir)
     except InstallError as error:
         Console(stderr=True).print(
             str(error), style="red", markup=False, highlight=False, soft_wrap=True
         )
         raise typer.Exit(code=1) from error
-    said = f"MinkowskiEngine 0.5.4 is installed. Wheel: {done.wheel}"
+    said = f"MinkowskiEngine 0.5.4 is installed. Wheel: {wheel}"
     console.print(said, highlight=False, soft_wrap=True)

@@ -15,36 +15,34 @@ def run_logged(
     log: Path,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
-    on_line: Callable[[str], None] | None = None,
+    on_line: Callable[[str], object] = lambda _: None,
 ) -> int:
-    """Run `command`, append what it prints to `log`, return its exit status.
+    """Run `command`, keep what it prints in `log`, give its exit status.
 
     Args:
         on_line: called with every line as it appears.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with (
-        log.open("a", encoding="utf-8") as file,
+        log.open("w", encoding="utf-8") as file,
         subprocess.Popen(
-            list(command),
+            command,
             cwd=cwd,
-            env=None if env is None else dict(env),
+            env=env,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
             text=True,
             errors="replace",
         ) as process,
     ):
-        assert process.stdout is not None
-        for line in process.stdout:
+        for line in process.stdout or ():
             file.write(line)
-            if on_line is not None:
-                on_line(line)
+            on_line(line)
     return process.returncode
 
 
-def build_environment(folder: Path, *, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+def build_environment(folder: Path) -> dict[str, str]:
     """Environment in which MinkowskiEngine's setup script may run.
 
     The script calls whatever `pip` comes first on PATH to remove an installed MinkowskiEngine,
@@ -56,12 +54,8 @@ def build_environment(folder: Path, *, extra: Mapping[str, str] | None = None) -
     stub = folder / "pip"
     stub.write_text("#!/bin/sh\nexit 0\n", encoding="utf-8")
     stub.chmod(0o755)
-    environment = dict(os.environ)
-    environment["PATH"] = os.pathsep.join(
-        [str(folder), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
-    )
-    environment.update(extra or {})
-    return environment
+    path = [str(folder), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    return {**os.environ, "PATH": os.pathsep.join(path)}
 
 
 def last_lines(log: Path, *, count: int = 12) -> str:

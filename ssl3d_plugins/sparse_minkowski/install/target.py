@@ -9,13 +9,14 @@ import sys
 from dataclasses import dataclass
 from typing import Final
 
-from ssl3d.install.errors import InstallError
+from ssl3d_plugins.sparse_minkowski.install.errors import InstallError
 
-# Compute capabilities for a machine that shows no GPU (an image build), by major CUDA version.
+STEP: Final = "look at torch"
 DEFAULT_ARCHITECTURES: Final = {
     12: ("7.0", "7.5", "8.0", "8.6", "9.0+PTX"),
     13: ("7.5", "8.0", "8.6", "9.0", "10.0", "12.0+PTX"),
 }
+"""Compute capabilities for a machine that shows no GPU (an image build), by major CUDA version."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,11 @@ class BuildTarget:
     """Everything that makes one compiled wheel unfit for another environment.
 
     Attributes:
-        torch: full version, for example ``"2.13.0+cpu"``.
-        python: interpreter tag, for example ``"cp311"``.
-        cuda: version that torch was built with, for example ``"12.1"``; None builds for CPU.
-        architectures: compute capabilities, for example ``("9.0",)``; empty for CPU.
-        machine: processor family, for example ``"x86_64"``.
+        torch: full version, for example `2.13.0+cpu`.
+        python: interpreter tag, for example `cp311`.
+        cuda: version that torch was built with, for example `12.1`; None builds for CPU.
+        architectures: compute capabilities, for example `("9.0",)`; empty for CPU.
+        machine: processor family, for example `x86_64`.
     """
 
     torch: str
@@ -38,16 +39,12 @@ class BuildTarget:
 
     def cache_key(self, edits: str) -> str:
         """Name of the cache folder for this target and this version of the source edits."""
-        device = "cpu"
-        if self.cuda is not None:
-            device = f"cu{self.cuda}-sm{'_'.join(self.architectures)}"
+        device = f"cu{self.cuda}-sm{'_'.join(self.architectures)}" if self.cuda else "cpu"
         return f"torch{self.torch}-{self.python}-{device}-{self.machine}-{edits}"
 
     def describe(self) -> str:
-        """One line for the progress display."""
-        device = "CPU"
-        if self.cuda is not None:
-            device = f"CUDA {self.cuda} ({', '.join(self.architectures)})"
+        """One line for people."""
+        device = f"CUDA {self.cuda} ({', '.join(self.architectures)})" if self.cuda else "CPU"
         return f"torch {self.torch}, {self.python}, {device}"
 
 
@@ -64,46 +61,34 @@ def detect_target(*, cuda: bool | None = None) -> BuildTarget:
         import torch
     except ImportError as error:
         raise InstallError(
-            "look at torch",
+            STEP,
             reason=f"torch cannot be imported: {error}",
             advice="install torch 2.4.1 or later in this environment first",
         ) from error
-
     version: str | None = torch.version.cuda
     if cuda and version is None:
         raise InstallError(
-            "look at torch",
+            STEP,
             reason=f"--cuda was given, but torch {torch.__version__} was built without CUDA",
             advice="install a CUDA build of torch first, or build for CPU with --cpu",
         )
-    if cuda is False:
-        version = None
-    return BuildTarget(
-        torch=str(torch.__version__),
-        python=f"cp{sys.version_info.major}{sys.version_info.minor}",
-        cuda=version,
-        architectures=() if version is None else _architectures(version),
-        machine=platform.machine(),
-    )
+    version = None if cuda is False else version
+    python = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    architectures = _architectures(version) if version else ()
+    return BuildTarget(torch.__version__, python, version, architectures, platform.machine())
 
 
 def _architectures(cuda: str) -> tuple[str, ...]:
-    asked = tuple(re.split(r"[;,\s]+", os.environ.get("TORCH_CUDA_ARCH_LIST", "").strip("; ,")))
-    if asked != ("",):
-        return asked
-
     import torch
 
-    capabilities = sorted(
-        {torch.cuda.get_device_capability(index) for index in range(torch.cuda.device_count())}
-    )
-    if capabilities:
-        return tuple(f"{major}.{minor}" for major, minor in capabilities)
-    major = int(cuda.split(".")[0])
-    if major not in DEFAULT_ARCHITECTURES:
+    asked = re.findall(r"[^;,\s]+", os.environ.get("TORCH_CUDA_ARCH_LIST", ""))
+    devices = range(torch.cuda.device_count())
+    seen = sorted({torch.cuda.get_device_capability(index) for index in devices})
+    known = asked or [f"{major}.{minor}" for major, minor in seen]
+    if not known and int(cuda.split(".")[0]) not in DEFAULT_ARCHITECTURES:
         raise InstallError(
-            "look at torch",
+            STEP,
             reason=f"no GPU is visible and CUDA {cuda} has no default list of GPU architectures",
             advice="set TORCH_CUDA_ARCH_LIST to the compute capability of your GPU, such as 9.0",
         )
-    return DEFAULT_ARCHITECTURES[major]
+    return tuple(known) or DEFAULT_ARCHITECTURES[int(cuda.split(".")[0])]
