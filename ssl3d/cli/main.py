@@ -16,6 +16,7 @@ from ssl3d.cli.options import options
 from ssl3d.cli.plugin_commands import Program
 from ssl3d.cli.pretrain import pretrain
 from ssl3d.cli.schema import schema
+from ssl3d.cli.terminal import tolerate_plain_terminals
 from ssl3d.doctor.command import doctor
 
 USER_ERRORS = (ValueError, OSError, ImportError)
@@ -76,6 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Exit codes: 0 when done, 1 when something that was asked for failed, 2 for an error that the
     user can put right (one message on stderr), 130 when interrupted.
     """
+    tolerate_plain_terminals()
     state = _State()
     try:
         app(args=arguments, prog_name="ssl3d", obj=state)

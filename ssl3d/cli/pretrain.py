@@ -38,8 +38,12 @@ def pretrain(
         typer.Option(
             "--dry-run",
             help="Validate the spec, print it in full with model size, cells and expected memory, "
-            "and leave.",
+            "and what the headers of the files say: how many, sizes, split. Then leave.",
         ),
+    ] = False,
+    time: Annotated[
+        bool,
+        typer.Option("--time", help="With --dry-run: measure the time of a step on noise as well."),
     ] = False,
 ) -> None:
     """Pre-train the backbone of a spec on its volumes."""
@@ -47,13 +51,17 @@ def pretrain(
 
     if out is None and not dry_run:
         raise typer.BadParameter("give the folder of the run", param_hint="--out")
+    if time and not dry_run:
+        raise typer.BadParameter("goes with --dry-run", param_hint="--time")
     experiment = ExperimentSpec.load(spec)
     if values:
         experiment = experiment.with_values(parse_settings(values))
     if dry_run:
+        from ssl3d.tasks.pretrain.data_summary import print_data_summary
         from ssl3d.tasks.pretrain.summary import print_summary
 
-        print_summary(experiment)
+        print_summary(experiment, time=time)
+        print_data_summary(experiment.data)
         return
     from ssl3d.tasks.pretrain.run import pretrain as run
 
