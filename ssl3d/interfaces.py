@@ -183,3 +183,11 @@ class Loss(nn.Module, ABC):
 
         `generator` is a CPU generator for losses that sample.
         """
+
+    def measurable(self, output: PretrainOutput) -> Tensor:
+        """(B,) bool: samples in which there is something to measure.
+
+        By default those that hide something; never others. Where `forward` finds none it gives 0,
+        which is no measurement: means over a run leave it out.
+        """
+        return output.levels.levels[0].flatten(1).any(1)

@@ -51,6 +51,7 @@ class DataModule(lightning.LightningDataModule):
         self.start_sample = start_sample
         self.train_files: list[Source] = []
         self.held_out_files: list[Source] = []
+        self._held_out_read = False
         if record is None:
             self._scratch = tempfile.TemporaryDirectory(prefix="ssl3d-")
             record = Path(self._scratch.name) / "bad_files.jsonl"
@@ -102,6 +103,34 @@ class DataModule(lightning.LightningDataModule):
             )
         return usable
 
+    def read_held_out(self) -> None:
+        """Prepare the held-out volumes, and leave out those that cannot be used.
+
+        Their headers are good, so this is where the others show: before a run has begun, and not
+        at its first measurement. Does nothing the second time.
+
+        Raises:
+            DataError: too many bad files, or a bad file that shall stop the run.
+        """
+        if self._held_out_read:
+            return
+        self._held_out_read = True
+        usable, silent = [], len(self.held_out_files) < 2 or self._rank() > 0
+        for source in track(
+            self.held_out_files,
+            description="Reading held-out volumes",
+            transient=True,
+            disable=silent,
+        ):
+            try:
+                self._held_out_store.volume(source)
+                usable.append(source)
+            except BadVolume as error:
+                self._policy.handle(error, source=source)
+        if self.held_out_files and not usable:
+            logger.warning("Nothing is held out: none of the held-out volumes can be used.")
+        self.held_out_files = usable
+
     def bad_files(self) -> dict[str, str]:
         """{sample: problem} of all samples that the run goes without, so far."""
         return self._record.read()
@@ -130,12 +159,13 @@ class DataModule(lightning.LightningDataModule):
 
     def held_out_dataset(self) -> HeldOutDataset:
         """The fixed held-out crops; none where nothing is held out."""
-        return HeldOutDataset(
-            self.held_out_files, spec=self.spec, store=self._held_out_store, policy=self._policy
-        )
+        self.read_held_out()
+        return HeldOutDataset(self.held_out_files, spec=self.spec, store=self._held_out_store)
 
     def val_dataloader(self) -> CropLoader:
-        """Batches of the held-out crops, read in the main process.
+        """The held-out crops in batches of one, read in the main process.
+
+        What is measured of a crop then depends on no other crop, nor on `batch_size`.
 
         With several ranks each takes a part; as in any distributed evaluation a few crops are
         taken twice where the number of crops is not a multiple of the number of ranks.
@@ -146,7 +176,7 @@ class DataModule(lightning.LightningDataModule):
             sampler = DistributedSampler(
                 dataset, num_replicas=self._world(), rank=self._rank(), shuffle=False
             )
-        return CropLoader(dataset, batch_size=self.spec.batch_size, sampler=sampler, workers=0)
+        return CropLoader(dataset, batch_size=1, sampler=sampler, workers=0)
 
     def _rank(self) -> int:
         return self.trainer.global_rank if self.trainer is not None else 0

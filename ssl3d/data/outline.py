@@ -66,7 +66,7 @@ def _grid(path: Path) -> tuple[Triple, Spacing] | None:
     affine = np.asarray(image.affine)
     steps = np.linalg.norm(affine[:3, :3], axis=0)
     # The axis of the file that lies along x, y and z.
-    turn = io_orientation(affine)  # type: ignore[no-untyped-call]
+    turn = io_orientation(affine)
     x, y, z = np.argsort(turn[:3, 0])
     size = image.shape
     return (size[z], size[y], size[x]), (float(steps[z]), float(steps[y]), float(steps[x]))

@@ -37,7 +37,8 @@ class InfoNCE(LossConfig):
     negatives: Literal["volume", "batch"] = Field(
         default="volume",
         description="where negatives come from; volume: the same volume; batch: all volumes of the "
-        "batch, while training of all ranks",
+        "batch, while training of all ranks. Held-out crops are measured one at a time, with their "
+        "own negatives alone",
     )
 
     @model_validator(mode="before")

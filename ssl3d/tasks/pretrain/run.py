@@ -102,7 +102,12 @@ def pretrain(
     if spec.init is not None and checkpoint is None:
         console.print(warm_start(module.model.backbone, path=spec.init), markup=False)
     file = MetricsFile(folder.metrics, last_step=done["step"]) if main else None
-    callbacks = make_callbacks(module, folder=folder, file=file, console=console, warn=warn)
+    volumes = (
+        MetricsFile(folder.held_out, last_step=done["step"], text=("volume",)) if main else None
+    )
+    callbacks = make_callbacks(
+        module, folder=folder, file=file, volumes=volumes, console=console, warn=warn
+    )
     # Loaders of data draw from the global generator: it is given back as it was.
     with quiet_lightning(), torch.random.fork_rng(devices=[]):
         trainer = make_trainer(
@@ -135,19 +140,20 @@ def pretrain(
         finished=not stop.stopped,
         warnings=tuple(notes),
     )
-    print_result(result, console=console)
+    print_result(result, console=console, said=len(notes))
     return result
 
 
 def _data(spec: ExperimentSpec, *, folder: RunFolder, start_sample: int, main: bool) -> DataModule:
-    """The volumes, found and split: before the folder counts as a run, so that a mistake in the
-    paths leaves none behind.
+    """The volumes, found and split, and those held out read: before the folder counts as a run, so
+    that a mistake in the paths leaves none behind.
     """
     folder.root.mkdir(parents=True, exist_ok=True)
     data = DataModule(spec.data, seed=spec.seed, start_sample=start_sample, record=folder.bad_files)
     if main:
         data.prepare_data()
     data.setup()
+    data.read_held_out()
     return data
 
 
