@@ -131,6 +131,7 @@ def test_crops_with_nothing_to_hide_count_in_no_mean(
     assert last["train/empty_crops"] == 2 * batch_size
     assert last["train/mse"] > 0.5
     said = "\n".join(result.warnings)
+    assert "2 of 6 volumes fill less than 25% of data.patch" in result.warnings[0]
     assert "In 2 of 6 held-out crops nothing can be hidden" in said
     assert "tiny.nii.gz nothing can be hidden" in said
     assert f"In {2 * batch_size} of {6 * batch_size} training crops nothing could be" in said

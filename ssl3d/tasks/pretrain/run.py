@@ -12,6 +12,7 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from rich.console import Console
 
 from ssl3d.data import DataModule
+from ssl3d.data.sizes import size_warnings
 from ssl3d.files import write_json
 from ssl3d.folder import RunFolder
 from ssl3d.run.checkpoints import read_checkpoint
@@ -99,6 +100,9 @@ def pretrain(
         notes.append(text)
         console.print(text, style="yellow", markup=False, highlight=False)
 
+    if main:
+        for text in size_warnings((*data.train_files, *data.held_out_files), spec=spec.data):
+            warn(text)
     if spec.init is not None and checkpoint is None:
         console.print(warm_start(module.model.backbone, path=spec.init), markup=False)
     file = MetricsFile(folder.metrics, last_step=done["step"]) if main else None
