@@ -33,6 +33,15 @@ def pretrain(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the newest checkpoint in DIR.")
     ] = False,
+    accept_changed_data: Annotated[
+        bool,
+        typer.Option(
+            "--accept-changed-data",
+            help="With --resume: go on where files were added, are missing or have changed. What "
+            "stays keeps its side of the split, what is new is held out where its group is and "
+            "else trained on, what is missing leaves.",
+        ),
+    ] = False,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -66,7 +75,8 @@ def pretrain(
     from ssl3d.tasks.pretrain.run import pretrain as run
 
     assert out is not None
-    if not run(experiment, out=out, resume=resume).finished:
+    result = run(experiment, out=out, resume=resume, accept_changed_data=accept_changed_data)
+    if not result.finished:
         raise typer.Exit(INTERRUPTED)
 
 

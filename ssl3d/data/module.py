@@ -14,11 +14,13 @@ from ssl3d.data.bad import BadFilePolicy, BadFileRecord
 from ssl3d.data.crops import CropDataset, HeldOutDataset
 from ssl3d.data.data_error import BadVolume, DataError
 from ssl3d.data.files import Source, find_sources
+from ssl3d.data.listing import Listing, listed
 from ssl3d.data.loader import CropLoader
 from ssl3d.data.read import check_header
+from ssl3d.data.resumed import Earlier, ResumedSplit, resumed_split
 from ssl3d.data.sampler import ResumableSampler
 from ssl3d.data.spec import DataSpec
-from ssl3d.data.split import split_sources
+from ssl3d.data.split import group_of, split_sources
 from ssl3d.data.store import VolumeStore
 
 logger = logging.getLogger(__name__)
@@ -40,10 +42,17 @@ class DataModule(lightning.LightningDataModule):
         start_sample: crops that all ranks together have consumed.
         record: JSON-lines file for samples that cannot be used; none: a temporary one. Several
             ranks need a file that they share.
+        earlier: the files of the run that goes on; none: the split is made anew.
     """
 
     def __init__(
-        self, spec: DataSpec, *, seed: int, start_sample: int = 0, record: Path | None = None
+        self,
+        spec: DataSpec,
+        *,
+        seed: int,
+        start_sample: int = 0,
+        record: Path | None = None,
+        earlier: Earlier | None = None,
     ) -> None:
         super().__init__()
         self.spec = spec
@@ -56,6 +65,8 @@ class DataModule(lightning.LightningDataModule):
             self._scratch = tempfile.TemporaryDirectory(prefix="ssl3d-")
             record = Path(self._scratch.name) / "bad_files.jsonl"
         self._record = BadFileRecord(record)
+        self._earlier = earlier
+        self.resumed: ResumedSplit | None = None
 
     def prepare_data(self) -> None:
         """Forget the bad samples of an earlier run: once, before any rank looks at a file."""
@@ -67,7 +78,8 @@ class DataModule(lightning.LightningDataModule):
         """Find the files, check every header, split. Does nothing the second time.
 
         Raises:
-            DataError: nothing found, too many bad files, or a bad file that shall stop the run.
+            DataError: nothing found, too many bad files, a bad file that shall stop the run, or
+                other files than those of the run that goes on.
         """
         if self.train_files:
             return
@@ -79,13 +91,33 @@ class DataModule(lightning.LightningDataModule):
             max_share=self.spec.max_bad_share,
         )
         usable = self._with_good_headers(sources)
-        self.train_files, self.held_out_files = split_sources(usable, spec=self.spec)
+        self._split(usable)
         if self.spec.holdout > 0 and not self.held_out_files:
-            logger.warning("Nothing is held out: there is only one group of files to train on.")
+            missing = "what was held out is missing"
+            one = "there is only one group of files to train on"
+            logger.warning("Nothing is held out: %s.", missing if self.listing.held_out else one)
         # Held-out volumes are read in the main process, training volumes in the workers.
         share = max(1, self.spec.workers) + 1
         self._train_store = VolumeStore(self.spec, share=share)
         self._held_out_store = VolumeStore(self.spec, share=share)
+
+    def _split(self, sources: list[Source]) -> None:
+        grouped = self.spec.group_by is not None or self.spec.group_file is not None
+        groups = group_of(sources, spec=self.spec) if grouped else [None] * len(sources)
+        now = listed(sources, groups=groups)
+        if self._earlier is not None:
+            self.resumed = resumed_split(sources, now=now, earlier=self._earlier)
+            self.train_files = self.resumed.side(held_out=False)
+            self.held_out_files = self.resumed.side(held_out=True)
+            self.listing = self.resumed.listing
+            return
+        self.train_files, self.held_out_files = split_sources(sources, spec=self.spec)
+        by_source = dict(zip(sources, now, strict=True))
+        training, held_out = (
+            tuple(by_source[source] for source in side)
+            for side in (self.train_files, self.held_out_files)
+        )
+        self.listing = Listing(str(Path.cwd()), training, held_out)
 
     def _with_good_headers(self, sources: list[Source]) -> list[Source]:
         silent = len(sources) < _SILENT or self._rank() > 0
