@@ -63,6 +63,21 @@ def test_from_files_to_an_encoder_and_on(ssl3d: Command, folder: Path) -> None:
     assert json.loads((run / "spec.json").read_text())["trainer"]["steps"] == 3
 
 
+def test_other_files_are_refused_until_they_are_accepted(ssl3d: Command, folder: Path) -> None:
+    assert ssl3d("pretrain", "spec.yaml", "--out", "run").code == 0
+    shutil.copyfile(folder / "scans/scan0.nii.gz", folder / "scans/scan9.nii.gz")
+    more = ("pretrain", "spec.yaml", "--out", "run", "--resume", "--set", "trainer.steps=3")
+    done = ssl3d(*more)
+    assert done.code == 2
+    assert "added (training): " in done.err
+    assert "scan9.nii.gz\n" in done.err
+    assert "--accept-changed-data" in done.err
+    done = ssl3d(*more, "--accept-changed-data")
+    assert done.code == 0, done.err
+    assert "Going on with other files than before:\n  added (training): " in done.out
+    assert "on 4 volumes, 1 held out" in done.out
+
+
 def test_a_dry_run_tells_and_writes_nothing(ssl3d: Command, folder: Path) -> None:
     (folder / "scans/broken.nii").write_bytes(b"nothing")
     before = sorted(folder.rglob("*"))
