@@ -12,8 +12,8 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from rich.console import Console
 
 from ssl3d.data import DataModule
-from ssl3d.data.sizes import size_warnings
 from ssl3d.data.resumed import Earlier
+from ssl3d.data.sizes import size_warnings
 from ssl3d.files import write_json
 from ssl3d.folder import RunFolder
 from ssl3d.run.checkpoints import read_checkpoint
@@ -34,7 +34,6 @@ from ssl3d.tasks.pretrain.paths import absolute
 from ssl3d.tasks.pretrain.result import RunResult
 from ssl3d.tasks.pretrain.resumable import resumable
 from ssl3d.tasks.pretrain.spec import ExperimentSpec
-
 
 
 def pretrain(
