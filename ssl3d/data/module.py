@@ -14,9 +14,11 @@ from ssl3d.data.bad import BadFilePolicy, BadFileRecord
 from ssl3d.data.crops import CropDataset, HeldOutDataset
 from ssl3d.data.data_error import BadVolume, DataError
 from ssl3d.data.files import Source, find_sources
+from ssl3d.data.label_maps import warn_of_label_maps
 from ssl3d.data.listing import Listing, listed
 from ssl3d.data.loader import CropLoader
-from ssl3d.data.read import check_header
+from ssl3d.data.notes import Notes
+from ssl3d.data.read import check_source
 from ssl3d.data.resumed import Earlier, ResumedSplit, resumed_split
 from ssl3d.data.sampler import ResumableSampler
 from ssl3d.data.spec import DataSpec
@@ -77,6 +79,8 @@ class DataModule(lightning.LightningDataModule):
     def setup(self, stage: str | None = None) -> None:  # noqa: ARG002  (Lightning's signature)
         """Find the files, check every header, split. Does nothing the second time.
 
+        What headers lack and what is done about it is said, and so are label maps (`DataWarning`).
+
         Raises:
             DataError: nothing found, too many bad files, a bad file that shall stop the run, or
                 other files than those of the run that goes on.
@@ -121,11 +125,11 @@ class DataModule(lightning.LightningDataModule):
 
     def _with_good_headers(self, sources: list[Source]) -> list[Source]:
         silent = len(sources) < _SILENT or self._rank() > 0
-        usable = []
+        usable, notes = [], Notes()
         for source in track(sources, description="Reading headers", transient=True, disable=silent):
             try:
-                for file in source.files:
-                    check_header(file, spacing=self.spec.spacing)
+                for file, remark in check_source(source, spacing=self.spec.spacing):
+                    notes.add(file, remark)
                 usable.append(source)
             except BadVolume as error:
                 self._policy.handle(error, source=source)
@@ -133,6 +137,9 @@ class DataModule(lightning.LightningDataModule):
             raise DataError(
                 f"data: none of {len(sources)} samples can be used:\n{self._policy.summary()}"
             )
+        notes.say()
+        if self.spec.volumes is not None:
+            warn_of_label_maps(usable)
         return usable
 
     def read_held_out(self) -> None:

@@ -123,6 +123,11 @@ class DataSpec(Section):
         None,
         description="a folder (searched at any depth), a file, a glob, or a list of these",
     )
+    exclude: tuple[PathText, ...] = Field(
+        (),
+        description="glob patterns of files that are left out, compared with the end of the path: "
+        "*_seg.nii.gz, labels/*, derivatives/**",
+    )
     channels: dict[str, PathText | tuple[PathText, ...]] | None = Field(
         None,
         description='per channel a pattern, such as {"t1": "*_t1.nii.gz", "t2": "*_t2.nii.gz"} '

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 import lightning
@@ -11,7 +12,7 @@ from lightning.pytorch.strategies import FSDPStrategy
 from lightning_utilities.core.rank_zero import rank_zero_only
 from rich.console import Console
 
-from ssl3d.data import DataModule
+from ssl3d.data import DataModule, DataWarning
 from ssl3d.data.resumed import Earlier
 from ssl3d.data.sizes import size_warnings
 from ssl3d.files import write_json
@@ -92,7 +93,11 @@ def pretrain(
         done = content[KEY]
     module = PretrainModule(spec.build(), spec=spec)
     earlier = before.earlier(accept_changes=accept_changed_data) if before else None
-    data = _data(spec, folder=folder, start_sample=done["samples"], main=main, earlier=earlier)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", DataWarning)
+        data = _data(spec, folder=folder, start_sample=done["samples"], main=main, earlier=earlier)
+    for warning in said:
+        warn(str(warning.message))
     for remark in before.remarks(data.resumed) if before else ():
         warn(remark)
     if main:
