@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import math
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from nibabel.quaternions import quat2mat
 from numpy.typing import NDArray
 
 from ssl3d.data.data_error import BadVolume
-from ssl3d.data.scan import Scan, damaged, ends_early
+from ssl3d.data.scan import Scan, ends_early
 
 # Lower three bits of xyzt_units: name, and mm in one.
 _UNITS = {0: ("mm", 1.0), 1: ("metre", 1000.0), 2: ("mm", 1.0), 3: ("micron", 0.001)}
@@ -77,12 +76,9 @@ def _read(path: Path, kind: type[nibabel.Nifti1Image]) -> NDArray[Any]:
     if path.suffix.lower() != ".gz":
         # No memory map: a file that shrinks under it would end the process.
         return np.asarray(kind.from_filename(path, mmap=False).dataobj)
-    try:
-        with gzip.open(path) as stream:
-            voxels = np.asarray(kind.from_stream(stream).dataobj)
-            # The checksum and the length stand at the end: nibabel stops before it.
-            while stream.read(1 << 20):
-                pass
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise damaged(path, error) from error
+    with gzip.open(path) as stream:
+        voxels = np.asarray(kind.from_stream(stream).dataobj)
+        # The checksum and the length stand at the end: nibabel stops before it.
+        while stream.read(1 << 20):
+            pass
     return voxels
