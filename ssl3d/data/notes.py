@@ -20,6 +20,7 @@ class Notes:
 
     def say(self) -> None:
         """Warn of everything that was kept (`DataWarning`)."""
-        for remark, names in self._files.items():
+        for remark, files in self._files.items():
+            names = sorted(files)
             more = f" (and so for {len(names) - 1} more)" if len(names) > 1 else ""
             warnings.warn(f"data: {names[0]} {remark}{more}", DataWarning, stacklevel=3)

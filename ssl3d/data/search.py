@@ -61,15 +61,11 @@ def search(folder: Path, pattern: Sequence[str], *, notes: Notes) -> list[Path]:
             after = _after(states, entry.name, pattern)
             if not after or _hidden(entry.name, states, pattern):
                 continue
-            link = entry.is_symlink()
-            if _is(entry, "dir", notes):
-                if after != {len(pattern)}:
-                    (linked if link else real).append((here / entry.name, after))
-            elif _is(entry, "file", notes):
-                if len(pattern) in after:
-                    found.append((link, here / entry.name))
-            elif link:
-                notes.add(entry.path, "is a link that leads nowhere")
+            path, link, kind = here / entry.name, entry.is_symlink(), _kind(entry, notes)
+            if kind == "folder" and after != {len(pattern)}:
+                (linked if link else real).append((path, after))
+            elif kind == "file" and len(pattern) in after:
+                found.append((link, path))
     return [path for _, path in sorted(found)]
 
 
@@ -81,12 +77,18 @@ def _entries(folder: Path, notes: Notes) -> Iterator[os.DirEntry[str]]:
         notes.add(folder, f"cannot be searched: {error.strerror}")
 
 
-def _is(entry: os.DirEntry[str], kind: Literal["dir", "file"], notes: Notes) -> bool:
+def _kind(entry: os.DirEntry[str], notes: Notes) -> Literal["folder", "file", "other"]:
+    """What it is, or what a link leads to."""
     try:
-        return entry.is_dir() if kind == "dir" else entry.is_file()
+        if entry.is_dir():
+            return "folder"
+        if entry.is_file():
+            return "file"
+        if entry.is_symlink():
+            notes.add(entry.path, "is a link that leads nowhere")
     except OSError as error:
         notes.add(entry.path, f"cannot be looked at: {error.strerror}")
-        return False
+    return "other"
 
 
 def _hidden(name: str, states: States, pattern: Sequence[str]) -> bool:

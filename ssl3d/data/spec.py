@@ -29,7 +29,15 @@ Spacing = Annotated[
 
 def _as_text(value: Any) -> Any:
     """Accept `pathlib.Path`; leave everything else for pydantic to judge."""
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
+    text = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if isinstance(text, str) and not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"{text!a} is not UTF-8, which a spec must be: give its folder or a glob"
+            ) from error
+    return text
 
 
 PathText = Annotated[str, BeforeValidator(_as_text), Field(min_length=1)]
