@@ -100,7 +100,10 @@ class _Component:
     ) -> dict[str, Any]:
         entries = installed().entries(self.kind)
         names = {"enum": installed().names(self.kind), "type": "string"}
-        options = [handler(entry.config.__pydantic_core_schema__) for entry in entries]
+        options = [
+            handler.resolve_ref_schema(handler(entry.config.__pydantic_core_schema__))
+            for entry in entries
+        ]
         return {"anyOf": [names, *options]}
 
 
