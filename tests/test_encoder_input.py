@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ssl3d.interfaces import Backbone
-from ssl3d.plugin.config import BackboneConfig
+from ssl3d.kinds.backbone import Backbone
+from ssl3d.kinds.backbone_config import BackboneConfig
 from ssl3d.plugin.registry import installed
 
 SMALL: dict[str, dict[str, Any]] = {

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 from ssl3d.doctor.check import Check, Wrong
 from ssl3d.doctor.components import advice_for, default_config
 from ssl3d.geometry import Triple, show, times
-from ssl3d.plugin.config import BackboneConfig, SparseBackendConfig
+from ssl3d.kinds.backbone_config import BackboneConfig
 from ssl3d.plugin.registry import Registry
+from ssl3d.sparse.backend_config import SparseBackendConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ssl3d.interfaces import Backbone, SparseBackend
-    from ssl3d.sparse import SparseVolume
+    from ssl3d.kinds.backbone import Backbone
+    from ssl3d.sparse import SparseBackend, SparseVolume
 
 PART = "backbones"
 GRID: Triple = (1, 1, 3)

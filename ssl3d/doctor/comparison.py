@@ -12,9 +12,9 @@ from ssl3d.doctor.check import NotThere, Wrong
 from ssl3d.doctor.components import default_config
 from ssl3d.doctor.reference import Problem, Solution, Values, densely, directly, solve
 from ssl3d.geometry import Operation
-from ssl3d.interfaces import SparseBackend
-from ssl3d.plugin.config import SparseBackendConfig
 from ssl3d.plugin.registry import Registry
+from ssl3d.sparse import SparseBackend
+from ssl3d.sparse.backend_config import SparseBackendConfig
 
 TOLERANCE = 1e-3
 """Of the largest value expected, for single precision; a wrong result is off by far more."""

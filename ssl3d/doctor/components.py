@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from ssl3d.doctor.check import NotThere
-from ssl3d.plugin.config import ComponentConfig, Kind
+from ssl3d.plugin.config import ComponentConfig
 from ssl3d.plugin.find import Registered
 from ssl3d.plugin.registry import Registry
 
 REPORT = "report it to the authors with the output of: ssl3d doctor --json"
 
 
-def default_config(registry: Registry, *, kind: Kind, name: str) -> ComponentConfig:
+def default_config(registry: Registry, *, kind: str, name: str) -> ComponentConfig:
     """A component with its default options; raises NotThere where one has no default."""
     config = registry.config(kind, name=name)
     required = [option for option, field in config.model_fields.items() if field.is_required()]

@@ -8,7 +8,7 @@ from functools import partial
 from ssl3d.doctor.check import Check, NotThere, Wrong
 from ssl3d.doctor.components import advice_for, default_config
 from ssl3d.geometry import Triple, product
-from ssl3d.plugin.config import MaskerConfig
+from ssl3d.kinds.masker_config import MaskerConfig
 from ssl3d.plugin.registry import Registry
 
 PART = "maskers"

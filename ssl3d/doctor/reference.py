@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl3d.geometry import Operation, Triple, quotient, times
-from ssl3d.interfaces import SparseBackend
-from ssl3d.sparse import CellGrid, SparseVolume
+from ssl3d.sparse import CellGrid, SparseBackend, SparseVolume
 from ssl3d.sparse.layers import BatchNorm, Conv3d, ConvTranspose3d
 
 Apply = Callable[[nn.Module, SparseVolume], SparseVolume]

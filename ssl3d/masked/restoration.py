@@ -7,7 +7,8 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from ssl3d.interfaces import Loss, PretrainOutput
+from ssl3d.kinds.loss import Loss
+from ssl3d.kinds.output import PretrainOutput
 from ssl3d.masked.target import HiddenPatches, hidden_patches, trivial_prediction
 
 

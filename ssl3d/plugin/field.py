@@ -1,23 +1,15 @@
-"""Fields of a spec that hold a component: a name, a mapping, or the typed config."""
+"""What a field of a spec that holds a component accepts: a name, a mapping, a typed config."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from ssl3d.plugin.config import (
-    BackboneConfig,
-    ComponentConfig,
-    DecoderConfig,
-    Kind,
-    LossConfig,
-    MaskerConfig,
-    SparseBackendConfig,
-)
+from ssl3d.plugin.config import ComponentConfig
 from ssl3d.plugin.given import cut, shown
 from ssl3d.plugin.registry import DuplicateComponentError, UnknownComponentError, installed
 from ssl3d.plugin.spec_error import explain
@@ -30,7 +22,7 @@ def _refuse(path: str, message: str) -> PydanticCustomError:
 
 
 @dataclass(frozen=True)
-class _Component:
+class ComponentField:
     """Tells pydantic how to read, write and describe a component of one kind.
 
     Attributes:
@@ -42,7 +34,7 @@ class _Component:
     unnamed: str | None = None
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> str:
         return self.base.kind
 
     def resolve(self, value: Any) -> ComponentConfig:
@@ -109,10 +101,3 @@ class _Component:
 
 def _dump(config: ComponentConfig, info: core_schema.SerializationInfo) -> dict[str, Any]:
     return config.model_dump(mode=info.mode)
-
-
-BackboneField = Annotated[BackboneConfig, _Component(BackboneConfig)]
-SparseBackendField = Annotated[SparseBackendConfig, _Component(SparseBackendConfig)]
-MaskerField = Annotated[MaskerConfig, _Component(MaskerConfig)]
-DecoderField = Annotated[DecoderConfig, _Component(DecoderConfig, unnamed="spark")]
-LossField = Annotated[LossConfig, _Component(LossConfig)]

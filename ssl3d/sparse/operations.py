@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from ssl3d.geometry import Operation, OperationKind, Triple, show
-from ssl3d.plugin.config import SparseBackendConfig
 from ssl3d.sparse import SparseVolume
+from ssl3d.sparse.backend_config import SparseBackendConfig
 
 
 def convolution(

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from ssl3d.geometry import Stage
-from ssl3d.plugin.config import DecoderConfig
+from ssl3d.kinds.decoder_config import DecoderConfig
 from ssl3d.testing.decoder_checks import CHECKS, DecoderUnderTest
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ssl3d.geometry import Stage, Triple, quotient, times
-from ssl3d.interfaces import Decoder, DecoderOutput
-from ssl3d.plugin.config import DecoderConfig
+from ssl3d.kinds.decoder import Decoder, DecoderOutput
+from ssl3d.kinds.decoder_config import DecoderConfig
 from ssl3d.sparse import CellGrid, FeatureMap, SparseBackend, SparseVolume
 from ssl3d.sparse.layers import OneSiteError
 from ssl3d.testing.backbone_under_test import randomise, sparse_backend

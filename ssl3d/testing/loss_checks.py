@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from ssl3d.geometry import Stage, Triple, quotient, times
-from ssl3d.interfaces import Loss, PretrainOutput, SparseBackend
+from ssl3d.kinds.loss import Loss
+from ssl3d.kinds.loss_config import LossConfig
+from ssl3d.kinds.output import PretrainOutput
 from ssl3d.masked.target import restoration
-from ssl3d.plugin.config import LossConfig, SparseBackendConfig
 from ssl3d.plugin.registry import installed
-from ssl3d.sparse import CellGrid, FeatureMap, HiddenLevels, SparseVolume
+from ssl3d.sparse import CellGrid, FeatureMap, HiddenLevels, SparseBackend, SparseVolume
+from ssl3d.sparse.backend_config import SparseBackendConfig
 from ssl3d.sparse.hidden import cells_to_voxels
 from ssl3d.testing.check import check, checks_of, refused, require, survives_json
 

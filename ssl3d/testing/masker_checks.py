@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ssl3d.geometry import Triple, product, show
-from ssl3d.plugin.config import MaskerConfig
+from ssl3d.kinds.masker_config import MaskerConfig
 from ssl3d.sparse import HiddenLevels
 from ssl3d.testing.check import check, checks_of, refused, require, survives_json
 

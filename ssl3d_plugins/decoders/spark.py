@@ -9,7 +9,8 @@ from typing import Literal
 from pydantic import Field
 
 from ssl3d.geometry import Stage, Triple, divides, show
-from ssl3d.plugin.config import DecoderConfig, Problem
+from ssl3d.kinds.decoder_config import DecoderConfig
+from ssl3d.plugin.config import Problem
 
 
 class Spark(DecoderConfig):

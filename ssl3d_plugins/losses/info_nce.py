@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from ssl3d.plugin.config import LossConfig, Need
+from ssl3d.kinds.loss_config import LossConfig, Need
 
 
 class InfoNCE(LossConfig):

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl3d.geometry import Stage, divides, product, quotient
-from ssl3d.interfaces import Loss, PretrainOutput
+from ssl3d.kinds.loss import Loss
+from ssl3d.kinds.output import PretrainOutput
 from ssl3d.precision import at_least_single
 from ssl3d.sparse import FeatureMap, SparseVolume
 from ssl3d_plugins.losses.gather import gather_keys

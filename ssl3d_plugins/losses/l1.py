@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ssl3d.plugin.config import LossConfig, Need
+from ssl3d.kinds.loss_config import LossConfig, Need
 
 
 class L1(LossConfig):

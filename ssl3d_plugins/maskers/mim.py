@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ssl3d.geometry import Triple
-from ssl3d.plugin.config import MaskerConfig, Problem
+from ssl3d.kinds.masker_config import MaskerConfig
+from ssl3d.plugin.config import Problem
 from ssl3d_plugins.maskers.blocks import fewest_visible, fit_block, fit_inner_block
 from ssl3d_plugins.maskers.options import Block, Ratio
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from ssl3d.geometry import Stage
-from ssl3d.interfaces import Backbone
+from ssl3d.kinds.backbone import Backbone
 from ssl3d.sparse import FeatureMap, SparseVolume
 from ssl3d.weights import TransferReport, transfer
 from ssl3d_plugins.monai_encoders.config import Monai

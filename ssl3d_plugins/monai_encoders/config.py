@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from ssl3d.geometry import Operation, Stage
-from ssl3d.plugin.config import BackboneConfig
+from ssl3d.kinds.backbone_config import BackboneConfig
 from ssl3d.plugin.section import by_name, name_of
 from ssl3d_plugins.monai_encoders.resnet import ResNet
 from ssl3d_plugins.monai_encoders.segresnet import SegResNet

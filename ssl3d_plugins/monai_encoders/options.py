@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
@@ -17,6 +18,9 @@ TWO: Triple = (2, 2, 2)
 
 class EncoderOptions(Section, ABC):
     """Options of one encoder, under the names that MONAI gives them."""
+
+    builds: ClassVar[str]
+    """Where the network is, as `package.module:Class`."""
 
     unused: ClassVar[tuple[str, ...]]
     """Patterns of names in MONAI's whole network that its encoder does not have."""
@@ -37,9 +41,10 @@ class EncoderOptions(Section, ABC):
         """Stages with a norm over the sites of the batch."""
         return ()
 
-    @abstractmethod
     def network(self, *, in_channels: int) -> nn.Module:
         """MONAI's encoder: (B, C, D, H, W) to a tuple of the stages' feature maps."""
+        network: nn.Module = pkgutil.resolve_name(self.builds)(self, in_channels=in_channels)
+        return network
 
 
 def centred(

@@ -10,7 +10,7 @@ from ssl3d.geometry import Operation, PerAxis, Stage, Triple, times
 from ssl3d_plugins.monai_encoders.options import ONE, TWO, EncoderOptions, centred
 
 if TYPE_CHECKING:
-    from torch import nn
+    pass
 
 Width = Annotated[int, Field(ge=1, le=65536)]
 
@@ -56,6 +56,8 @@ class ResNet(EncoderOptions):
     The skip without parameters (`shortcut_type="A"`, which MedicalNet's ResNet-18 and -34 use)
     is not offered: MONAI's cuts the gradient.
     """
+
+    builds = "ssl3d_plugins.monai_encoders.networks:ResNetEncoder"
 
     unused = ("fc.*",)
 
@@ -118,9 +120,3 @@ class ResNet(EncoderOptions):
                     found.append(centred(1, stride=stride, channels=(before, out)))
                 before = out
         return tuple(dict.fromkeys(found))
-
-    def network(self, *, in_channels: int) -> nn.Module:
-        """(B, C, D, H, W) to four or five feature maps."""
-        from ssl3d_plugins.monai_encoders.networks import ResNetEncoder
-
-        return ResNetEncoder(self, in_channels=in_channels)

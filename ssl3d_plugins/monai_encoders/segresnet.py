@@ -10,13 +10,15 @@ from ssl3d.geometry import Operation, Stage
 from ssl3d_plugins.monai_encoders.options import ONE, TWO, EncoderOptions, centred
 
 if TYPE_CHECKING:
-    from torch import nn
+    pass
 
 Blocks = Annotated[int, Field(ge=0, le=256)]
 
 
 class SegResNet(EncoderOptions):
     """Encoder half of `monai.networks.nets.SegResNet`."""
+
+    builds = "ssl3d_plugins.monai_encoders.networks:SegResNetEncoder"
 
     unused = ("up_layers.*", "up_samples.*", "conv_final.*")
 
@@ -72,9 +74,3 @@ class SegResNet(EncoderOptions):
     def batch_norm_stages(self) -> tuple[Stage, ...]:
         """All with batch norm."""
         return self.stages() if self.norm == "batch" else ()
-
-    def network(self, *, in_channels: int) -> nn.Module:
-        """(B, C, D, H, W) to one feature map for each entry of `blocks_down`."""
-        from ssl3d_plugins.monai_encoders.networks import SegResNetEncoder
-
-        return SegResNetEncoder(self, in_channels=in_channels)

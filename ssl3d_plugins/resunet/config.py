@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from ssl3d.geometry import Operation, PerAxis, Stage, Triple, operations_in, times
-from ssl3d.plugin.config import BackboneConfig
+from ssl3d.kinds.backbone_config import BackboneConfig
 from ssl3d.plugin.section import Presets
 from ssl3d_plugins.resunet.plan import ONE, Plan, StageOptions, plan_of
 from ssl3d_plugins.resunet.presets import PRESETS, Size, published_blocks, published_widths

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from ssl3d.interfaces import Backbone
+from ssl3d.kinds.backbone import Backbone
 from ssl3d.sparse import FeatureMap
 from ssl3d.weights import TransferReport
 from ssl3d_plugins.resunet.blocks import SLOPE, Norm, ResidualBlock, conv_norm, named

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ssl3d.plugin.config import SparseBackendConfig
+from ssl3d.sparse.backend_config import SparseBackendConfig
 
 
 class Dense(SparseBackendConfig):

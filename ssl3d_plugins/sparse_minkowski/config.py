@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from ssl3d.geometry import Operation
-from ssl3d.plugin.config import SparseBackendConfig
+from ssl3d.sparse.backend_config import SparseBackendConfig
 
 
 class Minkowski(SparseBackendConfig):

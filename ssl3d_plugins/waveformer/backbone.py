@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from ssl3d.geometry import Triple
-from ssl3d.interfaces import Backbone
+from ssl3d.kinds.backbone import Backbone
 from ssl3d.sparse import FeatureMap
 from ssl3d_plugins.waveformer.config import WaveFormer
 from ssl3d_plugins.waveformer.stage import WaveFormerStage

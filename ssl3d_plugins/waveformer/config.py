@@ -18,7 +18,8 @@ from ssl3d.geometry import (
     quotient,
     times,
 )
-from ssl3d.plugin.config import BackboneConfig, Problem
+from ssl3d.kinds.backbone_config import BackboneConfig
+from ssl3d.plugin.config import Problem
 from ssl3d.plugin.section import Presets
 from ssl3d_plugins.waveformer.checks import (
     default_heads,

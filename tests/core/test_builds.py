@@ -5,10 +5,16 @@ from __future__ import annotations
 import pytest
 
 from ssl3d.geometry import Stage
-from ssl3d.interfaces import Backbone, Loss, Masker, SparseBackend
-from ssl3d.plugin.config import BackboneConfig, ComponentConfig, LossConfig, MaskerConfig
+from ssl3d.kinds.backbone import Backbone
+from ssl3d.kinds.backbone_config import BackboneConfig
+from ssl3d.kinds.loss import Loss
+from ssl3d.kinds.loss_config import LossConfig
+from ssl3d.kinds.masker import Masker
+from ssl3d.kinds.masker_config import MaskerConfig
+from ssl3d.plugin.config import ComponentConfig
 from ssl3d.plugin.find import Registered
 from ssl3d.plugin.registry import installed
+from ssl3d.sparse import SparseBackend
 from ssl3d_plugins.maskers import Random
 
 OURS = [entry for entry in installed().entries() if entry.distribution == "ssl3d"]

@@ -11,7 +11,7 @@ from ssl3d.plugin.registry import DuplicateComponentError, Registry
 
 GOOD = """
 from typing import Literal
-from ssl3d.plugin.config import MaskerConfig
+from ssl3d.kinds.masker_config import MaskerConfig
 from ssl3d.plugin.find import hookimpl
 
 class Stripes(MaskerConfig):

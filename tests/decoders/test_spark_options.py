@@ -9,7 +9,7 @@ import pytest
 
 from ssl3d import ExperimentSpec
 from ssl3d.geometry import Operation, Stage
-from ssl3d.plugin.config import DecoderConfig
+from ssl3d.kinds.decoder_config import DecoderConfig
 from ssl3d.plugin.spec_error import SpecError
 from ssl3d_plugins.decoders import Spark
 

@@ -8,7 +8,7 @@ SOURCE = """
 import os, signal, sys, time
 from typing import Literal
 
-from ssl3d.plugin.config import SparseBackendConfig
+from ssl3d.sparse.backend_config import SparseBackendConfig
 from ssl3d.plugin.find import hookimpl
 
 class Fake(SparseBackendConfig):

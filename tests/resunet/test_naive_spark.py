@@ -12,10 +12,9 @@ from random_problems import Problem, random_problem
 from torch import Tensor, nn
 
 from ssl3d import ExperimentSpec
-from ssl3d.interfaces import SparseBackend
 from ssl3d.masked.model import PretrainModel
 from ssl3d.plugin.registry import installed
-from ssl3d.sparse import CellGrid, SparseVolume
+from ssl3d.sparse import CellGrid, SparseBackend, SparseVolume
 from ssl3d.testing.backbone_under_test import randomise
 from ssl3d_plugins.resunet import ResUNet
 

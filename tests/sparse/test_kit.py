@@ -9,8 +9,8 @@ import pytest
 import spoiled_backends as spoiled
 
 from ssl3d.geometry import Operation
-from ssl3d.interfaces import SparseBackend
-from ssl3d.plugin.config import SparseBackendConfig
+from ssl3d.sparse import SparseBackend
+from ssl3d.sparse.backend_config import SparseBackendConfig
 from ssl3d.testing.sparse_backend import SparseBackendConformance
 from ssl3d.testing.sparse_cases import LARGER, UNDEFINED, make_case, random_case
 from ssl3d_plugins.sparse_dense.backend import DenseBackend

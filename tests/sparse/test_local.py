@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from ssl3d.geometry import Operation
-from ssl3d.interfaces import SparseBackend
-from ssl3d.sparse import CellGrid, SparseVolume
+from ssl3d.sparse import CellGrid, SparseBackend, SparseVolume
 from ssl3d.sparse.local import LocalBackend
 from ssl3d.sparse.pool import pool
 from ssl3d.testing.sparse_cases import CASES, Case, draw_inputs, layouts, make_case

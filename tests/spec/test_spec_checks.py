@@ -9,9 +9,11 @@ import pytest
 
 from ssl3d import ExperimentSpec
 from ssl3d.geometry import Operation, Stage, Triple
-from ssl3d.plugin.config import BackboneConfig, Problem, SparseBackendConfig
+from ssl3d.kinds.backbone_config import BackboneConfig
+from ssl3d.plugin.config import Problem
 from ssl3d.plugin.registry import installed
 from ssl3d.plugin.spec_error import SpecError
+from ssl3d.sparse.backend_config import SparseBackendConfig
 
 
 class Net(BackboneConfig):

@@ -17,7 +17,7 @@ from runs import rows_without_time, training_rows
 
 import ssl3d
 from ssl3d import ExperimentSpec
-from ssl3d.interfaces import PretrainOutput
+from ssl3d.kinds.output import PretrainOutput
 from ssl3d.masked.model import PretrainModel
 from ssl3d.tasks.pretrain.finish import no_better_than_trivial
 from ssl3d.tasks.pretrain.measured import measured

@@ -13,7 +13,7 @@ from monai.metrics import PSNRMetric, SSIMMetric
 from torch import Tensor
 
 from ssl3d import ExperimentSpec
-from ssl3d.interfaces import PretrainOutput
+from ssl3d.kinds.output import PretrainOutput
 from ssl3d.measure.feature_rank import gram, rankme
 from ssl3d.measure.image_quality import image_quality
 from ssl3d.sparse import SparseVolume

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ssl3d.geometry import Triple, times
-from ssl3d.interfaces import Backbone
+from ssl3d.kinds.backbone import Backbone
 from ssl3d.sparse import CellGrid, SparseVolume
 from ssl3d.testing.backbone_under_test import sparse_backend
 from ssl3d_plugins.waveformer import WaveFormer

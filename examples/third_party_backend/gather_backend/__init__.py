@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ssl3d import hookimpl
 from ssl3d.geometry import Operation, undefined
-from ssl3d.plugin.config import SparseBackendConfig
+from ssl3d.sparse.backend_config import SparseBackendConfig
 
 if TYPE_CHECKING:
     from gather_backend.backend import GatherBackend

@@ -9,7 +9,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ssl3d.interfaces import Loss, PretrainOutput
+from ssl3d.kinds.loss import Loss
+from ssl3d.kinds.output import PretrainOutput
 from ssl3d.masked.model import PretrainModel
 from ssl3d.masked.restoration import RestorationLoss
 from ssl3d.measure.image_quality import image_quality

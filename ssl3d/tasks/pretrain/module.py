@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ssl3d.interfaces import Loss, PretrainOutput
+from ssl3d.kinds.loss import Loss
+from ssl3d.kinds.output import PretrainOutput
 from ssl3d.masked.model import PretrainModel
 from ssl3d.run.module import RunModule
 from ssl3d.run.run_error import RunError
