@@ -7,6 +7,8 @@ import pytest
 from ssl3d.geometry import Stage
 from ssl3d.kinds.backbone import Backbone
 from ssl3d.kinds.backbone_config import BackboneConfig
+from ssl3d.kinds.decoder import Decoder
+from ssl3d.kinds.decoder_config import DecoderConfig
 from ssl3d.kinds.loss import Loss
 from ssl3d.kinds.loss_config import LossConfig
 from ssl3d.kinds.masker import Masker
@@ -23,6 +25,7 @@ NOUNS = {
     "backbone": ("Backbone", Backbone),
     "sparse_backend": ("Backend", SparseBackend),
     "masker": ("Masker", Masker),
+    "decoder": ("Decoder", Decoder),
     "loss": ("Loss", Loss),
 }
 
@@ -30,6 +33,8 @@ NOUNS = {
 def build(config: ComponentConfig) -> object:
     if isinstance(config, BackboneConfig):
         return config.build(in_channels=1)
+    if isinstance(config, DecoderConfig):
+        return config.build(stages=STAGES, out_channels=1, sparse=True)
     if isinstance(config, LossConfig):
         return config.build(stages=STAGES)
     return config.build()  # type: ignore[attr-defined]
