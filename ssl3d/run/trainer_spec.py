@@ -18,7 +18,7 @@ def _some(devices: int) -> int:
 Devices = Annotated[int, Field(ge=-1, le=1024), AfterValidator(_some)]
 
 
-def _as_text(value: Any) -> Any:
+def _precision(value: Any) -> Any:
     """A precision that YAML, or a person, has written as a number."""
     return str(value) if isinstance(value, int) else value
 
@@ -36,7 +36,7 @@ class TrainerSpec(Section):
     accumulate: int = Field(
         default=1, ge=1, le=10**6, description="micro-batches to one optimiser step"
     )
-    precision: Annotated[Literal["32", "bf16", "16"], BeforeValidator(_as_text)] = Field(
+    precision: Annotated[Literal["32", "bf16", "16"], BeforeValidator(_precision)] = Field(
         default="32", description="32: single; bf16 and 16: mixed precision"
     )
     accelerator: Literal["auto", "cpu", "gpu"] = Field(default="auto", description="what to use")
