@@ -17,11 +17,9 @@ from ssl3d.data.disk import DiskVolume
 from ssl3d.data.files import Source
 from ssl3d.data.spec import DataSpec
 from ssl3d.data.store import MemoryVolume, VolumeStore
+from ssl3d.streams import CropStream, crop_generator
 
 Volume = MemoryVolume | DiskVolume
-
-# Names of the random streams: no two uses of one seed share numbers.
-_ORDER, _CROP = 0, 1
 
 
 class CropDataset(Dataset[dict[str, Any]]):
@@ -56,12 +54,12 @@ class CropDataset(Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         order, place = divmod(index, len(self._sources))
-        rng = np.random.default_rng((self._seed, _ORDER, order))
+        rng = crop_generator(self._seed, stream=CropStream.ORDER, number=order)
         candidates = np.roll(rng.permutation(len(self._sources)), -place)
         source, volume = _first_usable(
             [self._sources[i] for i in candidates], store=self._store, policy=self._policy
         )
-        rng = np.random.default_rng((self._seed, _CROP, index))
+        rng = crop_generator(self._seed, stream=CropStream.PLACE, number=index)
         corner = self._corner(volume, rng)
         crop = cut(volume, corner=corner, patch=self._spec.patch)
         flipped = rng.random(3) < 0.5

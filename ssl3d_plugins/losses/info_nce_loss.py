@@ -19,7 +19,7 @@ from ssl3d_plugins.losses.gather import gather_keys
 from ssl3d_plugins.losses.sites import group_sites, sample_sites, sites_with_contrast
 
 if TYPE_CHECKING:
-    from ssl3d_plugins.losses.info_nce import InfoNCE
+    from ssl3d_plugins.losses.info_nce_config import InfoNCE
 
 
 class InfoNCELoss(Loss):

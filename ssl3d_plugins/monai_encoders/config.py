@@ -9,8 +9,8 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag
 from ssl3d.geometry import Operation, Stage
 from ssl3d.kinds.backbone_config import BackboneConfig
 from ssl3d.plugin.section import by_name, name_of
-from ssl3d_plugins.monai_encoders.resnet import ResNet
-from ssl3d_plugins.monai_encoders.segresnet import SegResNet
+from ssl3d_plugins.monai_encoders.resnet_options import ResNet
+from ssl3d_plugins.monai_encoders.segresnet_options import SegResNet
 
 Network = Annotated[
     Annotated[SegResNet, Tag("segresnet")] | Annotated[ResNet, Tag("resnet")],

@@ -23,7 +23,7 @@ class ResUNet(BackboneConfig):
     name. For thick slices give `kernels` and `strides` per axis, as nnU-Net's plans list them.
     """
 
-    builds = "ssl3d_plugins.resunet.encoder:ResUNetBackbone"
+    builds = "ssl3d_plugins.resunet.backbone:ResUNetBackbone"
     presets: ClassVar[Presets] = {
         "size": {
             size: {

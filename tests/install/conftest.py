@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ssl3d.files import cache_root
-from ssl3d_plugins.sparse_minkowski.install.errors import InstallError
+from ssl3d_plugins.sparse_minkowski.install.install_error import InstallError
 from ssl3d_plugins.sparse_minkowski.install.source import download_source
 from ssl3d_plugins.sparse_minkowski.install.target import BuildTarget
 

@@ -13,7 +13,7 @@ from ssl3d_plugins.sparse_minkowski.install.build import (
     compile_environment,
 )
 from ssl3d_plugins.sparse_minkowski.install.diagnose import diagnose
-from ssl3d_plugins.sparse_minkowski.install.errors import InstallError
+from ssl3d_plugins.sparse_minkowski.install.install_error import InstallError
 from ssl3d_plugins.sparse_minkowski.install.process import build_environment
 from ssl3d_plugins.sparse_minkowski.install.target import BuildTarget
 

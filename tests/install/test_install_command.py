@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from ssl3d_plugins.sparse_minkowski.install import steps as module
 from ssl3d_plugins.sparse_minkowski.install.command import app
 from ssl3d_plugins.sparse_minkowski.install.edits import edit_set_version
-from ssl3d_plugins.sparse_minkowski.install.errors import InstallError
+from ssl3d_plugins.sparse_minkowski.install.install_error import InstallError
 from ssl3d_plugins.sparse_minkowski.install.minkowski_edits import MINKOWSKI_EDITS
 from ssl3d_plugins.sparse_minkowski.install.target import detect_target
 

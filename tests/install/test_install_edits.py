@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ssl3d_plugins.sparse_minkowski.install.edits import Edit, apply_edits, edit_set_version
-from ssl3d_plugins.sparse_minkowski.install.errors import InstallError
+from ssl3d_plugins.sparse_minkowski.install.install_error import InstallError
 from ssl3d_plugins.sparse_minkowski.install.minkowski_edits import (
     CUDA_EDITS,
     MINKOWSKI_EDITS,

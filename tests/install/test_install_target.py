@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ssl3d_plugins.sparse_minkowski.install.errors import InstallError
+from ssl3d_plugins.sparse_minkowski.install.install_error import InstallError
 from ssl3d_plugins.sparse_minkowski.install.target import BuildTarget, detect_target
 
 CUDA = BuildTarget(

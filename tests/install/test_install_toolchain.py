@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ssl3d_plugins.sparse_minkowski.install import machine, toolchain
-from ssl3d_plugins.sparse_minkowski.install.errors import InstallError
+from ssl3d_plugins.sparse_minkowski.install.install_error import InstallError
 from ssl3d_plugins.sparse_minkowski.install.machine import GIB, compile_jobs
 from ssl3d_plugins.sparse_minkowski.install.target import BuildTarget
 

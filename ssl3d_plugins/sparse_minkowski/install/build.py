@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ssl3d_plugins.sparse_minkowski.install.diagnose import diagnose
-from ssl3d_plugins.sparse_minkowski.install.errors import InstallError
+from ssl3d_plugins.sparse_minkowski.install.install_error import InstallError
 from ssl3d_plugins.sparse_minkowski.install.machine import compile_jobs
 from ssl3d_plugins.sparse_minkowski.install.process import last_lines, run_logged
 from ssl3d_plugins.sparse_minkowski.install.target import BuildTarget

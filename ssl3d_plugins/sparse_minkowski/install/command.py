@@ -40,7 +40,7 @@ def minkowski(
     from rich.console import Console
 
     from ssl3d_plugins.sparse_minkowski.install.display import display_on
-    from ssl3d_plugins.sparse_minkowski.install.errors import InstallError
+    from ssl3d_plugins.sparse_minkowski.install.install_error import InstallError
     from ssl3d_plugins.sparse_minkowski.install.steps import install_minkowski
 
     console = Console()

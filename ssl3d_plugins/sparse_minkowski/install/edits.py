@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ssl3d_plugins.sparse_minkowski.install.errors import InstallError
+from ssl3d_plugins.sparse_minkowski.install.install_error import InstallError
 
 
 class Edit(NamedTuple):

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from ssl3d_plugins.sparse_minkowski.install.errors import InstallError
+from ssl3d_plugins.sparse_minkowski.install.install_error import InstallError
 from ssl3d_plugins.sparse_minkowski.install.process import build_environment, last_lines, run_logged
 
 STEP: Final = "download source"

@@ -11,7 +11,7 @@ from ssl3d.files import cache_root, written_whole
 from ssl3d_plugins.sparse_minkowski.install.build import build_wheel
 from ssl3d_plugins.sparse_minkowski.install.display import Display
 from ssl3d_plugins.sparse_minkowski.install.edits import apply_edits, edit_set_version
-from ssl3d_plugins.sparse_minkowski.install.errors import InstallError
+from ssl3d_plugins.sparse_minkowski.install.install_error import InstallError
 from ssl3d_plugins.sparse_minkowski.install.minkowski_edits import MINKOWSKI_EDITS
 from ssl3d_plugins.sparse_minkowski.install.process import (
     build_environment,

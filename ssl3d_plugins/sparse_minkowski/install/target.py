@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from typing import Final
 
-from ssl3d_plugins.sparse_minkowski.install.errors import InstallError
+from ssl3d_plugins.sparse_minkowski.install.install_error import InstallError
 
 STEP: Final = "look at torch"
 DEFAULT_ARCHITECTURES: Final = {

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from ssl3d_plugins.sparse_minkowski.install.errors import InstallError
+from ssl3d_plugins.sparse_minkowski.install.install_error import InstallError
 from ssl3d_plugins.sparse_minkowski.install.machine import GIB, available_memory, memory_per_job
 from ssl3d_plugins.sparse_minkowski.install.target import BuildTarget
 

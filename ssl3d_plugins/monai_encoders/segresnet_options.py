@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, PositiveInt, model_validator
 
 from ssl3d.geometry import Operation, Stage
-from ssl3d_plugins.monai_encoders.options import ONE, TWO, EncoderOptions, centred
+from ssl3d_plugins.monai_encoders.encoder_options import ONE, TWO, EncoderOptions, centred
 
 if TYPE_CHECKING:
     pass

@@ -11,7 +11,7 @@ from ssl3d.geometry import Triple
 from ssl3d.kinds.masker_config import MaskerConfig
 from ssl3d.plugin.config import Problem
 from ssl3d_plugins.maskers.blocks import fewest_visible, fit_block, fit_inner_block
-from ssl3d_plugins.maskers.options import Block, Ratio
+from ssl3d_plugins.maskers.ratio_and_block import Block, Ratio
 
 Weight = Annotated[float, Field(gt=0)]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 from pydantic import AfterValidator, Field
 
 from ssl3d.geometry import Operation, PerAxis, Stage, Triple, times
-from ssl3d_plugins.monai_encoders.options import ONE, TWO, EncoderOptions, centred
+from ssl3d_plugins.monai_encoders.encoder_options import ONE, TWO, EncoderOptions, centred
 
 if TYPE_CHECKING:
     pass
