@@ -31,9 +31,9 @@ def draw(registry: Registry, name: str, *, grid: Triple) -> str:
 
     config = default_config(registry, kind="masker", name=name)
     assert isinstance(config, MaskerConfig)
-    objections = [problem.message for problem in config.problems(grid=grid)]
-    if objections:
-        raise NotThere(f"does not work with its default options: {'; '.join(objections)}")
+    found = [problem.message for problem in config.problems(grid=grid)]
+    if found:
+        raise NotThere(f"does not work with its default options: {'; '.join(found)}")
     masker = config.build()
     first, second = (
         masker(grid, batch_size=SAMPLES, generator=torch.Generator().manual_seed(0)).levels

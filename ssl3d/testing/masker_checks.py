@@ -47,7 +47,7 @@ class MaskerUnderTest:
         return levels, generator.get_state()
 
     def usable_grids(self) -> list[Triple]:
-        """The grids that the config has no objection to."""
+        """The grids that the config has no problem with."""
         usable = [grid for grid in self.grids if not list(self.config.problems(grid=grid))]
         require(bool(usable), f"{self.config!r} works on none of {self.grids}: set `grids`")
         return usable
