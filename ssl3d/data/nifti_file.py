@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from ssl3d.data.data_error import BadVolume
 from ssl3d.data.scan import Scan, ends_early
 
+# Bytes that one byte of a gzip file can stand for, at most.
+_MOST_PACKED = 1032
 # Lower three bits of xyzt_units: name, and mm in one.
 _UNITS = {0: ("mm", 1.0), 1: ("metre", 1000.0), 2: ("mm", 1.0), 3: ("micron", 0.001)}
 
@@ -31,12 +33,13 @@ def open_file(path: Path) -> Scan:
         # nibabel.load mends the header, a voxel size of 0 becomes 1: here it is as stored.
         header = type(image.header).from_fileobj(stream, check=False)
     shape = tuple(int(size) for size in image.shape)
-    if path.suffix.lower() != ".gz":
-        needed = math.prod(shape) * image.header.get_data_dtype().itemsize
-        data: Any = image.dataobj
-        got = max(0, path.stat().st_size - data.offset)
-        if got < needed:
-            raise ends_early(path, got=got, needed=needed)
+    needed = math.prod(shape) * image.header.get_data_dtype().itemsize
+    data: Any = image.dataobj
+    got = max(0, path.stat().st_size - data.offset)
+    if path.suffix.lower() == ".gz":
+        got = path.stat().st_size * _MOST_PACKED
+    if got < needed:
+        raise ends_early(path, got=got, needed=needed)
     affine, notes = geometry(header)
     return Scan(path, shape, affine, notes, lambda: _read(path, type(image)))
 
