@@ -169,7 +169,16 @@ def test_values_are_set_as_yaml(ssl3d: Command) -> None:
     [
         (["optimizer.lr"], "--set: given 'optimizer.lr'; must be PATH=VALUE"),
         (["=3"], "--set: given '=3'; must be PATH=VALUE"),
-        (["optimizer.lr=[1"], "not readable as YAML"),
+        (["optimizer.lr=[1"], "optimizer.lr: not readable as YAML: line 1: "),
+        (
+            ["masker={name: mim, name: mim}"],
+            "masker: not readable as YAML: line 1: 'name' is given",
+        ),
+        (["optimizer.lr=1e-4", "optimizer.lr=1e-3"], "optimizer.lr: set twice: give one value"),
+        (["seed=true"], "seed: given True; must be a number, not true or false"),
+        (["data.patch=1000000000000"], "data.patch: given 1000000000000; must be at most"),
+        (["backbone.preset=paper", "backbone.ffn=conv"], "backbone: preset 'paper' has ffn"),
+        (["trainer.devices=0"], "trainer.devices: given 0; must be a number from 1, -1 for all"),
         (["optimizer.lr=fast"], "optimizer.lr: given 'fast'; must be a valid number"),
         (["optimiser.lr=1"], "optimiser: unknown option. Did you mean 'optimizer'?"),
         (["masker=mimm"], "masker: unknown masker 'mimm'. Did you mean 'mim'? Installed: "),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -119,3 +120,19 @@ def test_wrong_use_ends_with_2_and_says_how_to_use_it(
     assert done.code == 2
     assert message in done.err
     assert "Usage: ssl3d" in done.err
+
+
+@pytest.mark.parametrize("command", [["options"], ["components", "waveformer"], ["components"]])
+def test_a_plain_terminal_shows_plain_signs(command: list[str]) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "COLUMNS": "40"}
+    done = subprocess.run(
+        [sys.executable, "-m", "ssl3d", *command],
+        env=environment,
+        capture_output=True,
+        check=False,
+        text=True,
+        encoding="ascii",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "<=" in done.stdout or command == ["components"]
+    assert "\\u" not in done.stdout

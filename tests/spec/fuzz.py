@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterator
 from random import Random
@@ -135,20 +134,29 @@ def spoiled(random: Random, *, objects: bool = False) -> dict[str, Any]:
         change = random.randrange(6)
         if change == 0:
             other, name = random.choice(places)
-            holder[key] = copy.copy(other[name]) if other[name] is not holder else None
+            holder[key] = _copy(other[name])
         elif change == 1:
             del holder[key]
         elif change == 2 and isinstance(holder, dict):
             holder[random.choice(NAMES)] = holder.pop(key)
         elif change == 3 and isinstance(holder, dict):
-            holder[random.choice(NAMES)] = random.choice(values)
+            holder[random.choice(NAMES)] = _copy(random.choice(values))
         elif change == 4 and isinstance(holder, list):
-            holder.append(random.choice(values))
+            holder.append(_copy(random.choice(values)))
         else:
-            holder[key] = random.choice(values)
+            holder[key] = _copy(random.choice(values))
         if not spec:
             return spec
     return spec
+
+
+def _copy(value: Any, *, depth: int = 10) -> Any:
+    """The same lists and mappings anew, to a depth."""
+    if depth and isinstance(value, dict):
+        return {key: _copy(one, depth=depth - 1) for key, one in value.items()}
+    if depth and isinstance(value, list):
+        return [_copy(one, depth=depth - 1) for one in value]
+    return value
 
 
 def _places(value: Any, *, depth: int = 5) -> Iterator[tuple[Any, Any]]:
