@@ -28,7 +28,7 @@ def test_the_time_of_a_step(make_spec: MakeSpec) -> None:
     before = torch.get_rng_state()
     found = time_step(make_spec(trainer={"accumulate": 2}))
     assert found.device == "cpu"
-    assert 3 <= found.trials <= 10
+    assert 1 <= found.trials <= 10
     assert 0 < found.seconds < 60
     assert torch.equal(torch.get_rng_state(), before)
 

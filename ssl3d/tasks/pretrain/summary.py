@@ -155,8 +155,8 @@ def print_summary(
         hours = step.seconds * spec.trainer.steps / 3600
         table.add_row(
             "time of a step",
-            f"{step.seconds:.3g} s on one device ({step.device}), {hours:.3g} hours for "
-            f"{spec.trainer.steps} steps: the median of {step.trials} trials on noise; reading "
+            f"{step.seconds:.3g} s on one device ({step.device}), {hours:,.1f} hours for "
+            f"{spec.trainer.steps} steps: the median of {step.trials} on noise; reading "
             "volumes is not counted",
         )
     console.print(table)
