@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,28 @@ def test_added_files_are_refused_or_accepted(
     assert training == before[0] | {f"new{i}.nii.gz" for i in range(9)}
     # What was accepted is how the run is from now on.
     resume(spec.with_values({"trainer.steps": 3}), tmp_path / "a")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux takes any bytes as a name")
+def test_names_that_are_no_utf8_can_be_said(
+    make_spec: MakeSpec, work: Path, tmp_path: Path
+) -> None:
+    spec = make_spec(data={"volumes": str(work / "set")}, trainer={"steps": 1})
+    ssl3d.pretrain(spec, out=tmp_path / "a")
+    add(work / "set", os.fsdecode(b"caf\xe9"))
+    said = resume(spec, tmp_path / "a", accept_changed_data=True)
+    assert r"caf\udce9.nii.gz" in said
+    assert "from before" not in resume(spec, tmp_path / "a")
+
+
+def test_a_save_that_was_killed_leaves_nothing_for_long(
+    make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    ssl3d.pretrain(make_spec(trainer={"steps": 1}), out=tmp_path / "a")
+    (tmp_path / "a/checkpoints/.step-000000002.ckpt.0123.tmp").write_bytes(b"half")
+    resume(make_spec(trainer={"steps": 2}), tmp_path / "a")
+    left = {path.name for path in (tmp_path / "a/checkpoints").iterdir()}
+    assert left == {"step-000000001.ckpt", "step-000000002.ckpt"}
 
 
 def test_missing_and_changed_files_are_refused_or_accepted(

@@ -73,6 +73,7 @@ def pretrain(
     stop, notes = StopOnSignal(console), list[str]()
 
     def warn(text: str) -> None:
+        text = text.encode("utf-8", "backslashreplace").decode()  # names may be no UTF-8
         notes.append(text)
         console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
