@@ -1,0 +1,66 @@
+"""Where a training step waits for the GPU, by source line."""
+
+from __future__ import annotations
+
+import collections
+import traceback
+import warnings
+from typing import Any
+
+import torch
+from settings import Settings
+from step import Step
+from timing import clear
+
+
+def run(names: list[str], settings: Settings) -> dict[str, Any]:
+    """Waits of one step of each network, without the loop around it; none is seen on a CPU."""
+    found: dict[str, Any] = {}
+    for name in names:
+        step = Step(name, "visible", settings)
+        one_step(step)
+        counts = waits_of(step, settings)
+        found[name] = {"waits a step": sum(counts.values()), "by line": dict(counts.most_common())}
+        print(f"{name}: {sum(counts.values())} waits a step (without trainer and callbacks)")
+        for where, n in counts.most_common(12):
+            print(f"    {n:4} {where}")
+        settings.save("waits_" + "_".join(names), found)
+        clear(settings)
+    return found
+
+
+def one_step(step: Step) -> None:
+    """As in training: the masker draws, and which cells may be hidden follows from `valid`."""
+    volume = step.volume
+    valid = torch.ones(volume.shape[0], *volume.shape[2:], dtype=torch.bool, device=volume.device)
+    with step.autocast():
+        out = step.model(volume, valid=valid, generator=torch.Generator().manual_seed(0))
+    out.loss.backward()
+    step.optimizer.step()
+    step.optimizer.zero_grad(set_to_none=True)
+
+
+def waits_of(step: Step, settings: Settings) -> collections.Counter[str]:
+    """How often each line of ssl3d waits."""
+    counts: collections.Counter[str] = collections.Counter()
+
+    def note(message: Any, _category: Any, filename: str, lineno: int, *_: Any) -> None:
+        if "synchroniz" not in str(message):
+            return
+        here = [
+            f
+            for f in traceback.extract_stack()
+            if "/ssl3d" in f.filename and "/gpu/" not in f.filename
+        ]
+        last = (here[-1].filename, here[-1].lineno) if here else (filename, lineno)
+        counts[f"{'/'.join(last[0].split('/')[-3:])}:{last[1]}"] += 1
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = note
+        if settings.cuda:
+            torch.cuda.set_sync_debug_mode("warn")
+        one_step(step)
+        if settings.cuda:
+            torch.cuda.set_sync_debug_mode("default")
+    return counts

@@ -1,0 +1,120 @@
+"""What one pre-training step asks of a GPU, counted on a CPU without computing anything.
+
+Every operation of forward and backward that PyTorch dispatches is recorded on fake tensors: how
+many there are, their floating-point operations, and the bytes that they read and write, as the code
+is written (each operation its own kernel). Index tables are made for real, so their shapes are.
+Emulated of CUDA: layer norm in float32 under autocast, halo boxes of all cells at once, no minimal
+filtering. Not counted: the optimiser (28 bytes a parameter are added to the floor), the loader.
+
+    python roofline.py wave96b8 wave96b32
+    python roofline.py resL160b2 --ways chosen halo
+
+The floor is the sum over operations of max(FLOPs / rate, bytes / bandwidth); see counting.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import contextlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from counting import BANDWIDTH, Count, FakeGrid, make_fake, single_layer_norm
+from internals import CellGrid, HiddenLevels, cuda_choices, kept_grid, ways
+from settings import NETWORKS, spec_of
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+
+def count(name: str, *, form: str, way: str, hidden: float) -> dict[str, Any]:
+    """Counts of the whole step and of the encoder alone."""
+    _, patch, batch = NETWORKS[name]
+    model = spec_of(name, form=form, hidden=hidden).build()
+    parameters = sum(p.numel() for p in model.parameters())
+    grid = tuple(patch // c for c in model.cell)
+    levels = model.draw(grid, batch_size=batch, generator=torch.Generator().manual_seed(0))
+    level = levels.levels[0]
+    real, places = CellGrid(~level, cell=model.cell), level.flatten().nonzero().flatten()
+    mode = FakeTensorMode()
+    make_fake(model, mode)
+    with mode, ways(way):
+        cells = FakeGrid(real, mode)
+        volume = torch.empty(batch, 1, patch, patch, patch)
+        given = HiddenLevels((mode.from_tensor(level),))
+        with kept_grid(cells, places=mode.from_tensor(places)):
+            with Count() as forward, torch.autocast("cpu", torch.bfloat16):
+                loss = model(volume, hidden=given, generator=torch.Generator()).loss
+            with Count() as backward:
+                loss.backward()
+        with Count() as encoder, torch.autocast("cpu", torch.bfloat16):
+            stages = model.encode(volume, cells=cells)
+        leaves = [s if isinstance(s, Tensor) else s.features for s in stages]
+        with Count() as encoder_backward:
+            torch.autograd.backward(leaves, [torch.ones_like(t) for t in leaves])
+    step = added(forward.total(), backward.total())
+    step["floor ms"] += 1e3 * 28 * parameters / BANDWIDTH
+    longest = collections.Counter(forward.floor) + collections.Counter(backward.floor)
+    return {
+        "network": name,
+        "form": form,
+        "way": way,
+        "parameters": parameters,
+        "visible cells": real.n,
+        "step": step,
+        "encoder": added(encoder.total(), encoder_backward.total()),
+        "longest ms": {k: round(1e3 * seconds, 3) for k, seconds in longest.most_common(14)},
+        "most": dict((forward.operations + backward.operations).most_common(10)),
+    }
+
+
+def added(one: dict[str, float], other: dict[str, float]) -> dict[str, float]:
+    """Sums by name."""
+    return {name: value + other[name] for name, value in one.items()}
+
+
+def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """Count and print; gives the rows."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="+", choices=NETWORKS)
+    parser.add_argument("--hidden", type=float, default=0.75)
+    parser.add_argument("--ways", nargs="+", default=["chosen"], choices=["chosen", "halo"])
+    parser.add_argument("--top", action="store_true", help="also the longest operations")
+    parser.add_argument("--layer-norm", default="fp32", choices=["fp32", "bf16"])
+    parser.add_argument("--out", type=Path, default=None, help="JSON")
+    args = parser.parse_args(arguments)
+    rows = []
+    norm = single_layer_norm() if args.layer_norm == "fp32" else contextlib.nullcontext()
+    with cuda_choices(), norm:
+        for name in args.names:
+            for form, way in [*(("visible", way) for way in args.ways), ("zeroed", "dense")]:
+                rows.append(count(name, form=form, way=way, hidden=args.hidden))
+                show(rows[-1], top=args.top)
+    if args.out:
+        args.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    return rows
+
+
+def show(row: dict[str, Any], *, top: bool) -> None:
+    """A line; with `top` two more."""
+    step, encoder = row["step"], row["encoder"]
+    print(
+        f"{row['network']:10} {row['form']:8}{row['way']:7} cells {row['visible cells']:5} "
+        f"ops {step['ops']:6.0f} (encoder {encoder['ops']:6.0f}) "
+        f"{step['TFLOP']:7.3f} TFLOP ({encoder['TFLOP']:7.3f}) "
+        f"{step['GB']:8.1f} GB ({encoder['GB']:8.1f}) "
+        f"floor {step['floor ms']:8.2f} ms ({encoder['floor ms']:8.2f})",
+        flush=True,
+    )
+    if top:
+        print("   ms:", row["longest ms"])
+        print("   operations:", row["most"])
+
+
+if __name__ == "__main__":
+    main()
