@@ -61,6 +61,7 @@ def _lamb(groups: list[dict[str, Any]], *, spec: OptimizerSpec) -> Optimizer:
 
     Weight decay is part of the update that the trust ratio scales, so what the correction changes
     in the first steps is the direction only. What is not decayed takes Adam's step as it is.
+    Not timm's LAMB, which needs fewer patches: importing timm loads torchvision.
     """
     try:
         from pytorch_optimizer import Lamb
