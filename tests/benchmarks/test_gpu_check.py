@@ -96,9 +96,7 @@ def test_a_step_is_counted_without_computing_it(found: dict[str, Any]) -> None:
 
 @pytest.mark.slow
 def test_the_tests_for_a_gpu_pass_on_a_cpu() -> None:
-    few = (
-        "Chosen and one_grid or Halo and one_grid or Pairs and one_grid or nothing_hidden or repeat"
-    )
+    few = "one_grid and not Dense or with_nothing_hidden or repeat"
     options = ["-q", "-n", "0", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(GPU)]
     command = [sys.executable, "-m", "pytest", *options, "test_gpu.py", "-k", few]
     assert " passed" in run(*command, SSL3D_TEST_DEVICE="cpu")
