@@ -49,6 +49,18 @@ class Section(BaseModel):
 
     presets: ClassVar[Presets] = {}
 
+    @classmethod
+    def without_false_names(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Options without the presets' names that they contradict, as older versions wrote them."""
+        return {
+            option: value
+            for option, value in given.items()
+            if all(
+                given.get(other) is None or plain(given[other]) == plain(settled)
+                for other, settled in cls.presets.get(option, {}).get(value, {}).items()
+            )
+        }
+
     @field_validator("*", mode="wrap")
     @classmethod
     def _makes_sense(
@@ -96,6 +108,11 @@ class Section(BaseModel):
                         f"leave out {other}, or give {option} as null and keep the options"
                     )
         return self
+
+
+def plain(value: Any) -> Any:
+    """Tuples as the lists that files hold."""
+    return [plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _largest(number: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -15,6 +16,9 @@ Rows = Sequence[Mapping[str, float]]
 
 def draw_curves(rows: Rows, *, labels: Sequence[str], path: Path) -> Path:
     """One panel for each loss: training, held-out, and the trivial prediction as a line.
+
+    Every axis starts at 0 (or below, where a value is), and that of Dice ends at 1: an axis that
+    fits the curve would make noise look like progress.
 
     Args:
         rows: of `metrics.csv`.
@@ -37,16 +41,25 @@ def draw_curves(rows: Rows, *, labels: Sequence[str], path: Path) -> Path:
         _line(axes, rows, name=f"held_out/{label}", text="held-out crops")
         text = "trivial prediction on the same patches"
         _level(axes, rows, name=f"held_out/{label}/trivial", at=-1, text=text)
+        _from_zero(axes)
     if probed:
         panels[-1].set_ylabel("Dice, mean over classes")
         _line(panels[-1], rows, name="probe/dice", text="frozen encoder")
         _level(panels[-1], rows, name="probe/dice", at=0, text="before the first step")
+        panels[-1].set_ylim(0, 1)
     for axes in panels:
         if axes.lines:
             axes.legend(frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     return path
+
+
+def _from_zero(axes: Axes) -> None:
+    """Start the axis at 0, or below where a value is."""
+    values = np.array([value for line in axes.lines for value in np.asarray(line.get_ydata())])
+    if values.size and values.min() >= 0:
+        axes.set_ylim(bottom=0.0)
 
 
 def _line(

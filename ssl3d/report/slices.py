@@ -1,4 +1,4 @@
-"""Three orthogonal slices of a volume: as it is, as the encoder saw it, and restored."""
+"""Three orthogonal slices of a volume: as it is, as the encoder saw it, restored, and the error."""
 
 from __future__ import annotations
 
@@ -8,73 +8,107 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
-PLANES = ("axial", "coronal", "sagittal")
-"""Names of the planes that fix z, y and x, for volumes in RAS orientation."""
+from ssl3d.report.anatomy import PLANES, place_in_patient, spacing_of
 
 HIDDEN_COLOUR = (0.16, 0.22, 0.33)
 PADDING_COLOUR = (0.85, 0.85, 0.85)
+SHOWN_COLOUR = (0.5, 0.5, 0.5)
 LEVEL_COLOURS = ("#f2a33a", "#4cc3d9", "#d95fa8")
+ERRORS = "inferno"
+
+VIEWS = ("original", "what the encoder saw", "restored where hidden", "error")
 
 
 @dataclass(frozen=True, eq=False)
 class Restoration:
-    """One channel of a restored volume; every array is (D, H, W).
+    """One channel of a restored crop; every array is (D, H, W), in RAS orientation.
 
     Attributes:
         original: intensities.
         restored: the same with hidden cells replaced by the prediction.
         valid: bool, what is data.
         hidden: nested levels, bool; the encoder did not see the first.
-        spacing: size of a voxel, (z, y, x), in any one unit.
+        corner: (z, y, x) of the crop in its volume.
+        affine: (4, 4), from (x, y, z, 1) indices of the volume to mm; None where it is not known,
+            and then voxels are drawn as cubes.
     """
 
     original: NDArray[np.float32]
     restored: NDArray[np.float32]
     valid: NDArray[np.bool_]
     hidden: Sequence[NDArray[np.bool_]]
-    spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    corner: Sequence[int] = (0, 0, 0)
+    affine: NDArray[np.float64] | None = None
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Size of a voxel, (z, y, x)."""
+        return (1.0, 1.0, 1.0) if self.affine is None else spacing_of(self.affine)
+
+    @property
+    def scored(self) -> NDArray[np.bool_]:
+        """Bool, where the prediction can be compared with what was there."""
+        scored: NDArray[np.bool_] = self.hidden[0] & self.valid
+        return scored
 
 
-def draw_restoration(case: Restoration, *, title: str, note: str, path: Path) -> Path:
-    """Write a PNG of 3 planes by 3 views through the middle of what is valid.
+def draw_restoration(case: Restoration, *, title: str, numbers: str, note: str, path: Path) -> Path:
+    """Write a PNG of 3 planes by 4 views through the middle of what is valid.
 
     Args:
         case: what to draw.
         title: of the figure.
-        note: a line below it, such as how predictions were turned into intensities.
+        numbers: a line below it: what was measured on this crop.
+        note: lines at the foot, such as how predictions were turned into intensities.
         path: of the file.
 
     Returns:
         `path`.
     """
-    views = (
-        ("original", case.original, False),
-        ("what the encoder saw", case.original, True),
-        ("restored where hidden", case.restored, False),
-    )
     low, high = _range(case)
+    at = [_middle(case.valid, axis) for axis in range(3)]
+    errors = ScalarMappable(Normalize(0, (high - low) / 2), ERRORS)
     heights = [_height(case, axis) for axis in range(3)]
-    figure = Figure(figsize=(9.6, 3.2 * sum(heights) + 1.2), layout="constrained")
-    grid = figure.subplots(3, 3, height_ratios=heights)
+    figure = Figure(figsize=(11.6, 2.45 * sum(heights) + 2.0), layout="constrained")
+    grid = figure.subplots(3, 4, height_ratios=heights)
     for axis, plane in enumerate(PLANES):
-        at = _middle(case.valid, axis)
-        for column, (name, volume, cover) in enumerate(views):
-            axes = grid[axis, column]
-            image = _image(case, volume=volume, axis=axis, at=at, cover=cover, low=low, high=high)
+        for axes, view in zip(grid[axis], VIEWS, strict=True):
+            if view == "error":
+                image = _error(case, axis=axis, at=at[axis], errors=errors)
+            else:
+                volume = case.restored if view == VIEWS[2] else case.original
+                image = _greys(volume, axis=axis, at=at[axis], low=low, high=high)
+            if view == VIEWS[1]:
+                image[_slice(case.hidden[0] & case.valid, axis, at[axis])] = HIDDEN_COLOUR
+            image[~_slice(case.valid, axis, at[axis])] = PADDING_COLOUR
             axes.imshow(image, origin="lower", interpolation="nearest", aspect=_aspect(case, axis))
-            if name.startswith("restored"):
-                _outline(axes, case=case, axis=axis, at=at)
-            axes.set_xticks([])
-            axes.set_yticks([])
+            if view in VIEWS[2:]:
+                _outline(axes, case=case, axis=axis, at=at[axis])
+            _mark_sides(axes, axis=axis)
             if axis == 0:
-                axes.set_title(name, fontsize=11)
-            if column == 0:
-                axes.set_ylabel(f"{plane}, {'zyx'[axis]} = {at}", fontsize=10)
-    figure.suptitle(title, fontsize=12)
-    figure.supxlabel(note, fontsize=8.5)
+                axes.set_title(view, fontsize=11)
+        voxel = case.corner[axis] + at[axis]
+        grid[axis, 0].set_ylabel(f"{plane.name}, {'zyx'[axis]} = {voxel}", fontsize=10)
+    bar = figure.colorbar(errors, ax=grid[:, 3], shrink=0.5, extend="max")
+    bar.set_label("|restored - original|, up to half of the grey range", fontsize=8.5)
+    figure.suptitle(f"{title}\n{numbers}\n{_place(case, at)}", fontsize=10)
+    figure.legend(
+        handles=_legend(case),
+        title=note,
+        loc="outside lower center",
+        ncols=6,
+        frameon=False,
+        fontsize=8.5,
+        title_fontsize=8.5,
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     return path
@@ -96,22 +130,24 @@ def _middle(valid: NDArray[np.bool_], axis: int) -> int:
     return int(places[len(places) // 2]) if places.size else valid.shape[axis] // 2
 
 
-def _image(
-    case: Restoration,
-    *,
-    volume: NDArray[np.float32],
-    axis: int,
-    at: int,
-    cover: bool,
-    low: float,
-    high: float,
+def _slice(volume: NDArray[np.bool_], axis: int, at: int) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = np.take(volume, at, axis)
+    return found
+
+
+def _greys(
+    volume: NDArray[np.float32], *, axis: int, at: int, low: float, high: float
 ) -> NDArray[np.float64]:
-    """(rows, columns, 3) colours of a slice; `cover` paints over what is hidden."""
+    """(rows, columns, 3) greys of a slice."""
     shades = np.clip((np.take(volume, at, axis) - low) / (high - low), 0, 1)
-    image = np.repeat(shades[..., None].astype(np.float64), 3, axis=-1)
-    if cover:
-        image[np.take(case.hidden[0], at, axis)] = HIDDEN_COLOUR
-    image[~np.take(case.valid, at, axis)] = PADDING_COLOUR
+    return np.repeat(shades[..., None].astype(np.float64), 3, axis=-1)
+
+
+def _error(case: Restoration, *, axis: int, at: int, errors: ScalarMappable) -> NDArray[np.float64]:
+    """(rows, columns, 3) colours of the absolute error; grey where nothing was hidden."""
+    difference = np.abs(np.take(case.restored - case.original, at, axis))
+    image: NDArray[np.float64] = errors.to_rgba(difference)[..., :3]
+    image[~_slice(case.scored, axis, at)] = SHOWN_COLOUR
     return image
 
 
@@ -125,6 +161,56 @@ def _height(case: Restoration, axis: int) -> float:
     """Height of a slice over its width."""
     rows, columns = (case.original.shape[a] for a in range(3) if a != axis)
     return max(0.2, float(rows / columns) * _aspect(case, axis))
+
+
+def _place(case: Restoration, at: Sequence[int]) -> str:
+    """Where the planes meet."""
+    voxel = [corner + own for corner, own in zip(case.corner, at, strict=True)]
+    z, y, x = voxel
+    where = f"planes meet at voxel z y x = {z} {y} {x} of the volume as it was prepared"
+    if case.affine is None:
+        return f"{where}; its size of voxels is not known any more, they are drawn as cubes"
+    size = " × ".join(f"{edge:.3g}" for edge in case.spacing)
+    return f"{where} ({size} mm, z y x): {place_in_patient(case.affine, voxel)}"
+
+
+def _mark_sides(axes: Axes, *, axis: int) -> None:
+    """Turn the slice to the radiological convention, and say which side is which."""
+    axes.invert_xaxis()
+    axes.set_xticks([])
+    axes.set_yticks([])
+    plane = PLANES[axis]
+    for x, y, letter in (
+        (0.03, 0.5, plane.left),
+        (0.97, 0.5, plane.right),
+        (0.5, 0.03, plane.bottom),
+        (0.5, 0.97, plane.top),
+    ):
+        axes.text(
+            x,
+            y,
+            letter,
+            transform=axes.transAxes,
+            ha={0.03: "left", 0.97: "right"}.get(x, "center"),
+            va={0.03: "bottom", 0.97: "top"}.get(y, "center"),
+            fontsize=8,
+            color="white",
+            path_effects=[withStroke(linewidth=1.8, foreground="black")],
+        )
+
+
+def _legend(case: Restoration) -> list[Patch | Line2D]:
+    """What colours and outlines stand for."""
+    handles: list[Patch | Line2D] = [
+        Patch(color=HIDDEN_COLOUR, label="hidden from the encoder"),
+        Patch(color=SHOWN_COLOUR, label="shown to it: no error"),
+        Patch(color=PADDING_COLOUR, label="padding: no data"),
+    ]
+    several = len(case.hidden) > 1
+    for i, colour in enumerate(LEVEL_COLOURS[: len(case.hidden)]):
+        label = f"outline: hidden cells{f' of level {i}' if several else ''}"
+        handles.append(Line2D([], [], color=colour, label=label))
+    return handles
 
 
 def _outline(axes: Axes, *, case: Restoration, axis: int, at: int) -> None:

@@ -184,6 +184,13 @@ class Metrics(RunCallback[RunModule]):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up `state_dict`'s."""
         self._sums = dict(state_dict["sums"])
+        if "fed" in state_dict:  # of an older version, to which every micro-batch counted whole
+            whole = torch.tensor(float(state_dict["fed"]))
+            state_dict = {
+                "shares": dict.fromkeys(self._sums, whole),
+                "empty": torch.tensor(0),
+                **state_dict,
+            }
         self._shares = dict(state_dict["shares"])
         self._empty = state_dict["empty"].cpu()
         self._samples_before = state_dict["samples_before"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol
 
 from ssl3d.files import write_text
 from ssl3d.folder import RunFolder
 from ssl3d.plugin.spec_error import SpecError
+from ssl3d.plugin.spec_file import from_json
 from ssl3d.run.run_error import RunError
 
 
@@ -16,11 +17,6 @@ class Spec(Protocol):
 
     def to_json(self) -> str: ...
     def to_yaml(self) -> str: ...
-    @classmethod
-    def from_json(cls, text: str) -> Self: ...
-
-
-S = TypeVar("S", bound=Spec)
 
 
 def check_new(folder: RunFolder) -> None:
@@ -34,15 +30,19 @@ def check_new(folder: RunFolder) -> None:
         )
 
 
-def spec_before(folder: RunFolder, *, kind: type[S]) -> S:
-    """The spec of the run that is here; raises RunError where there is none to resume."""
+def spec_before(folder: RunFolder) -> dict[str, Any]:
+    """The spec of the run that is here, in plain values.
+
+    Raises:
+        RunError: there is no run to resume, or its spec cannot be read.
+    """
     if not folder.spec_json.exists():
         raise RunError(
             f"out: {folder.root} holds no run to resume: start one without --resume "
             "(resume=False), or give its folder"
         )
     try:
-        return kind.from_json(folder.spec_json.read_text(encoding="utf-8"))
+        return from_json(folder.spec_json.read_text(encoding="utf-8"))
     except (SpecError, OSError) as error:
         raise RunError(f"{folder.spec_json} cannot be read any more: {error}") from error
 

@@ -118,7 +118,8 @@ def _files(path: Path) -> tuple[dict[str, Any], Path]:
 def _backbone(description: Mapping[str, Any]) -> BackboneConfig:
     options = description["backbone"]
     try:
-        config = installed().config("backbone", name=options["name"])(**options)
+        kind = installed().config("backbone", name=options["name"])
+        config = kind(**kind.without_false_names(options))
     except ValueError as error:
         raise ValueError(
             f"the encoder's backbone {options['name']!r} came from {description['from']}, and what "

@@ -17,6 +17,7 @@ from ssl3d.masked.model import PretrainModel
 from ssl3d.masked.restoration import RestorationLoss
 from ssl3d.report.curves import draw_curves
 from ssl3d.run.checkpoints import read_checkpoint
+from ssl3d.run.loggers import log_pictures
 from ssl3d.run.metrics import read_metrics
 from ssl3d.run.module import KEY
 from ssl3d.tasks.pretrain.checkpoint_weights import averaged_weights, backbone_weights
@@ -71,6 +72,7 @@ def finish(
             pictures += draw_held_out(
                 model, spec=spec, data=data, folder=folder.pictures, step=done["step"]
             )
+        log_pictures(pictures, loggers=spec.trainer.loggers, folder=folder, step=done["step"])
     latest = {name: value for row in rows for name, value in row.items()}
     held_out = {
         name.removeprefix("held_out/"): value

@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from ssl3d.data import DataModule
+from ssl3d.data import BadVolume, DataModule, Source
+from ssl3d.data.read import read_source
 from ssl3d.kinds.output import PretrainOutput
 from ssl3d.masked.model import PretrainModel
 from ssl3d.masked.target import restored_volume
+from ssl3d.measure.image_quality import TRUE_STATISTICS, image_quality
 from ssl3d.report.slices import Restoration, draw_restoration
+from ssl3d.streams import Stream, generator
+from ssl3d.tasks.pretrain.measured import means, measured
 from ssl3d.tasks.pretrain.module import held_out_levels
 from ssl3d.tasks.pretrain.spec import ExperimentSpec
 
-TRUE_STATISTICS = (
+GIVEN = (
     "The model predicts each hidden patch up to its mean and contrast. Here both are taken from "
     "the original:\nthe brightness of a patch is given, its structure is predicted."
 )
 PLAIN = "Hidden cells show the prediction as it is."
+
+
+class _Case(NamedTuple):
+    """The first crop of a held-out volume, restored."""
+
+    source: Source
+    corner: list[int]
+    output: PretrainOutput
 
 
 def draw_held_out(
@@ -38,48 +54,79 @@ def draw_held_out(
     Returns:
         The files, one for each volume and channel.
     """
-    note = TRUE_STATISTICS if spec.target == "patch_normalised" else PLAIN
+    note = GIVEN if spec.target == "patch_normalised" else PLAIN
     names = list(spec.data.channels or ("",))
     paths = []
-    for number, (source, output) in enumerate(_restored(model, spec=spec, data=data), start=1):
-        valid = output.valid[0].cpu().numpy()
-        hidden = [level[0].cpu().numpy() for level in output.hidden]
-        pairs = zip(output.volume[0].cpu(), restored_volume(output)[0].cpu(), names, strict=True)
-        for original, restored, channel in pairs:
-            case = Restoration(
-                original=original.float().numpy(),
-                restored=restored.float().numpy(),
-                valid=valid,
-                hidden=hidden,
-                spacing=spec.data.spacing or (1.0, 1.0, 1.0),
+    for number, case in enumerate(_restored(model, spec=spec, data=data), start=1):
+        output, name = case.output, case.source.name
+        affine = _affine(case.source, spec=spec)
+        losses = measured(output, model=model)
+        restored = restored_volume(output)[0].cpu().float().numpy()
+        for i, channel in enumerate(names):
+            one = Restoration(
+                original=output.volume[0, i].cpu().float().numpy(),
+                restored=restored[i],
+                valid=output.valid[0].cpu().numpy(),
+                hidden=[level[0].cpu().numpy() for level in output.hidden],
+                corner=case.corner,
+                affine=affine,
             )
-            parts = [f"{number:02d}", _plain(source), *([_plain(channel)] if channel else [])]
-            title = f"Held-out {Path(source).name}{f', {channel}' if channel else ''}, step {step}"
+            quality = means(image_quality(_channel(output, i)))
+            parts = [f"{number:02d}", _plain(name), *([_plain(channel)] if channel else [])]
+            title = f"Held-out {Path(name).name}{f', {channel}' if channel else ''}, step {step}"
             path = folder / f"restored-{'-'.join(parts)}.png"
-            paths.append(draw_restoration(case, title=title, note=note, path=path))
+            numbers = numbers_in_words({**losses, **quality})
+            paths.append(draw_restoration(one, title=title, numbers=numbers, note=note, path=path))
     return paths
 
 
-def _restored(
-    model: PretrainModel, *, spec: ExperimentSpec, data: DataModule
-) -> Iterator[tuple[str, PretrainOutput]]:
-    """Source and output of the first crop of each volume to draw."""
+def numbers_in_words(numbers: Mapping[str, float]) -> str:
+    """Losses, PSNR and SSIM of a crop, each with the trivial prediction's."""
+    parts = []
+    for name, value in numbers.items():
+        if f"{name}/trivial" not in numbers:
+            continue
+        what, end = name.removesuffix(TRUE_STATISTICS), ""
+        if what != name:
+            end = " with true statistics"
+        unit = " dB" if what == "psnr" else ""
+        what = what.upper() if what in ("psnr", "ssim") else what
+        trivial = numbers[f"{name}/trivial"]
+        parts.append(f"{what}{end} {value:.3f}{unit} (trivial {trivial:.3f})")
+    return "this crop: " + (", ".join(parts) or "nothing is hidden and can be scored")
+
+
+def _channel(output: PretrainOutput, i: int) -> PretrainOutput:
+    """An output of one channel."""
+    assert output.prediction is not None, "there is something to draw"
+    own = slice(i, i + 1)
+    return replace(output, volume=output.volume[:, own], prediction=output.prediction[:, own])
+
+
+def _affine(source: Source, *, spec: ExperimentSpec) -> NDArray[np.float64] | None:
+    """From (x, y, z, 1) indices of the prepared volume to mm; None where it is gone by now."""
+    try:
+        return read_source(source, spacing=spec.data.spacing)[1].numpy()
+    except BadVolume:
+        return None  # it was read once, and the picture says so
+
+
+def _restored(model: PretrainModel, *, spec: ExperimentSpec, data: DataModule) -> Iterator[_Case]:
+    """The first crop of each volume to draw, as the held-out loss sees it."""
     crops = data.held_out_dataset()
     device = next(model.parameters()).device
     firsts = range(0, len(crops), spec.data.holdout_crops)
     for index in firsts[: spec.trainer.pictures]:
-        crop = crops[index]
+        crop, (source, corner) = crops[index], crops.place(index)
         valid = crop["valid"][None]
         with torch.no_grad():
-            yield (
-                crop["source"],
-                model(
-                    crop["volume"][None].to(device),
-                    valid=valid.to(device),
-                    hidden=held_out_levels(model, valid=valid, numbers=[index]),
-                    generator=torch.Generator().manual_seed(0),
-                ),
+            output = model(
+                crop["volume"][None].to(device),
+                valid=valid.to(device),
+                hidden=held_out_levels(model, valid=valid, numbers=[index]),
+                generator=generator(0, Stream.HELD_OUT_LOSS, index),
             )
+        yield _Case(source, corner, output)
 
 
 def _plain(name: str) -> str:

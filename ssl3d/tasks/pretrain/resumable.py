@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -11,6 +12,7 @@ from typing import Any
 from ssl3d.data.listing import Listing
 from ssl3d.data.resumed import Earlier, ResumedSplit
 from ssl3d.folder import RunFolder
+from ssl3d.plugin.spec_error import SpecError
 from ssl3d.run.resume import check_changes, differences, spec_before, under
 from ssl3d.run.run_error import RunError
 from ssl3d.tasks.pretrain.paths import absolute
@@ -97,7 +99,7 @@ def resumable(folder: RunFolder, spec: ExperimentSpec) -> Resumable:
     Raises:
         RunError: there is nothing to resume, or it was another experiment.
     """
-    before = spec_before(folder, kind=ExperimentSpec)
+    before = _spec_before(folder, like=spec)
     # After the spec: another rank may be writing both, the listing first.
     listing = _read_listing(folder)
     if listing is not None:
@@ -115,6 +117,28 @@ def resumable(folder: RunFolder, spec: ExperimentSpec) -> Resumable:
     also = ", and where data are" if listing else ""
     check_changes(folder, rest, free=FREE_ON_RESUME, also=also)
     return Resumable(spec, listing, moved)
+
+
+def _spec_before(folder: RunFolder, *, like: ExperimentSpec) -> ExperimentSpec:
+    """The spec that the run was begun with.
+
+    Until a preset's name was held to what it settles, and none became the default, specs named one
+    in any case. Read with the name and without it, the one that is more `like` today's counts.
+    """
+    values = spec_before(folder)
+    found, errors = [], list[SpecError]()
+    for left_out in ((), tuple(like.backbone.presets)):
+        given = values.get("backbone", {}).items()
+        backbone = {option: value for option, value in given if option not in left_out}
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # said when the run was begun
+                found.append(ExperimentSpec(**{**values, "backbone": backbone}))
+        except SpecError as error:
+            errors.append(error)
+    if not found:
+        raise RunError(f"{folder.spec_json} cannot be read any more: {errors[0]}") from errors[0]
+    return min(found, key=lambda spec: len(differences(spec.to_dict(), like.to_dict())))
 
 
 def _read_listing(folder: RunFolder) -> Listing | None:

@@ -82,10 +82,8 @@ def pretrain(
         spec = before.spec
     elif accept_changed_data:
         raise RunError("accept_changed_data goes with resume: a new run has no earlier files")
-    else:
-        spec = absolute(spec, folder=Path.cwd())
-        if main:
-            check_new(folder)
+    elif main:
+        check_new(folder)
     checkpoint = folder.newest_checkpoint() if resume else None
     done = {"step": 0, "samples": 0}
     if checkpoint is not None:
