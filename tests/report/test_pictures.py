@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from ssl3d.report.curves import BASELINE, HELD_OUT, TRAIN, draw_curves
+from ssl3d.report.anatomy import place_in_patient, spacing_of
+from ssl3d.report.curves import BASELINE, HELD_OUT, TRAIN, Rows, draw_curves
 from ssl3d.report.slices import (
     HIDDEN_COLOUR,
     LEVEL_COLOURS,
@@ -44,22 +48,25 @@ def case(*, hidden: float = 0.5, valid: float = 1.0) -> Restoration:
 
 
 def draw(one: Restoration, folder: Path) -> Path:
-    return draw_restoration(one, title="a case", note="a note", path=folder / "deep" / "a.png")
+    path = folder / "deep" / "a.png"
+    return draw_restoration(one, title="a case", numbers="none", note="a note", path=path)
 
 
 def test_what_is_hidden_is_covered_in_one_view_alone(tmp_path: Path, count: Count) -> None:
-    """The middle of x is visible, so half of two planes of one view of three is covered."""
-    covered = count(draw(case(hidden=0.5), tmp_path), HIDDEN_COLOUR)
-    whole = count(draw(case(hidden=1.0), tmp_path), HIDDEN_COLOUR)
-    assert count(draw(case(hidden=0.0), tmp_path), HIDDEN_COLOUR) == 0
-    assert 0 < covered < whole
+    """The middle of x is visible, so half of two planes of one view of four is covered."""
+    none, covered, whole = (
+        count(draw(case(hidden=share), tmp_path), HIDDEN_COLOUR) for share in (0.0, 0.5, 1.0)
+    )
+    assert 0 < none < 1_000, "the legend's patch alone"
+    assert none + 10_000 < covered < whole
 
 
 def test_padding_and_edges_have_their_colours(tmp_path: Path, count: Count) -> None:
     padded = count(draw(case(valid=0.5), tmp_path), PADDING_COLOUR)
     assert padded > 10_000 + count(draw(case(), tmp_path), PADDING_COLOUR)
-    assert count(draw(case(), tmp_path), LEVEL_COLOURS[0]) > 50
-    assert count(draw(case(hidden=0.0), tmp_path), LEVEL_COLOURS[0]) == 0
+    legend = count(draw(case(hidden=0.0), tmp_path), LEVEL_COLOURS[0])
+    assert 0 < legend < 100
+    assert count(draw(case(), tmp_path), LEVEL_COLOURS[0]) > legend + 50
 
 
 def test_constant_and_empty_volumes_can_be_drawn(tmp_path: Path) -> None:
@@ -71,10 +78,71 @@ def test_constant_and_empty_volumes_can_be_drawn(tmp_path: Path) -> None:
 
 
 def test_thick_slices_are_drawn_thick(tmp_path: Path) -> None:
-    thin = Restoration(*[case().original] * 2, case().valid, case().hidden)
-    thick = Restoration(*[case().original] * 2, case().valid, case().hidden, (5.0, 1.0, 1.0))
+    thin = case()
+    thick = replace(case(), affine=np.diag([1.0, 1.0, 5.0, 1.0]))
+    assert thick.spacing == (5.0, 1.0, 1.0)
     heights = [imread(draw(one, tmp_path)).shape[0] for one in (thin, thick)]
     assert heights[1] > 2 * heights[0]
+
+
+def test_the_patients_right_is_on_the_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last columns along x are drawn first, and the letters stand where they belong."""
+    (axial, coronal, sagittal) = (row[0] for row in _panels(monkeypatch, tmp_path))
+    for axes, letters in ((axial, "RLPA"), (coronal, "RLIS"), (sagittal, "APIS")):
+        left, right = axes.get_xlim()
+        bottom, top = axes.get_ylim()
+        assert left > right, "the last column, to the right or the front, is on the left"
+        assert bottom < top
+        assert {text.get_text(): text.get_position() for text in axes.texts} == {
+            letters[0]: (0.03, 0.5),
+            letters[1]: (0.97, 0.5),
+            letters[2]: (0.5, 0.03),
+            letters[3]: (0.5, 0.97),
+        }
+
+
+def _panels(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[list[Axes]]:
+    """The axes of a picture, three rows of four."""
+    found: list[Axes] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: found.extend(figure.axes))
+    draw(case(), folder)
+    return [found[row : row + 4] for row in (0, 4, 8)]
+
+
+def test_places_have_sides() -> None:
+    affine = np.diag([-2.0, 1.0, 3.0, 1.0])
+    affine[:3, 3] = (10.0, -4.0, 0.5)
+    assert place_in_patient(affine, (1, 2, 20)) == "30.0 mm L, 2.0 mm P, 3.5 mm S"
+    assert spacing_of(affine) == (3.0, 1.0, 2.0)
+
+
+def axis_of(monkeypatch: pytest.MonkeyPatch, rows: Rows, path: Path) -> list[tuple[float, float]]:
+    """Limits of the panels' y axes."""
+    found: list[tuple[float, float]] = []
+    save = Figure.savefig
+
+    def keep(figure: Figure, *args: object, **options: object) -> None:
+        found.extend(axes.get_ylim() for axes in figure.axes)
+        save(figure, *args, **options)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    draw_curves(rows, labels=["mse"], path=path)
+    return found
+
+
+def test_axes_do_not_fit_noise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change of a percent looks like one."""
+    rows = [
+        {"step": float(i), "held_out/mse": 0.99 + 0.01 * (i % 2), "probe/dice": 0.40 + 0.01 * i}
+        | {"held_out/mse/trivial": 1.2}
+        for i in range(4)
+    ]
+    (low, high), dice = axis_of(monkeypatch, rows, tmp_path / "a.png")
+    assert low == 0
+    assert 1.2 < high < 1.5
+    assert dice == (0, 1)
+    below = [{"step": 0.0, "held_out/mse": -1.0}, {"step": 1.0, "held_out/mse": 1.0}]
+    assert axis_of(monkeypatch, below, tmp_path / "a.png")[0][0] < -1
 
 
 def test_curves(tmp_path: Path, count: Count) -> None:
