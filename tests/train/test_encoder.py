@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 import ssl3d
 from ssl3d import ExperimentSpec
+from ssl3d.plugin.registry import Registry, installed
 from ssl3d.tasks.encoder import describe_encoder
 from ssl3d.tasks.pretrain.export import export_encoder
 
@@ -85,3 +87,19 @@ def test_damaged_description(exported: Path) -> None:
     (exported.parent / "encoder.json").write_text("{")
     with pytest.raises(ValueError, match="not readable as JSON"):
         ssl3d.load_encoder(exported)
+
+
+def test_a_name_that_two_plugins_claim_hurts_encoders_of_that_name_alone(
+    exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = installed().entries()
+    for kind, loads in (("masker", True), ("backbone", False)):
+        twice = [replace(e, plugin="other") for e in entries if e.config.kind == kind]
+        registry = Registry([*entries, *twice])
+        monkeypatch.setattr("ssl3d.tasks.encoder.installed", lambda registry=registry: registry)
+        if loads:
+            assert ssl3d.load_encoder(exported)
+            continue
+        with pytest.raises(ValueError, match="'waveformer' is declared by plugin") as error:
+            ssl3d.load_encoder(exported)
+        assert str(error.value).count("is declared by plugin") == 1
