@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -179,6 +180,32 @@ def test_bad_files_are_reported(make_spec: MakeSpec, volumes: Path, tmp_path: Pa
     assert "broken.nii.gz" in console.export_text()
     listed = json.loads((tmp_path / "a" / "summary.json").read_text())["bad_files"]
     assert listed == dict(result.bad_files)
+
+
+def test_names_that_are_not_utf8_and_what_is_said_of_files(
+    make_spec: MakeSpec, volumes: Path, tmp_path: Path
+) -> None:
+    """Unpacked from another system, with a link that leads nowhere and a file that is no volume."""
+    folder = tmp_path / "set"
+    shutil.copytree(volumes, folder)
+    os.rename(folder / "case0.nii.gz", os.fsencode(folder) + b"/M\xfcller.nii.gz")
+    Path(os.fsdecode(os.fsencode(folder) + b"/G\xf6del.nii.gz")).write_bytes(b"no volume")
+    (folder / "gone.nii.gz").symlink_to(tmp_path / "nowhere")
+    spec = make_spec(
+        data={"volumes": str(folder), "exclude": ["case4*"], "holdout": 0.6},
+        trainer={"steps": 2, "pictures": 4, "loggers": ("tensorboard",)},
+    )
+    printed = Console(record=True, width=200)
+    result = ssl3d.pretrain(spec, out=tmp_path / "a", console=printed)
+    said = (
+        f"data: {folder}/gone.nii.gz is a link that leads nowhere",
+        "data.exclude: 'case4*' leaves out 1 of 6 samples",
+    )
+    assert sorted(result.warnings[:2]) == sorted(said)
+    assert list(result.bad_files) == [f"{folder}/G\\xf6del.nii.gz"]
+    text = printed.export_text()
+    assert all(line in text for line in (*said, "G\\xf6del.nii.gz"))
+    assert result.finished
 
 
 def test_end_of_run_is_printed(make_spec: MakeSpec, tmp_path: Path) -> None:
