@@ -156,7 +156,7 @@ def print_summary(
         table.add_row(
             "time of a step",
             f"{step.seconds:.3g} s on one device ({step.device}), {hours:,.1f} hours for "
-            f"{spec.trainer.steps} steps: measured on noise ({step.trials} times, the median); reading "
-            "volumes is not counted",
+            f"{spec.trainer.steps} steps: measured on noise ({step.trials} times, the median); "
+            "reading volumes is not counted",
         )
     console.print(table)
