@@ -17,6 +17,7 @@ class Fake(SparseBackendConfig):
 
     def unsupported(self, op):
         slow = op.channels in ((4, 4), (256, 256)) and op.kernel == (3, 3, 3)
+        slow = slow and op.stride == (1, 1, 1)
         return "not for a test in a hurry" if slow else undefined(op)
 
     def build(self):
