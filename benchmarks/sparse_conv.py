@@ -27,9 +27,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ssl3d.geometry import Operation
-from ssl3d.plugin.config import SparseBackendConfig
 from ssl3d.plugin.registry import installed
 from ssl3d.sparse import CellGrid, SparseVolume
+from ssl3d.sparse.backend_config import SparseBackendConfig
 from ssl3d.testing.sparse_run import apply
 
 GRID, BATCH = 6, 2

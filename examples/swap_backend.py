@@ -61,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = {}
     for name in available():
         ssl3d.pretrain(same.replace(sparse_backend=name), out=out / name, console=quiet)
-        rows[name] = read_metrics(out / name / "metrics.csv")
+        found = read_metrics(out / name / "metrics.csv")
+        rows[name] = [row for row in found if "train/loss" in row]
     losses = list(zip(*([row["train/loss"] for row in run] for run in rows.values()), strict=True))
     table = Table("step", *rows, title="training loss")
     for step, values in enumerate(losses, 1):

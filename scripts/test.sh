@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Set up and run every check: ruff, mypy, the tests. Arguments go to pytest.
+# Set up and run every check: ruff, mypy, the contracts of imports, the tests. Arguments go to pytest.
 #
 #   SSL3D_LIBRARIES  sparse libraries to test as well: "spconv", "minkowski" or both (default: none)
 #   SSL3D_PROCESSES  tests that run at once (default: 2)
@@ -19,5 +19,7 @@ case " ${SSL3D_LIBRARIES:-} " in *" minkowski "*) ssl3d install minkowski ;; esa
 ruff check .
 ruff format --check .
 mypy
+lint-imports --no-cache
+lint-imports --no-cache --config .importlinter-circles
 export OMP_NUM_THREADS=1  # one thread a process: they share the cores
 pytest -n "${SSL3D_PROCESSES:-2}" "$@"

@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,19 +34,19 @@ def written_whole(path: Path) -> Iterator[Path]:
     mode = unfinished.stat().st_mode
     try:
         yield unfinished
-        unfinished.chmod(mode)
-        _to_disk(unfinished)
+        if unfinished.stat().st_mode != mode:  # not every file system can change it
+            unfinished.chmod(mode)
+        _to_disk(unfinished, os.O_RDWR)
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
-    _to_disk(path.parent)
+    with suppress(OSError):  # Windows opens no folders, some network drives write none
+        _to_disk(path.parent, os.O_RDONLY)
 
 
-def _to_disk(path: Path) -> None:
+def _to_disk(path: Path, flags: int) -> None:
     """Wait until a file, or the names in a folder, are on the disk."""
-    if path.is_dir() and os.name == "nt":
-        return  # Windows opens no folders
-    handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
+    handle = os.open(path, flags)
     try:
         os.fsync(handle)
     finally:

@@ -19,6 +19,8 @@ class RunFolder:
         self.spec_json = self.root / "spec.json"
         self.environment = self.root / "environment.json"
         self.metrics = self.root / "metrics.csv"
+        self.data = self.root / "data.json"
+        self.held_out = self.root / "held_out.csv"
         self.summary = self.root / "summary.json"
         self.bad_files = self.root / "bad_files.jsonl"
         self.checkpoints = self.root / "checkpoints"

@@ -116,6 +116,28 @@ class Operation:
         refines = self.kind in ("conv_transpose3d", "interpolate")
         return quotient(stride, self.stride) if refines else times(stride, self.stride)
 
+    def problems(self) -> Iterator[str]:
+        """Why it has no meaning on a volume with hidden cells; nothing where it has one.
+
+        The meaning is: zero-fill the hidden sites, run the dense operation, keep the visible cells.
+        That leaves kernels and strides open; these are the ones that this project fixes.
+        """
+        if self.kind == "interpolate":
+            return
+        for k, s, p in zip(self.kernel, self.stride, self.padding, strict=True):
+            if k == s and p == 0:
+                continue
+            if self.kind == "conv_transpose3d" and (k, s, p) == (4, 2, 1):
+                continue
+            if k % 2 == 1 and p == (k - 1) // 2 and s in (1, 2):
+                continue
+            yield (
+                f"{self.describe()}: kernel {k}, stride {s}, padding {p} on one axis. Allowed per "
+                "axis: odd kernel with padding (kernel - 1) / 2 and stride 1 or 2; kernel = stride "
+                "with padding 0; transposed also kernel 4, stride 2, padding 1"
+            )
+            return
+
     def describe(self) -> str:
         """Words for an error message."""
         groups = f", {self.groups} groups" if self.groups > 1 else ""
@@ -149,26 +171,3 @@ def _operations_in(plan: Any) -> Iterator[Operation]:
     elif isinstance(plan, tuple):
         for part in plan:
             yield from _operations_in(part)
-
-
-def undefined(op: Operation) -> str | None:
-    """Why an operation has no meaning on a volume with hidden cells, or None when it has one.
-
-    The meaning is: zero-fill the hidden sites, run the dense operation, keep the visible cells.
-    That leaves kernels and strides open; these are the ones that this project fixes.
-    """
-    if op.kind == "interpolate":
-        return None
-    for k, s, p in zip(op.kernel, op.stride, op.padding, strict=True):
-        if k == s and p == 0:
-            continue
-        if op.kind == "conv_transpose3d" and (k, s, p) == (4, 2, 1):
-            continue
-        if k % 2 == 1 and p == (k - 1) // 2 and s in (1, 2):
-            continue
-        return (
-            f"{op.describe()}: kernel {k}, stride {s}, padding {p} on one axis. Allowed per axis: "
-            "odd kernel with padding (kernel - 1) / 2 and stride 1 or 2; kernel = stride with "
-            "padding 0; transposed also kernel 4, stride 2, padding 1"
-        )
-    return None

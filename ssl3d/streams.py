@@ -10,17 +10,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 
+import numpy as np
 import torch
 
 
 class Stream(IntEnum):
-    """What random numbers are for; no two uses of one seed share numbers."""
+    """What random numbers of a step are for; no two uses of one seed share numbers."""
 
     MASK = 0
     LOSS = 1
     LAYERS = 2
     HELD_OUT = 3
     HELD_OUT_LOSS = 4
+
+
+class CropStream(IntEnum):
+    """What random numbers of the data are for; NumPy's, and so apart from those of a step."""
+
+    ORDER = 0
+    PLACE = 1
+
+
+def crop_generator(seed: int, *, stream: CropStream, number: int) -> np.random.Generator:
+    """NumPy's generator for the `number`-th pass over the volumes, or crop."""
+    return np.random.default_rng((seed, int(stream), number))
 
 
 def derived_seed(seed: int, *numbers: int) -> int:

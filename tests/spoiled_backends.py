@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from ssl3d.geometry import Operation, undefined
-from ssl3d.interfaces import SparseBackend
-from ssl3d.plugin.config import SparseBackendConfig
-from ssl3d.sparse import CellGrid, SparseVolume
+from ssl3d.geometry import Operation
+from ssl3d.sparse import CellGrid, SparseBackend, SparseVolume
+from ssl3d.sparse.backend_config import SparseBackendConfig
 from ssl3d_plugins.sparse_dense.backend import DenseBackend
 
 
@@ -20,8 +20,8 @@ def config_of(backend: type[SparseBackend], *, without: str = "") -> type[Sparse
     class Fake(SparseBackendConfig):
         name: Literal["fake"] = "fake"
 
-        def unsupported(self, op: Operation) -> str | None:
-            return f"no {without}" if op.kind == without else undefined(op)
+        def problems(self, op: Operation) -> Iterable[str]:
+            return [f"no {without}"] if op.kind == without else op.problems()
 
         def build(self) -> SparseBackend:
             return backend(self)
@@ -156,7 +156,8 @@ class Unchecked(DenseBackend):
 
 
 class Contradicts(DenseBackend):
-    """Claims less than its config."""
+    """Calls itself what its config does not."""
 
-    def supports(self, op: Operation) -> bool:
-        return op.kind != "max_pool3d" and super().supports(op)
+    @property
+    def name(self) -> str:
+        return "another"

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ssl3d import ExperimentSpec
-from ssl3d.interfaces import PretrainOutput
+from ssl3d.kinds.output import PretrainOutput
 from ssl3d.masked.model import PretrainModel
 from ssl3d.plugin.config import Kind
 from ssl3d.plugin.registry import installed

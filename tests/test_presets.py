@@ -20,8 +20,8 @@ PRESETS = sorted((ROOT / "presets").glob("*.py"))
 NARROW = [8, 16, 32, 40, 40, 40]
 SMALL: dict[str, dict[str, Any]] = {
     "spark": {"data.patch": [32, 32, 64], "data.batch_size": 2},
-    "s3d": {"data.patch": 64, "backbone.widths": NARROW},
-    "mae": {"data.patch": 64, "backbone.widths": NARROW},
+    "s3d": {"data.patch": 64, "backbone.size": None, "backbone.widths": NARROW},
+    "mae": {"data.patch": 64, "backbone.size": None, "backbone.widths": NARROW},
     "waveformer_mim": {"data.patch": 32, "data.normalise": "percentile"},
 }
 

@@ -1,4 +1,4 @@
-"""A stranger's distribution, installed with pip, adds a masker that specs may name."""
+"""Strangers' distributions, installed with pip, add a masker and a backend that specs may name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "third_party_masker"
+EXAMPLES = Path(__file__).parents[1] / "examples"
+MASKER, BACKEND = EXAMPLES / "third_party_masker", EXAMPLES / "third_party_backend"
 SPEC = """
 backbone: {name: waveformer, widths: [16, 32], depths: [1, 1]}
 masker: {name: checkerboard, block: 2, keep: 0.1}
@@ -28,16 +29,35 @@ out = model(torch.rand(2, 1, 16, 16, 16), generator=torch.Generator().manual_see
 out.loss.backward()
 print(type(model.masker).__module__, out.levels.levels[0].float().mean().item())
 """
+BACKEND_STEPS = """
+import torch
+from ssl3d import ExperimentSpec
+
+spec = ExperimentSpec(
+    backbone={"name": "resunet", "widths": [4, 8], "blocks": [1, 1]},
+    masker="random",
+    data={"volumes": "nowhere", "patch": 16},
+)
+volume = torch.rand(2, 1, 16, 16, 16, generator=torch.Generator().manual_seed(0))
+for name in ("dense", "gather"):
+    torch.manual_seed(0)
+    model = spec.replace(sparse_backend=name).build()
+    out = model(volume, generator=torch.Generator().manual_seed(0))
+    out.loss.backward()
+    print(type(model.backend).__name__, out.loss.item())
+"""
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that pip installed the example into."""
-    source = tmp_path_factory.mktemp("source") / "example"
-    shutil.copytree(EXAMPLE, source)  # pip leaves a build folder beside the sources
+    """A folder that pip installed the examples into."""
+    sources = []
+    for example in (MASKER, BACKEND):
+        sources.append(tmp_path_factory.mktemp("source") / example.name)
+        shutil.copytree(example, sources[-1])  # pip leaves a build folder beside the sources
     target = tmp_path_factory.mktemp("site")
     options = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet"]
-    command = [sys.executable, "-m", "pip", "install", *options, "--target", target, source]
+    command = [sys.executable, "-m", "pip", "install", *options, "--target", target, *sources]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return target
@@ -95,9 +115,31 @@ def test_it_is_listed_with_its_distribution_units_and_bounds(run) -> None:
 
 
 def test_it_meets_the_contract_of_a_masker(run) -> None:
-    tests = str(EXAMPLE / "test_checkerboard.py")
+    tests = str(MASKER / "test_checkerboard.py")
     done = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, tests)
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.slow
+def test_the_backend_meets_the_contract_of_one(run) -> None:
+    tests = str(BACKEND / "test_gather.py")
+    done = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, tests)
+    assert done.returncode == 0, done.stdout
+    assert " skipped" not in done.stdout
+
+
+def test_a_step_with_the_backend_is_the_step_by_definition(run) -> None:
+    done = run("-c", BACKEND_STEPS)
+    assert done.returncode == 0, done.stderr
+    dense, gather = (line.split() for line in done.stdout.splitlines())
+    assert gather[0] == "GatherBackend"
+    assert float(gather[1]) == pytest.approx(float(dense[1]), rel=1e-5)
+
+
+def test_the_backend_is_small() -> None:
+    files = [path for path in BACKEND.rglob("*.py") if "build" not in path.parts]
+    assert len(files) == 3
+    assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files) < 80
 
 
 def test_without_it_nothing_knows_its_name(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from ssl3d.cli.options import options
 from ssl3d.cli.plugin_commands import Program
 from ssl3d.cli.pretrain import pretrain
 from ssl3d.cli.schema import schema
+from ssl3d.cli.terminal import tolerate_plain_terminals
 from ssl3d.doctor.command import doctor
-from ssl3d.install.command import app as install
 
 USER_ERRORS = (ValueError, OSError, ImportError)
 """What a user can put right: one message, exit code 2. Anything else is a bug and is raised."""
@@ -46,7 +46,6 @@ app.command()(components)
 app.command()(options)
 app.command()(schema)
 app.command()(doctor)
-app.add_typer(install, name="install")
 
 
 def _show_version(wanted: bool) -> None:
@@ -78,6 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Exit codes: 0 when done, 1 when something that was asked for failed, 2 for an error that the
     user can put right (one message on stderr), 130 when interrupted.
     """
+    tolerate_plain_terminals()
     state = _State()
     try:
         app(args=arguments, prog_name="ssl3d", obj=state)

@@ -33,13 +33,26 @@ def pretrain(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the newest checkpoint in DIR.")
     ] = False,
+    accept_changed_data: Annotated[
+        bool,
+        typer.Option(
+            "--accept-changed-data",
+            help="With --resume: go on where files were added, are missing or have changed. What "
+            "stays keeps its side of the split, what is new is held out where its group is and "
+            "else trained on, what is missing leaves.",
+        ),
+    ] = False,
     dry_run: Annotated[
         bool,
         typer.Option(
             "--dry-run",
             help="Validate the spec, print it in full with model size, cells and expected memory, "
-            "and leave.",
+            "and what the headers of the files say: how many, sizes, split. Then leave.",
         ),
+    ] = False,
+    time: Annotated[
+        bool,
+        typer.Option("--time", help="With --dry-run: measure the time of a step on noise as well."),
     ] = False,
 ) -> None:
     """Pre-train the backbone of a spec on its volumes."""
@@ -47,18 +60,23 @@ def pretrain(
 
     if out is None and not dry_run:
         raise typer.BadParameter("give the folder of the run", param_hint="--out")
+    if time and not dry_run:
+        raise typer.BadParameter("goes with --dry-run", param_hint="--time")
     experiment = ExperimentSpec.load(spec)
     if values:
         experiment = experiment.with_values(parse_settings(values))
     if dry_run:
+        from ssl3d.tasks.pretrain.data_summary import print_data_summary
         from ssl3d.tasks.pretrain.summary import print_summary
 
-        print_summary(experiment)
+        print_summary(experiment, time=time)
+        print_data_summary(experiment.data)
         return
     from ssl3d.tasks.pretrain.run import pretrain as run
 
     assert out is not None
-    if not run(experiment, out=out, resume=resume).finished:
+    result = run(experiment, out=out, resume=resume, accept_changed_data=accept_changed_data)
+    if not result.finished:
         raise typer.Exit(INTERRUPTED)
 
 
@@ -72,5 +90,8 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
         path, equals, value = setting.partition("=")
         if not (path and equals):
             raise SpecError([("--set", f"given {setting!r}; must be PATH=VALUE")])
-        values[path.strip()] = parse_yaml(value)
+        path = path.strip()
+        if path in values:
+            raise SpecError([(path, "set twice: give one value")])
+        values[path] = parse_yaml(value, path=path)
     return values

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ssl3d.data.bad import BadFilePolicy, BadFileRecord
     from ssl3d.data.crops import CropDataset, HeldOutDataset
-    from ssl3d.data.data_error import BadVolume, DataError
+    from ssl3d.data.data_error import BadVolume, DataError, DataWarning
     from ssl3d.data.files import Source, find_sources
     from ssl3d.data.module import DataModule
     from ssl3d.data.preparation import Prepared, prepare
@@ -25,6 +25,7 @@ _HOME = {
     "BadVolume": "data_error",
     "CropDataset": "crops",
     "DataError": "data_error",
+    "DataWarning": "data_error",
     "DataModule": "module",
     "HeldOutDataset": "crops",
     "Prepared": "preparation",
@@ -43,6 +44,7 @@ __all__ = [
     "CropDataset",
     "DataError",
     "DataModule",
+    "DataWarning",
     "HeldOutDataset",
     "Prepared",
     "ResumableSampler",

@@ -17,11 +17,9 @@ from ssl3d.data.disk import DiskVolume
 from ssl3d.data.files import Source
 from ssl3d.data.spec import DataSpec
 from ssl3d.data.store import MemoryVolume, VolumeStore
+from ssl3d.streams import CropStream, crop_generator
 
 Volume = MemoryVolume | DiskVolume
-
-# Names of the random streams: no two uses of one seed share numbers.
-_ORDER, _CROP = 0, 1
 
 
 class CropDataset(Dataset[dict[str, Any]]):
@@ -56,12 +54,12 @@ class CropDataset(Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         order, place = divmod(index, len(self._sources))
-        rng = np.random.default_rng((self._seed, _ORDER, order))
+        rng = crop_generator(self._seed, stream=CropStream.ORDER, number=order)
         candidates = np.roll(rng.permutation(len(self._sources)), -place)
         source, volume = _first_usable(
             [self._sources[i] for i in candidates], store=self._store, policy=self._policy
         )
-        rng = np.random.default_rng((self._seed, _CROP, index))
+        rng = crop_generator(self._seed, stream=CropStream.PLACE, number=index)
         corner = self._corner(volume, rng)
         crop = cut(volume, corner=corner, patch=self._spec.patch)
         flipped = rng.random(3) < 0.5
@@ -85,36 +83,39 @@ class HeldOutDataset(Dataset[dict[str, Any]]):
 
     The first crop of a sample is centred on the middle of its foreground, the others on foreground
     voxels. Crops are dicts as those of `CropDataset`.
+
+    Raises:
+        BadVolume: on access, where a volume cannot be used: `DataModule.read_held_out` leaves those
+            out. No other takes its place, or its numbers would be those of the other.
     """
 
-    def __init__(
-        self,
-        sources: Sequence[Source],
-        *,
-        spec: DataSpec,
-        store: VolumeStore,
-        policy: BadFilePolicy,
-    ) -> None:
+    def __init__(self, sources: Sequence[Source], *, spec: DataSpec, store: VolumeStore) -> None:
         self._sources = tuple(sources)
         self._spec = spec
         self._store = store
-        self._policy = policy
 
     def __len__(self) -> int:
         return len(self._sources) * self._spec.holdout_crops
 
     def __getitem__(self, index: int) -> dict[str, Any]:
+        source, corner = self.place(index)
+        crop = cut(self._store.volume(source), corner=corner, patch=self._spec.patch)
+        return as_sample(crop, index=index, source=source)
+
+    def place(self, index: int) -> tuple[Source, list[int]]:
+        """Where crop `index` is cut: the sample, and the corner (z, y, x) in its prepared volume.
+
+        The corner is negative where the crop begins in padding.
+        """
         if not 0 <= index < len(self):
             raise IndexError(f"index {index}: there are {len(self)} held-out crops")
-        first, number = divmod(index, self._spec.holdout_crops)
-        candidates = self._sources[first:] + self._sources[:first]
-        source, volume = _first_usable(candidates, store=self._store, policy=self._policy)
+        place, number = divmod(index, self._spec.holdout_crops)
+        source = self._sources[place]
+        volume = self._store.volume(source)
         points = volume.points
         middle = points.mean(axis=0).round().astype(np.int32)
         centre = middle if number == 0 else points[number % len(points)]
-        corner = around(centre, edges=volume.shape[1:], patch=self._spec.patch)
-        crop = cut(volume, corner=corner, patch=self._spec.patch)
-        return as_sample(crop, index=index, source=source)
+        return source, around(centre, edges=volume.shape[1:], patch=self._spec.patch)
 
 
 def _bounds(edge: int, size: int) -> tuple[int, int]:

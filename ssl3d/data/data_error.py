@@ -9,6 +9,9 @@ from pathlib import PurePath
 class DataError(ValueError):
     """The data cannot be used as asked; the message says what to do."""
 
+    def __init__(self, *message: str) -> None:
+        super().__init__(*(shown(part) for part in message))
+
 
 class DataWarning(UserWarning):
     """Something about the data that was left out or assumed."""
@@ -18,11 +21,9 @@ class BadVolume(DataError):
     """One file cannot be used."""
 
     def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
-        path, reason = shown(path), shown(reason)
         # Both arguments reach `args`, so the error survives pickling on its way from a worker.
-        super().__init__(path, reason)
-        self.path = path
-        self.reason = reason
+        super().__init__(shown(path), reason)
+        self.path, self.reason = self.args
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"

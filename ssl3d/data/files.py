@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import glob
+import os
 import re
-from collections.abc import Iterable
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
+from glob import has_magic
 from pathlib import Path
 
-from ssl3d.data.data_error import DataError, shown
+from ssl3d.data.data_error import DataError, DataWarning, shown
+from ssl3d.data.notes import Notes
+from ssl3d.data.search import matches, search, search_glob
 from ssl3d.data.spec import DataSpec
 
 ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha")
@@ -29,15 +33,51 @@ class Source:
 def find_sources(spec: DataSpec) -> list[Source]:
     """Samples of a run, sorted by path; no file is opened.
 
+    What is passed over on the way, such as links that lead nowhere, folders that cannot be searched
+    and files that `exclude` leaves out, is said (`DataWarning`).
+
     Raises:
         DataError: nothing found, an ending that cannot be read, a sample that lacks a channel.
     """
-    if spec.channels is not None:
-        return _find_channels(spec.channels)
-    assert spec.volumes is not None
-    given = (spec.volumes,) if isinstance(spec.volumes, str) else spec.volumes
-    found = {path.resolve(): path for entry in given for path in _expand(entry)}
-    return sorted((Source((path,)) for path in found.values()), key=lambda source: source.name)
+    notes = Notes()
+    try:
+        if spec.channels is not None:
+            sources = _find_channels(spec.channels, notes)
+        else:
+            assert spec.volumes is not None
+            given = (spec.volumes,) if isinstance(spec.volumes, str) else spec.volumes
+            sources = [Source((path,)) for path in _find_volumes(given, notes)]
+        sources = _without_excluded(sources, spec.exclude)
+    finally:
+        notes.say()
+    return sorted(sources, key=lambda source: source.name)
+
+
+def _find_volumes(given: Sequence[str], notes: Notes) -> list[Path]:
+    """Each file once, under the name that was given first."""
+    found: dict[str, Path] = {}
+    for entry in given:
+        for path in _expand(entry, notes):
+            first = found.setdefault(os.path.realpath(path), path)
+            if first.absolute() != path.absolute():
+                notes.add(path, f"is another name of {shown(first)} and counts once")
+    return list(found.values())
+
+
+def _without_excluded(sources: list[Source], patterns: Sequence[str]) -> list[Source]:
+    """Samples of which no file matches a pattern; how many each leaves out is said."""
+    for pattern in patterns:
+        kept = [s for s in sources if not any(matches(file, pattern) for file in s.files)]
+        warnings.warn(
+            f"data.exclude: {pattern!r} leaves out {len(sources) - len(kept)} of {len(sources)} "
+            "samples",
+            DataWarning,
+            stacklevel=3,
+        )
+        sources = kept
+    if not sources:
+        raise DataError(f"data.exclude: {list(patterns)} leave out every sample")
+    return sources
 
 
 def stem(path: Path) -> str:
@@ -60,56 +100,52 @@ def _checked(path: Path) -> Path:
     return path
 
 
-def _expand(entry: str) -> Iterable[Path]:
+def _expand(entry: str, notes: Notes) -> list[Path]:
     path = Path(entry).expanduser()
-    if path.is_dir():
-        # Dot files are leftovers of copying tools ("._case.nii.gz"), never volumes.
-        inside = [p for p in path.rglob("*") if not p.name.startswith(".") and p.is_file()]
-        volumes = [p for p in inside if _is_volume(p)]
-        if not volumes:
-            raise DataError(
-                f"data.volumes: the folder {entry!r} holds {len(inside)} files, none of them a "
-                f"volume ({', '.join(ENDINGS)})"
-            )
-        return volumes
-    if path.is_file() or not glob.has_magic(entry):
-        return [_checked(path)]
-    matches = [Path(match) for match in glob.glob(str(path), recursive=True)]
-    volumes = [match for match in matches if match.is_file() and _is_volume(match)]
+    try:
+        if path.is_file():
+            return [_checked(path)]
+        if path.is_dir():
+            what, found = f"the folder {entry!r} holds", search(path, ("**", "*"), notes=notes)
+        elif has_magic(entry):
+            what, found = f"the glob {entry!r} matches", search_glob(str(path), notes=notes)
+        else:
+            return [_checked(path)]
+    except OSError as error:
+        raise DataError(f"data.volumes: {entry!r} cannot be read: {error.strerror}") from error
+    volumes = [file for file in found if _is_volume(file)]
     if not volumes:
         raise DataError(
-            f"data.volumes: the glob {entry!r} matches {len(matches)} paths, none of them a volume "
+            f"data.volumes: {what} {len(found)} files, none of them a volume "
             f"({', '.join(ENDINGS)}), seen from {Path.cwd()}"
         )
     return volumes
 
 
-def _find_channels(channels: dict[str, str | tuple[str, ...]]) -> list[Source]:
+def _find_channels(channels: dict[str, str | tuple[str, ...]], notes: Notes) -> list[Source]:
     lists = [value for value in channels.values() if not isinstance(value, str)]
     if lists:
         columns = [[_checked(Path(file).expanduser()) for file in files] for files in lists]
-        sources = [Source(files) for files in zip(*columns, strict=True)]
-    else:
-        by_stars = {
-            name: _match_stars(name, pattern)
-            for name, pattern in channels.items()
-            if isinstance(pattern, str)
-        }
-        _check_complete(by_stars)
-        keys = next(iter(by_stars.values()))
-        sources = [Source(tuple(files[key] for files in by_stars.values())) for key in keys]
-    return sorted(sources, key=lambda source: source.name)
+        return [Source(files) for files in zip(*columns, strict=True)]
+    by_stars = {
+        name: _match_stars(name, pattern, notes)
+        for name, pattern in channels.items()
+        if isinstance(pattern, str)
+    }
+    _check_complete(by_stars)
+    keys = next(iter(by_stars.values()))
+    return [Source(tuple(files[key] for files in by_stars.values())) for key in keys]
 
 
-def _match_stars(name: str, pattern: str) -> dict[tuple[str, ...], Path]:
+def _match_stars(name: str, pattern: str, notes: Notes) -> dict[tuple[str, ...], Path]:
     """Files of one channel by what the stars stand for."""
     expanded = str(Path(pattern).expanduser())
     expression = re.compile("([^/]*)".join(re.escape(part) for part in expanded.split("*")))
     files: dict[tuple[str, ...], Path] = {}
-    for found in glob.glob(expanded):
-        match = expression.fullmatch(found)
-        if match is not None:
-            files[match.groups()] = _checked(Path(found))
+    for found in search_glob(expanded, notes=notes):
+        match = expression.fullmatch(str(found))
+        assert match is not None, "a path found by a pattern matches it"
+        files[match.groups()] = _checked(found)
     if not files:
         raise DataError(
             f"data.channels.{name}: {pattern!r} matches no file, seen from {Path.cwd()}"

@@ -41,7 +41,7 @@ def check_values(voxels: NDArray[Any], *, max_non_finite: float) -> None:
     low, high = finite.min(), finite.max()
     if low == high:
         raise NoContrast(f"no contrast: every voxel is {low:g}")
-    if max(abs(float(low)), abs(float(high))) > np.finfo(np.float32).max:
+    if max(abs(float(low)), abs(float(high))) > float(np.finfo(np.float32).max):
         raise NoContrast(f"its values, {low:g} to {high:g}, are beyond single precision")
     if narrow(float(low), float(high)):
         raise NoContrast(

@@ -14,11 +14,15 @@ from ssl3d.data.bad import BadFilePolicy, BadFileRecord
 from ssl3d.data.crops import CropDataset, HeldOutDataset
 from ssl3d.data.data_error import BadVolume, DataError
 from ssl3d.data.files import Source, find_sources
+from ssl3d.data.label_maps import warn_of_label_maps
+from ssl3d.data.listing import Listing, listed
 from ssl3d.data.loader import CropLoader
-from ssl3d.data.read import check_header
+from ssl3d.data.notes import Notes
+from ssl3d.data.read import check_source
+from ssl3d.data.resumed import Earlier, ResumedSplit, resumed_split
 from ssl3d.data.sampler import ResumableSampler
 from ssl3d.data.spec import DataSpec
-from ssl3d.data.split import split_sources
+from ssl3d.data.split import group_of, split_sources
 from ssl3d.data.store import VolumeStore
 
 logger = logging.getLogger(__name__)
@@ -40,10 +44,17 @@ class DataModule(lightning.LightningDataModule):
         start_sample: crops that all ranks together have consumed.
         record: JSON-lines file for samples that cannot be used; none: a temporary one. Several
             ranks need a file that they share.
+        earlier: the files of the run that goes on; none: the split is made anew.
     """
 
     def __init__(
-        self, spec: DataSpec, *, seed: int, start_sample: int = 0, record: Path | None = None
+        self,
+        spec: DataSpec,
+        *,
+        seed: int,
+        start_sample: int = 0,
+        record: Path | None = None,
+        earlier: Earlier | None = None,
     ) -> None:
         super().__init__()
         self.spec = spec
@@ -51,10 +62,13 @@ class DataModule(lightning.LightningDataModule):
         self.start_sample = start_sample
         self.train_files: list[Source] = []
         self.held_out_files: list[Source] = []
+        self._held_out_read = False
         if record is None:
             self._scratch = tempfile.TemporaryDirectory(prefix="ssl3d-")
             record = Path(self._scratch.name) / "bad_files.jsonl"
         self._record = BadFileRecord(record)
+        self._earlier = earlier
+        self.resumed: ResumedSplit | None = None
 
     def prepare_data(self) -> None:
         """Forget the bad samples of an earlier run: once, before any rank looks at a file."""
@@ -65,8 +79,11 @@ class DataModule(lightning.LightningDataModule):
     def setup(self, stage: str | None = None) -> None:  # noqa: ARG002  (Lightning's signature)
         """Find the files, check every header, split. Does nothing the second time.
 
+        What headers lack and what is done about it is said, and so are label maps (`DataWarning`).
+
         Raises:
-            DataError: nothing found, too many bad files, or a bad file that shall stop the run.
+            DataError: nothing found, too many bad files, a bad file that shall stop the run, or
+                other files than those of the run that goes on.
         """
         if self.train_files:
             return
@@ -78,21 +95,41 @@ class DataModule(lightning.LightningDataModule):
             max_share=self.spec.max_bad_share,
         )
         usable = self._with_good_headers(sources)
-        self.train_files, self.held_out_files = split_sources(usable, spec=self.spec)
+        self._split(usable)
         if self.spec.holdout > 0 and not self.held_out_files:
-            logger.warning("Nothing is held out: there is only one group of files to train on.")
+            missing = "what was held out is missing"
+            one = "there is only one group of files to train on"
+            logger.warning("Nothing is held out: %s.", missing if self.listing.held_out else one)
         # Held-out volumes are read in the main process, training volumes in the workers.
         share = max(1, self.spec.workers) + 1
         self._train_store = VolumeStore(self.spec, share=share)
         self._held_out_store = VolumeStore(self.spec, share=share)
 
+    def _split(self, sources: list[Source]) -> None:
+        grouped = self.spec.group_by is not None or self.spec.group_file is not None
+        groups = group_of(sources, spec=self.spec) if grouped else [None] * len(sources)
+        now = listed(sources, groups=groups)
+        if self._earlier is not None:
+            self.resumed = resumed_split(sources, now=now, earlier=self._earlier)
+            self.train_files = self.resumed.side(held_out=False)
+            self.held_out_files = self.resumed.side(held_out=True)
+            self.listing = self.resumed.listing
+            return
+        self.train_files, self.held_out_files = split_sources(sources, spec=self.spec)
+        by_source = dict(zip(sources, now, strict=True))
+        training, held_out = (
+            tuple(by_source[source] for source in side)
+            for side in (self.train_files, self.held_out_files)
+        )
+        self.listing = Listing(str(Path.cwd()), training, held_out)
+
     def _with_good_headers(self, sources: list[Source]) -> list[Source]:
         silent = len(sources) < _SILENT or self._rank() > 0
-        usable = []
+        usable, notes = [], Notes()
         for source in track(sources, description="Reading headers", transient=True, disable=silent):
             try:
-                for file in source.files:
-                    check_header(file, spacing=self.spec.spacing)
+                for file, remark in check_source(source, spacing=self.spec.spacing):
+                    notes.add(file, remark)
                 usable.append(source)
             except BadVolume as error:
                 self._policy.handle(error, source=source)
@@ -100,7 +137,38 @@ class DataModule(lightning.LightningDataModule):
             raise DataError(
                 f"data: none of {len(sources)} samples can be used:\n{self._policy.summary()}"
             )
+        notes.say()
+        if self.spec.volumes is not None:
+            warn_of_label_maps(usable)
         return usable
+
+    def read_held_out(self) -> None:
+        """Prepare the held-out volumes, and leave out those that cannot be used.
+
+        Their headers are good, so this is where the others show: before a run has begun, and not
+        at its first measurement. Does nothing the second time.
+
+        Raises:
+            DataError: too many bad files, or a bad file that shall stop the run.
+        """
+        if self._held_out_read:
+            return
+        self._held_out_read = True
+        usable, silent = [], len(self.held_out_files) < 2 or self._rank() > 0
+        for source in track(
+            self.held_out_files,
+            description="Reading held-out volumes",
+            transient=True,
+            disable=silent,
+        ):
+            try:
+                self._held_out_store.volume(source)
+                usable.append(source)
+            except BadVolume as error:
+                self._policy.handle(error, source=source)
+        if self.held_out_files and not usable:
+            logger.warning("Nothing is held out: none of the held-out volumes can be used.")
+        self.held_out_files = usable
 
     def bad_files(self) -> dict[str, str]:
         """{sample: problem} of all samples that the run goes without, so far."""
@@ -130,12 +198,13 @@ class DataModule(lightning.LightningDataModule):
 
     def held_out_dataset(self) -> HeldOutDataset:
         """The fixed held-out crops; none where nothing is held out."""
-        return HeldOutDataset(
-            self.held_out_files, spec=self.spec, store=self._held_out_store, policy=self._policy
-        )
+        self.read_held_out()
+        return HeldOutDataset(self.held_out_files, spec=self.spec, store=self._held_out_store)
 
     def val_dataloader(self) -> CropLoader:
-        """Batches of the held-out crops, read in the main process.
+        """The held-out crops in batches of one, read in the main process.
+
+        What is measured of a crop then depends on no other crop, nor on `batch_size`.
 
         With several ranks each takes a part; as in any distributed evaluation a few crops are
         taken twice where the number of crops is not a multiple of the number of ranks.
@@ -146,7 +215,7 @@ class DataModule(lightning.LightningDataModule):
             sampler = DistributedSampler(
                 dataset, num_replicas=self._world(), rank=self._rank(), shuffle=False
             )
-        return CropLoader(dataset, batch_size=self.spec.batch_size, sampler=sampler, workers=0)
+        return CropLoader(dataset, batch_size=1, sampler=sampler, workers=0)
 
     def _rank(self) -> int:
         return self.trainer.global_rank if self.trainer is not None else 0

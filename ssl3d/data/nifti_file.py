@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import math
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,10 @@ from nibabel.quaternions import quat2mat
 from numpy.typing import NDArray
 
 from ssl3d.data.data_error import BadVolume
-from ssl3d.data.scan import Scan, damaged, ends_early
+from ssl3d.data.scan import Scan, ends_early
 
+# Bytes that one byte of a gzip file can stand for, at most.
+_MOST_PACKED = 1032
 # Lower three bits of xyzt_units: name, and mm in one.
 _UNITS = {0: ("mm", 1.0), 1: ("metre", 1000.0), 2: ("mm", 1.0), 3: ("micron", 0.001)}
 
@@ -32,12 +33,13 @@ def open_file(path: Path) -> Scan:
         # nibabel.load mends the header, a voxel size of 0 becomes 1: here it is as stored.
         header = type(image.header).from_fileobj(stream, check=False)
     shape = tuple(int(size) for size in image.shape)
-    if path.suffix.lower() != ".gz":
-        needed = math.prod(shape) * image.header.get_data_dtype().itemsize
-        data: Any = image.dataobj
-        got = max(0, path.stat().st_size - data.offset)
-        if got < needed:
-            raise ends_early(path, got=got, needed=needed)
+    needed = math.prod(shape) * image.header.get_data_dtype().itemsize
+    data: Any = image.dataobj
+    got = max(0, path.stat().st_size - data.offset)
+    if path.suffix.lower() == ".gz":
+        got = path.stat().st_size * _MOST_PACKED
+    if got < needed:
+        raise ends_early(path, got=got, needed=needed)
     affine, notes = geometry(header)
     return Scan(path, shape, affine, notes, lambda: _read(path, type(image)))
 
@@ -77,12 +79,9 @@ def _read(path: Path, kind: type[nibabel.Nifti1Image]) -> NDArray[Any]:
     if path.suffix.lower() != ".gz":
         # No memory map: a file that shrinks under it would end the process.
         return np.asarray(kind.from_filename(path, mmap=False).dataobj)
-    try:
-        with gzip.open(path) as stream:
-            voxels = np.asarray(kind.from_stream(stream).dataobj)
-            # The checksum and the length stand at the end: nibabel stops before it.
-            while stream.read(1 << 20):
-                pass
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise damaged(path, error) from error
+    with gzip.open(path) as stream:
+        voxels = np.asarray(kind.from_stream(stream).dataobj)
+        # The checksum and the length stand at the end: nibabel stops before it.
+        while stream.read(1 << 20):
+            pass
     return voxels

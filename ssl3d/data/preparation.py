@@ -49,11 +49,10 @@ def prepare(source: Source, *, spec: DataSpec) -> Prepared:
     except NoContrast as error:
         raise BadVolume(source.name, str(error)) from error
     except MemoryError as error:
-        raise MemoryError(f"{source.name}: {error or 'not enough memory to prepare it'}") from error
+        raise MemoryError(f"{source.name}: {str(error) or 'not enough memory'}") from error
     except Exception as error:
-        raise BadVolume(
-            source.name, f"cannot be prepared: {type(error).__name__}: {error}"
-        ) from error
+        line = " ".join(f"{type(error).__name__}: {error}".split())
+        raise BadVolume(source.name, f"cannot be prepared: {line}") from error
 
 
 def _prepare(source: Source, *, spec: DataSpec) -> Prepared:

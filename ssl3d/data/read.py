@@ -145,7 +145,8 @@ def _check_geometry(scan: Scan) -> None:
         raise BadVolume(scan.path, f"shape {scan.shape} is a 2D image, a 3D volume is needed")
     linear = scan.affine[:3, :3]
     steps = np.linalg.norm(linear, axis=0) if np.isfinite(scan.affine).all() else np.zeros(3)
-    if not abs(np.linalg.det(linear / np.maximum(steps, 1e-12))) > 1e-3:
+    sane = steps.min() > 1e-9 and steps.max() < 1e9
+    if not sane or not abs(np.linalg.det(linear / steps)) > 1e-3:
         raise BadVolume(scan.path, "its header gives no usable voxel size and orientation")
 
 

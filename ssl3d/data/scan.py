@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib.util
 import re
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +79,8 @@ def open_scan(path: Path) -> Scan:
 
 def unreadable(path: Path, error: Exception) -> BadVolume:
     """The error of a library as one line about `path`."""
+    if isinstance(error, (EOFError, zlib.error, gzip.BadGzipFile)):
+        return damaged(path, error)
     text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
     # ITK says where in its own source the error arose first.
     itk = re.search(r"ITK ERROR: [^:]*: *(.+)", text)

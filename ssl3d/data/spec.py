@@ -6,12 +6,13 @@ import os
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from ssl3d.geometry import as_triple
-from ssl3d.plugin.section import Section
+from ssl3d.plugin.given import shown
+from ssl3d.plugin.section import Section, by_name, name_of
 
-Voxels = Annotated[int, Field(ge=1)]
+Voxels = Annotated[int, Field(ge=1, le=2048)]
 Millimetres = Annotated[float, Field(gt=0)]
 Patch = Annotated[
     tuple[Voxels, Voxels, Voxels],
@@ -28,7 +29,15 @@ Spacing = Annotated[
 
 def _as_text(value: Any) -> Any:
     """Accept `pathlib.Path`; leave everything else for pydantic to judge."""
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
+    text = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if isinstance(text, str) and not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"{text!a} is not UTF-8, which a spec must be: give its folder or a glob"
+            ) from error
+    return text
 
 
 PathText = Annotated[str, BeforeValidator(_as_text), Field(min_length=1)]
@@ -73,12 +82,12 @@ class ZScore(Section):
     name: Literal["zscore"] = "zscore"
 
 
-def _named(value: Any) -> Any:
-    return {"name": value} if isinstance(value, str) else value
-
-
 Normalise = Annotated[
-    Annotated[CTWindow | Percentile | ZScore, Field(discriminator="name")], BeforeValidator(_named)
+    Annotated[CTWindow, Tag("ct_window")]
+    | Annotated[Percentile, Tag("percentile")]
+    | Annotated[ZScore, Tag("zscore")],
+    Discriminator(name_of),
+    BeforeValidator(by_name),
 ]
 
 
@@ -122,6 +131,11 @@ class DataSpec(Section):
         None,
         description="a folder (searched at any depth), a file, a glob, or a list of these",
     )
+    exclude: tuple[PathText, ...] = Field(
+        (),
+        description="glob patterns of files that are left out, compared with the end of the path: "
+        "*_seg.nii.gz, labels/*, derivatives/**",
+    )
     channels: dict[str, PathText | tuple[PathText, ...]] | None = Field(
         None,
         description='per channel a pattern, such as {"t1": "*_t1.nii.gz", "t2": "*_t2.nii.gz"} '
@@ -136,6 +150,7 @@ class DataSpec(Section):
     batch_size: int = Field(
         2,
         ge=1,
+        le=65536,
         description="crops per micro-batch and rank",
         json_schema_extra={"unit": "crops"},
     )
@@ -161,6 +176,7 @@ class DataSpec(Section):
     holdout_crops: int = Field(
         2,
         ge=1,
+        le=65536,
         description="fixed crops per held-out volume",
         json_schema_extra={"unit": "crops"},
     )
@@ -176,7 +192,9 @@ class DataSpec(Section):
         "folders have one name",
     )
     cache: CacheSpec = Field(CacheSpec(), description="prepared volumes in memory and on disk")
-    workers: int = Field(2, ge=0, description="reading processes per rank; 0: the main process")
+    workers: int = Field(
+        2, ge=0, le=1024, description="reading processes per rank; 0: the main process"
+    )
     on_bad_file: Literal["skip", "stop"] = Field(
         "skip", description="go on without a file that cannot be used and report it, or stop"
     )
@@ -231,7 +249,9 @@ class DataSpec(Section):
             raise ValueError(f"the patterns have {stars} stars: give the same number, above 0")
         for name, value in patterns.items():
             if re.search(r"\*\*|[?\[\]]", value):
-                raise ValueError(f"channel {name!r}: {value!r}: only single stars are allowed here")
+                raise ValueError(
+                    f"channel {shown(name)}: {shown(value)}: only single stars are allowed here"
+                )
         return channels
 
     @field_validator("group_by")
@@ -241,11 +261,11 @@ class DataSpec(Section):
             return None
         try:
             groups = re.compile(group_by).groups
-        except re.error as error:
-            raise ValueError(f"{group_by!r} is not a regular expression: {error}") from error
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ValueError(f"{shown(group_by)} is not a regular expression: {error}") from error
         if groups != 1:
             raise ValueError(
-                f"{group_by!r} has {groups} groups: put parentheses around exactly the part that "
-                "names the group, such as (sub-[0-9]+)"
+                f"{shown(group_by)} has {groups} groups: put parentheses around exactly the part "
+                "that names the group, such as (sub-[0-9]+)"
             )
         return group_by

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ def split_sources(
         DataError: a sample has no group, or the grouping file cannot be used.
     """
     groups = group_of(sources, spec=spec)
-    ranked = sorted(set(groups), key=lambda group: hashlib.sha256(os.fsencode(group)).digest())
+    ranked = sorted(set(groups), key=_digest)
     count = 0
     if spec.holdout > 0 and len(ranked) > 1:
         count = min(max(1, round(spec.holdout * len(ranked))), len(ranked) - 1)
@@ -34,6 +33,11 @@ def split_sources(
     pairs = list(zip(sources, groups, strict=True))
     train = [source for source, group in pairs if group not in held]
     return train, [source for source, group in pairs if group in held]
+
+
+def _digest(group: str) -> bytes:
+    # The bytes of the name: a file name need not be UTF-8.
+    return hashlib.sha256(group.encode("utf-8", "surrogateescape")).digest()
 
 
 def group_of(sources: Sequence[Source], *, spec: DataSpec) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ssl3d.interfaces import Masker
+from ssl3d.kinds.masker import Masker
 from ssl3d.sparse import HiddenLevels
 
 

@@ -10,9 +10,21 @@ import torch
 from torch import Tensor, nn
 
 from ssl3d.geometry import Triple, show
-from ssl3d.interfaces import Backbone, Decoder, Loss, Masker, PretrainOutput, SparseBackend
+from ssl3d.kinds.backbone import Backbone
+from ssl3d.kinds.decoder import Decoder
+from ssl3d.kinds.loss import Loss
+from ssl3d.kinds.masker import Masker
+from ssl3d.kinds.output import PretrainOutput
 from ssl3d.masked.drawn import check_drawn
-from ssl3d.sparse import CellGrid, FeatureMap, HiddenLevels, SparseVolume, grid_of, split_cells
+from ssl3d.sparse import (
+    CellGrid,
+    FeatureMap,
+    HiddenLevels,
+    SparseBackend,
+    SparseVolume,
+    grid_of,
+    split_cells,
+)
 from ssl3d.sparse.hidden import voxels_to_cells
 
 

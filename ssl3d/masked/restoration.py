@@ -7,7 +7,8 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from ssl3d.interfaces import Loss, PretrainOutput
+from ssl3d.kinds.loss import Loss
+from ssl3d.kinds.output import PretrainOutput
 from ssl3d.masked.target import HiddenPatches, hidden_patches, trivial_prediction
 
 
@@ -47,6 +48,16 @@ class RestorationLoss(Loss):
         prediction = trivial_prediction(output, patches=patches)
         return self._reduce(output, patches=patches, prediction=prediction)
 
+    def measurable(self, output: PretrainOutput) -> Tensor:
+        """(B,) bool: samples with a hidden patch that can be scored."""
+        return self.measurable_levels(output)[0]
+
+    @torch.no_grad()
+    def measurable_levels(self, output: PretrainOutput) -> list[Tensor]:
+        """The same for each level."""
+        counted = _counted(output, patches=hidden_patches(output))
+        return [level.flatten(1).any(1) for level in counted]
+
     def _reduce(
         self, output: PretrainOutput, *, patches: HiddenPatches, prediction: Tensor
     ) -> dict[str, Tensor]:
@@ -55,10 +66,9 @@ class RestorationLoss(Loss):
         errors = self.error(difference).sum((1, 2)) / count.clamp(min=1)
         means = [
             _mean_over_samples(
-                _on_grid(errors, positions=patches.positions, like=level),
-                counted=level & _on_grid(count > 0, positions=patches.positions, like=level),
+                _on_grid(errors, positions=patches.positions, like=level), counted=level
             )
-            for level in output.levels.levels
+            for level in _counted(output, patches=patches)
         ]
         weights = output.levels.weights
         weighted = [weight * mean for weight, mean in zip(weights, means, strict=True)]
@@ -66,6 +76,15 @@ class RestorationLoss(Loss):
         if len(means) > 1:
             losses |= {f"level{i}": mean.detach() for i, mean in enumerate(means)}
         return losses
+
+
+def _counted(output: PretrainOutput, *, patches: HiddenPatches) -> list[Tensor]:
+    """For each level (B, Gd, Gh, Gw) bool: hidden cells with something that is scored."""
+    scored = patches.scored.flatten(1).any(1)
+    return [
+        level & _on_grid(scored, positions=patches.positions, like=level)
+        for level in output.levels.levels
+    ]
 
 
 def _on_grid(values: Tensor, *, positions: Tensor, like: Tensor) -> Tensor:

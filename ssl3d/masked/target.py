@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ssl3d.geometry import Triple, product
-from ssl3d.interfaces import PretrainOutput
+from ssl3d.kinds.output import PretrainOutput
 from ssl3d.precision import at_least_single
 from ssl3d.sparse import join_cells, split_cells
 

@@ -9,7 +9,7 @@ import torch
 from monai.metrics.regression import KernelType, compute_ssim_and_cs
 from torch import Tensor
 
-from ssl3d.interfaces import PretrainOutput
+from ssl3d.kinds.output import PretrainOutput
 from ssl3d.masked.target import hidden_patches, restoration, restored_volume, trivial_prediction
 from ssl3d.sparse import join_cells, split_cells
 

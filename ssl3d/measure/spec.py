@@ -63,6 +63,7 @@ class ProbeSpec(Section):
         """How the labelled volumes are found: the label map is the last channel."""
         images = self.images if isinstance(self.images, dict) else {"image": self.images}
         changes: dict[str, Any] = {"channels": {**images, "labels": self.labels}, "volumes": None}
+        changes["exclude"] = ()  # it may name just these label maps
         if self.group_by is not None or self.group_file is not None:
             changes |= {"group_by": self.group_by, "group_file": self.group_file}
         return DataSpec(**{**data.model_dump(), **changes})

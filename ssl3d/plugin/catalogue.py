@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from typing import get_args
 
-from ssl3d.plugin.config import Kind
 from ssl3d.plugin.find import PluginFailure
 from ssl3d.plugin.option import Option, all_options_of
 from ssl3d.plugin.registry import UnknownComponentError, did_you_mean, installed
@@ -27,7 +25,7 @@ class Component:
         options: in the order of their declaration, those of parts of it after its own.
     """
 
-    kind: Kind
+    kind: str
     name: str
     description: str
     config: str
@@ -42,7 +40,7 @@ class Component:
         return self.description.partition("\n")[0]
 
 
-def components(kind: Kind | None = None, *, name: str | None = None) -> tuple[Component, ...]:
+def components(kind: str | None = None, *, name: str | None = None) -> tuple[Component, ...]:
     """Every installed component, or those of one kind or name, sorted by kind and name.
 
     Raises:
@@ -64,7 +62,7 @@ def components(kind: Kind | None = None, *, name: str | None = None) -> tuple[Co
         if name in (None, entry.config.component_name())
     )
     if name is not None and not found:
-        for one in get_args(Kind) if kind is None else (kind,):
+        for one in installed().kinds() if kind is None else (kind,):
             installed().refuse_clash(one, name=name)
         names = sorted({entry.config.component_name() for entry in installed().entries(kind)})
         raise UnknownComponentError(

@@ -1,23 +1,16 @@
-"""Fields of a spec that hold a component: a name, a mapping, or the typed config."""
+"""What a field of a spec that holds a component accepts: a name, a mapping, a typed config."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from ssl3d.plugin.config import (
-    BackboneConfig,
-    ComponentConfig,
-    DecoderConfig,
-    Kind,
-    LossConfig,
-    MaskerConfig,
-    SparseBackendConfig,
-)
+from ssl3d.plugin.config import ComponentConfig
+from ssl3d.plugin.given import cut, shown
 from ssl3d.plugin.registry import DuplicateComponentError, UnknownComponentError, installed
 from ssl3d.plugin.spec_error import explain
 
@@ -29,7 +22,7 @@ def _refuse(path: str, message: str) -> PydanticCustomError:
 
 
 @dataclass(frozen=True)
-class _Component:
+class ComponentField:
     """Tells pydantic how to read, write and describe a component of one kind.
 
     Attributes:
@@ -41,7 +34,7 @@ class _Component:
     unnamed: str | None = None
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> str:
         return self.base.kind
 
     def resolve(self, value: Any) -> ComponentConfig:
@@ -56,12 +49,12 @@ class _Component:
             names = ", ".join(installed().names(self.kind))
             raise _refuse(
                 "",
-                f"given {value!r}; must be a {self.kind} name ({names}), a mapping with 'name' "
-                f"and options, or a {self.base.__name__}",
+                f"given {shown(value)}; must be a {self.kind} name ({names}), a mapping with "
+                f"'name' and options, or a {self.base.__name__}",
             )
         self._refuse_clash(options["name"])
         try:
-            config = installed().config(self.kind, name=options["name"])
+            config = installed().config(self.kind, name=cut(options["name"]))
         except UnknownComponentError as error:
             raise _refuse("", str(error)) from None
         try:
@@ -99,16 +92,12 @@ class _Component:
     ) -> dict[str, Any]:
         entries = installed().entries(self.kind)
         names = {"enum": installed().names(self.kind), "type": "string"}
-        options = [handler(entry.config.__pydantic_core_schema__) for entry in entries]
+        options = [
+            handler.resolve_ref_schema(handler(entry.config.__pydantic_core_schema__))
+            for entry in entries
+        ]
         return {"anyOf": [names, *options]}
 
 
 def _dump(config: ComponentConfig, info: core_schema.SerializationInfo) -> dict[str, Any]:
     return config.model_dump(mode=info.mode)
-
-
-BackboneField = Annotated[BackboneConfig, _Component(BackboneConfig)]
-SparseBackendField = Annotated[SparseBackendConfig, _Component(SparseBackendConfig)]
-MaskerField = Annotated[MaskerConfig, _Component(MaskerConfig)]
-DecoderField = Annotated[DecoderConfig, _Component(DecoderConfig, unnamed="spark")]
-LossField = Annotated[LossConfig, _Component(LossConfig)]

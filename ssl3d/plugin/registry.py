@@ -6,7 +6,7 @@ import difflib
 import functools
 from collections.abc import Iterable
 
-from ssl3d.plugin.config import ComponentConfig, Kind
+from ssl3d.plugin.config import ComponentConfig
 from ssl3d.plugin.find import PluginFailure, Registered, load_plugins
 
 
@@ -37,7 +37,7 @@ class Registry:
     def __init__(
         self, components: Iterable[Registered], *, failures: Iterable[PluginFailure] = ()
     ) -> None:
-        claims: dict[tuple[Kind, str], list[Registered]] = {}
+        claims: dict[tuple[str, str], list[Registered]] = {}
         for entry in components:
             key = (entry.config.kind, entry.config.component_name())
             claims.setdefault(key, []).append(entry)
@@ -46,7 +46,7 @@ class Registry:
         self.failures = tuple(failures)
         self.clashes = tuple(self._clashes[key] for key in sorted(self._clashes))
 
-    def entry(self, kind: Kind, *, name: str) -> Registered:
+    def entry(self, kind: str, *, name: str) -> Registered:
         """The component of this kind and name.
 
         Raises:
@@ -62,20 +62,24 @@ class Registry:
             f"Installed: {', '.join(names) or 'none'}.{self.failure_note()}"
         )
 
-    def refuse_clash(self, kind: Kind, *, name: str) -> None:
+    def refuse_clash(self, kind: str, *, name: str) -> None:
         """Raise DuplicateComponentError where two plugins declare this kind and name."""
         if (kind, name) in self._clashes:
             raise DuplicateComponentError(self._clashes[kind, name])
 
-    def config(self, kind: Kind, *, name: str) -> type[ComponentConfig]:
+    def config(self, kind: str, *, name: str) -> type[ComponentConfig]:
         """The config class of a component; raises what `entry` raises."""
         return self.entry(kind, name=name).config
 
-    def names(self, kind: Kind) -> list[str]:
+    def names(self, kind: str) -> list[str]:
         """Installed names of one kind, sorted."""
         return sorted(name for k, name in self._components if k == kind)
 
-    def entries(self, kind: Kind | None = None) -> list[Registered]:
+    def kinds(self) -> list[str]:
+        """Kinds of which something is declared, sorted."""
+        return sorted({kind for kind, _ in (*self._components, *self._clashes)})
+
+    def entries(self, kind: str | None = None) -> list[Registered]:
         """All components, or those of one kind, sorted by kind and name."""
         return [self._components[k] for k in sorted(self._components) if kind in (None, k[0])]
 
@@ -87,7 +91,7 @@ class Registry:
         return f" Plugins that failed to load: {failed}"
 
 
-def _clash(key: tuple[Kind, str], claims: Iterable[Registered]) -> str:
+def _clash(key: tuple[str, str], claims: Iterable[Registered]) -> str:
     who = " and by ".join(f"plugin {one.plugin!r} of {one.distribution}" for one in claims)
     return (
         f"{key[0]} {key[1]!r} is declared by {who}. Uninstall one of them or ask its authors for "

@@ -8,8 +8,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from ssl3d.plugin.given import cut, one_line, shown
 from ssl3d.plugin.option import models_in, tag_of
 from ssl3d.plugin.registry import did_you_mean
+
+MOST_LINES = 50
+LONGEST_PATH = 200
 
 
 class SpecError(ValueError):
@@ -20,8 +24,13 @@ class SpecError(ValueError):
     """
 
     def __init__(self, problems: Iterable[tuple[str, str]]) -> None:
-        self.problems = tuple((path or "spec", message) for path, message in problems)
-        super().__init__("\n".join(f"{path}: {message}" for path, message in self.problems))
+        self.problems = tuple(
+            (one_line(path or "spec", most=LONGEST_PATH), one_line(message))
+            for path, message in problems
+        )
+        lines = [f"{path}: {message}" for path, message in self.problems]
+        more = [f"and {len(lines) - MOST_LINES} more"] if len(lines) > MOST_LINES else []
+        super().__init__("\n".join(lines[:MOST_LINES] + more))
 
 
 def explain(
@@ -91,33 +100,31 @@ def _merged(messages: list[str]) -> list[str]:
 def _message(found: Any, *, model: type[BaseModel]) -> str:
     kind, given, loc = found["type"], found["input"], found["loc"]
     if kind == "extra_forbidden":
-        allowed = sorted(_fields_at(model, loc[:-1]))
-        return f"unknown option.{did_you_mean(str(loc[-1]), allowed)} Allowed: {', '.join(allowed)}"
+        names = sorted(_fields_at(model, loc[:-1]))
+        hint = did_you_mean(cut(str(loc[-1])), names)
+        return f"unknown option.{hint} Allowed: {', '.join(names)}"
     if kind == "missing":
         return "missing: the list is too short" if isinstance(loc[-1], int) else "missing"
     if kind == "value_error":
         return str(found["msg"]).removeprefix("Value error, ")
     if kind == "union_tag_invalid":
-        return _choice(found["ctx"]["tag"], allowed=f"one of {found['ctx']['expected_tags']}")
+        named = isinstance(given, Mapping) and "name" in given
+        allowed = f"one of {found['ctx']['expected_tags']}"
+        return _choice(given["name"] if named else given, allowed=allowed)
     if kind == "literal_error":
         return _choice(given, allowed=found["ctx"]["expected"])
     text = str(found["msg"])
     if not text.startswith("Input should be "):
-        return f"given {_short(given)}; {text[:1].lower()}{text[1:]}"
+        return f"given {shown(given)}; {text[:1].lower()}{text[1:]}"
     text = text.removeprefix("Input should be ").partition(", unable to parse")[0]
-    return f"given {_short(given)}; must be {text.replace('a valid tuple', 'a list')}"
+    return f"given {shown(given)}; must be {text.replace('a valid tuple', 'a list')}"
 
 
 def _choice(given: Any, *, allowed: str) -> str:
     """`allowed` is pydantic's list of quoted values."""
     names = re.findall(r"'([^']*)'", allowed)
-    hint = did_you_mean(given, names) if isinstance(given, str) else ""
-    return f"given {_short(given)}; must be {allowed}{f'.{hint}' if hint else ''}"
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    hint = did_you_mean(cut(given), names) if isinstance(given, str) else ""
+    return f"given {shown(given)}; must be {allowed}{f'.{hint}' if hint else ''}"
 
 
 def _fields_at(model: type[BaseModel], loc: Iterable[str | int]) -> set[str]:

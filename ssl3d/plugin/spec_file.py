@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import codecs
 import copy
 import json
-import re
 import runpy
 import traceback
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
-import yaml
+from pydantic import ValidationError
 
+from ssl3d.plugin import core_yaml
+from ssl3d.plugin.given import cut, shown
 from ssl3d.plugin.registry import did_you_mean
+from ssl3d.plugin.section import Section
 from ssl3d.plugin.spec_error import SpecError
 
 
@@ -28,28 +31,12 @@ class Readable(Protocol):
 S = TypeVar("S", bound=Readable)
 
 
-class _Loader(yaml.SafeLoader):
-    """Reads 1e-4 as a number, as YAML 1.2 does; PyYAML alone gives a string."""
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes text that `_Loader` would read as a number."""
-
-
-for _class in (_Loader, _Dumper):
-    _class.add_implicit_resolver(
-        "tag:yaml.org,2002:float",
-        re.compile(r"^[-+]?([0-9][0-9_]*(\.[0-9_]*)?|\.[0-9_]+)[eE][-+]?[0-9]+$"),
-        list("-+0123456789."),
-    )
-
-
-def parse_yaml(text: str) -> Any:
-    """A YAML value; raises SpecError."""
+def parse_yaml(text: str, *, path: str = "spec") -> Any:
+    """A YAML value; raises SpecError that names `path`."""
     try:
-        return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise SpecError([("spec", f"not readable as YAML: {error}")]) from None
+        return core_yaml.read(text)
+    except ValueError as error:
+        raise SpecError([(path, f"not readable as YAML: {error}")]) from None
 
 
 def from_yaml(text: str) -> dict[str, Any]:
@@ -60,22 +47,31 @@ def from_yaml(text: str) -> dict[str, Any]:
 def from_json(text: str) -> dict[str, Any]:
     """A JSON object; raises SpecError."""
     try:
-        return _mapping(json.loads(text))
-    except json.JSONDecodeError as error:
+        return _mapping(json.loads(text, object_pairs_hook=_once, parse_int=core_yaml.whole))
+    except RecursionError:
+        raise SpecError([("spec", "not readable as JSON: nested too deep")]) from None
+    except ValueError as error:
         raise SpecError([("spec", f"not readable as JSON: {error}")]) from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these keys and values; raises ValueError where a key comes twice."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"{shown(key)} is given twice")
+        found[key] = value
+    return found
 
 
 def to_yaml(values: dict[str, Any]) -> str:
     """A YAML mapping in the given order."""
-    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return core_yaml.write(values)
 
 
 def _mapping(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise SpecError([("spec", f"must be a mapping of options, got {type(value).__name__}")])
-    unnamed = [key for key in value if not isinstance(key, str)]
-    if unnamed:
-        raise SpecError([("spec", f"{unnamed[0]!r} is no name of an option: names are text")])
     return value
 
 
@@ -93,10 +89,16 @@ def load(spec: type[S], path: Path) -> S:
         allowed = ", ".join([".py", *readers])
         raise SpecError([(str(path), f"ends with {path.suffix!r}; must end with {allowed}")])
     try:
-        text = path.read_text(encoding="utf-8")
+        text = _decode(path.read_bytes())
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError([(str(path), f"cannot be read as text: {error}")]) from None
     return readers[path.suffix](text)
+
+
+def _decode(raw: bytes) -> str:
+    """UTF-8, or UTF-16 where the file begins with its mark, as Windows PowerShell writes it."""
+    marked = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return raw.decode("utf-16" if marked else "utf-8-sig")
 
 
 def _run(path: Path) -> dict[str, Any]:
@@ -105,11 +107,22 @@ def _run(path: Path) -> dict[str, Any]:
         return runpy.run_path(str(path))
     except SpecError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if frame.filename == str(path)]
         place = f"{path}:{lines[-1]}" if lines else str(path)
-        raise SpecError([(place, f"{type(error).__name__}: {error}")]) from error
+        raise SpecError([(place, f"{type(error).__name__}: {_said(error)}")]) from error
+
+
+def _said(error: BaseException) -> str:
+    """What an error says, in one line also where pydantic says it in many."""
+    if isinstance(error, ValidationError):
+        found = (
+            f"{error.title}.{'.'.join(map(str, one['loc']))}: {one['msg']}"
+            for one in error.errors(include_input=False, include_url=False)
+        )
+        return "; ".join(found)
+    return str(error)
 
 
 def set_values(spec: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
@@ -130,17 +143,43 @@ def set_values(spec: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
+def take_back_settled(plain: dict[str, Any], *, spec: Section, path: str) -> None:
+    """Remove the options that the preset at `path` settles, since another one is to be named.
+
+    Args:
+        plain: the spec in plain values.
+        spec: the same, typed.
+        path: of any option; most name no preset, and nothing happens.
+    """
+    *parents, option = path.split(".")
+    section: Any = spec
+    at: Any = plain
+    for part in parents:
+        inside = _inside(section)
+        if part not in inside:
+            return
+        section, at = inside[part], at[int(part) if isinstance(at, list) else part]
+    for settled in section.presets.get(option, {}).values() if isinstance(section, Section) else ():
+        for other in settled:
+            at.pop(other, None)
+
+
+def _inside(value: Any) -> dict[str, Any]:
+    """The parts of a section or of a list by the names that paths have for them."""
+    if isinstance(value, Section):
+        return {name: getattr(value, name) for name in type(value).model_fields}
+    return {str(i): one for i, one in enumerate(value)} if isinstance(value, tuple) else {}
+
+
 def _step(at: Any, part: str, *, path: str, walked: str) -> Any:
     here = f"{walked}.{part}" if walked else part
     if isinstance(at, dict) and part in at:
         key: Any = part
-    elif isinstance(at, list) and part.isdigit() and int(part) < len(at):
-        key = int(part)
-    elif isinstance(at, dict):
-        hint = f"{did_you_mean(part, at)} Allowed: {', '.join(at)}"
-        raise SpecError([(here, f"unknown option.{hint}")])
+    elif isinstance(at, list):
+        key = _item(at, part, path=path)
     else:
-        raise SpecError([(path, f"{part!r} is no item of a list of {len(at)}")])
+        hint = f"{did_you_mean(cut(part), at)} Allowed: {', '.join(at)}"
+        raise SpecError([(here, f"unknown option.{hint}")])
     if isinstance(at[key], str):
         at[key] = {"name": at[key]}  # a component given by its name
     if not isinstance(at[key], dict | list):
@@ -149,9 +188,12 @@ def _step(at: Any, part: str, *, path: str, walked: str) -> Any:
 
 
 def _assign(at: Any, part: str, value: Any, *, path: str) -> None:
-    if isinstance(at, dict):
-        at[part] = value
-    elif isinstance(at, list) and part.isdigit() and int(part) < len(at):
-        at[int(part)] = value
-    else:
-        raise SpecError([(path, f"{part!r} is no item of a list of {len(at)}")])
+    at[_item(at, part, path=path) if isinstance(at, list) else part] = value
+
+
+def _item(at: list[Any], part: str, *, path: str) -> int:
+    """The index that a part of a path names."""
+    indices = {str(i): i for i in range(len(at))}
+    if part not in indices:
+        raise SpecError([(path, f"{shown(part)} is no item of a list of {len(at)}")])
+    return indices[part]

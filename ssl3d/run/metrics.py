@@ -1,10 +1,10 @@
-"""Rows of numbers by step: one tidy file that survives a resume, and Lightning's loggers."""
+"""Rows of numbers by step: tidy files that survive a resume, and Lightning's loggers."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +20,25 @@ Row = dict[str, float]
 
 
 class MetricsFile:
-    """A CSV file with one row a step, sorted; columns may come later.
+    """A CSV file whose rows begin with a step, sorted; columns may come later.
 
     Args:
         path: of the file.
         last_step: rows after it are dropped: they belong to steps that a resumed run takes again.
+            At 0 all are: such a run also measures before its first step again.
+        text: columns that hold no numbers.
     """
 
-    def __init__(self, path: Path, *, last_step: int = 0) -> None:
+    def __init__(self, path: Path, *, last_step: int = 0, text: Collection[str] = ()) -> None:
         self._path = path
-        self.rows: list[Row] = [row for row in read_metrics(path) if row["step"] <= last_step]
+        self.rows: list[dict[str, Any]] = [
+            row for row in _read(path, text=text) if last_step > 0 and row["step"] <= last_step
+        ]
         self._columns = list(dict.fromkeys(name for row in self.rows for name in row))
         if path.exists():
             self._write()
 
-    def add(self, row: Row) -> None:
+    def add(self, row: dict[str, Any]) -> None:
         """Add a row: appended, or the file is written anew where a column is new."""
         self.rows.append(row)
         new = [name for name in row if name not in self._columns]
@@ -58,25 +62,34 @@ class MetricsFile:
 
 def read_metrics(path: Path) -> list[Row]:
     """The rows of a metrics file, without empty cells; none where there is no file."""
+    return _read(path, text=())
+
+
+def _read(path: Path, *, text: Collection[str]) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     with path.open(encoding="utf-8", newline="") as file:
         lines = list(csv.DictReader(file))
     return [
-        {name: float(value) for name, value in line.items() if value not in ("", None)}
+        {
+            name: value if name in text else float(value)
+            for name, value in line.items()
+            if value not in ("", None)
+        }
         for line in lines
         if line.get("step")
     ]
 
 
-def _plain(row: Row) -> dict[str, float]:
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "step": int(row["step"])}
 
 
 class Metrics(RunCallback[RunModule]):
     """Averages what training logs, takes what others `put`, and writes a row where one is due.
 
-    Put it after the callbacks that measure, before the one that saves.
+    Put it after the callbacks that measure, before the one that saves. A micro-batch counts by the
+    share of its crops in which a loss found something to measure.
 
     Args:
         file: of this rank; None on ranks that write nothing.
@@ -85,7 +98,8 @@ class Metrics(RunCallback[RunModule]):
     def __init__(self, file: MetricsFile | None) -> None:
         self._file = file
         self._sums: dict[str, Tensor] = {}
-        self._fed = 0
+        self._shares: dict[str, Tensor] = {}
+        self._empty = torch.zeros((), dtype=torch.long)
         self._samples_before = 0
         self._seconds_before = 0.0
         self._row: Row = {}
@@ -102,12 +116,14 @@ class Metrics(RunCallback[RunModule]):
 
     def after_micro_batch(self, module: RunModule, outputs: Mapping[str, Tensor]) -> None:
         """Count it in."""
-        self._fed += 1
+        exact = _exact(module.device)
+        shares = {k: found.float().mean().to(exact) for k, found in module.measurable.items()}
+        total = torch.stack(list(shares.values())).amax()
         for name, value in outputs.items():
-            value = value.to(_exact(module.device))
-            if name in self._sums:
-                value = value + self._sums[name].to(value.device)
-            self._sums[name] = value
+            share = shares.get(label_of(name, labels=shares) or "", total)
+            _add(self._sums, name, value.to(exact) * share)
+            _add(self._shares, name, share)
+        self._empty = self._empty + module.empty.sum().cpu()
 
     def after_step(self, trainer: lightning.Trainer, module: RunModule) -> None:
         """Write a row where one is due."""
@@ -127,22 +143,31 @@ class Metrics(RunCallback[RunModule]):
                 logger.log_metrics({k: v for k, v in row.items() if k != "step"}, step=module.step)
 
     def _means(self, trainer: lightning.Trainer, module: RunModule) -> Row:
-        """Means over the micro-batches and ranks since the last row."""
+        """Means over the micro-batches and ranks since the last row, of what was measured."""
         names = sorted(self._sums, key=lambda name: (name != "loss", name))
-        values = torch.stack([self._sums[name].to(module.device) for name in names]) / self._fed
+        sums, shares = (
+            torch.stack([found[name].to(module.device) for name in names])
+            for found in (self._sums, self._shares)
+        )
+        empty = self._empty.to(module.device)
         if trainer.world_size > 1:
-            reduced = trainer.strategy.reduce(values, reduce_op="mean")
-            assert isinstance(reduced, Tensor)
-            values = reduced
+            sums, shares, empty = (
+                _summed(found, trainer=trainer) for found in (sums, shares, empty)
+            )
+        there = shares.tolist()
+        values = [v for v, share in zip((sums / shares).tolist(), there, strict=True) if share]
+        names = [name for name, share in zip(names, there, strict=True) if share]
         seconds = module.clock.seconds - self._seconds_before
-        row = {f"train/{name}": value for name, value in zip(names, values.tolist(), strict=True)}
+        row = {f"train/{name}": value for name, value in zip(names, values, strict=True)}
+        if empty:
+            row["train/empty_crops"] = float(empty)
         row |= {
             "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
             "gradient_norm": module.gradient_norm,
             "volumes": float(module.samples),
             "volumes_per_second": (module.samples - self._samples_before) / max(seconds, 1e-9),
         }
-        self._sums, self._fed = {}, 0
+        self._sums, self._shares, self._empty = {}, {}, torch.zeros_like(self._empty)
         self._samples_before, self._seconds_before = module.samples, module.clock.seconds
         return row
 
@@ -150,7 +175,8 @@ class Metrics(RunCallback[RunModule]):
         """What the next row needs of the steps since the last one."""
         return {
             "sums": self._sums,
-            "fed": self._fed,
+            "shares": self._shares,
+            "empty": self._empty,
             "samples_before": self._samples_before,
             "seconds_before": self._seconds_before,
         }
@@ -158,11 +184,28 @@ class Metrics(RunCallback[RunModule]):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up `state_dict`'s."""
         self._sums = dict(state_dict["sums"])
-        self._fed = state_dict["fed"]
+        self._shares = dict(state_dict["shares"])
+        self._empty = state_dict["empty"].cpu()
         self._samples_before = state_dict["samples_before"]
         self._seconds_before = state_dict["seconds_before"]
+
+
+def _add(sums: dict[str, Tensor], name: str, value: Tensor) -> None:
+    sums[name] = value + sums[name].to(value.device) if name in sums else value
+
+
+def _summed(value: Tensor, *, trainer: lightning.Trainer) -> Tensor:
+    reduced = trainer.strategy.reduce(value, reduce_op="sum")
+    assert isinstance(reduced, Tensor)
+    return reduced
 
 
 def _exact(device: torch.device) -> torch.dtype:
     """What sums are kept in; Apple's GPUs have no double precision."""
     return torch.float32 if device.type == "mps" else torch.float64
+
+
+def label_of(name: str, *, labels: Iterable[str]) -> str | None:
+    """The loss that a number in the logs is of; None for the total."""
+    own = [label for label in labels if name == label or name.startswith(f"{label}/")]
+    return max(own, key=len, default=None)

@@ -54,6 +54,9 @@ class RunModule(lightning.LightningModule):
         micro_batches: fed so far, each on all ranks.
         samples: crops fed so far, over all ranks.
         clock: seconds of training so far.
+        sources: volumes that the crops of the last micro-batch came from.
+        measurable: label of each loss to (B,) bool, the crops of the last micro-batch in which it
+            found something to measure.
     """
 
     spec: RunSpec
@@ -66,15 +69,23 @@ class RunModule(lightning.LightningModule):
         self.micro_batches = 0
         self.samples = 0
         self.gradient_norm = math.nan
+        self.sources: list[str] = []
+        self.measurable: dict[str, Tensor] = {}
         self._decayed = decayed_names(self)
         self.configure_optimizers()  # here already: a missing library shows before data is read
         self._fed: list[tuple[Tensor, list[str]]] = []
 
-    def count(self, loss: Tensor, *, sources: list[str]) -> None:
-        """Count a micro-batch in: its loss, and where each of its crops comes from."""
+    def count(self, loss: Tensor, *, sources: list[str], measurable: dict[str, Tensor]) -> None:
+        """Count a micro-batch in: its loss, its crops' volumes, and see `measurable`."""
+        self.sources, self.measurable = sources, measurable
         self._fed.append((loss.detach(), sources))
         self.micro_batches += 1
         self.samples += len(sources) * self.trainer.world_size
+
+    @property
+    def empty(self) -> Tensor:
+        """(B,) bool: crops of the last micro-batch in which no loss found anything to measure."""
+        return ~torch.stack(list(self.measurable.values())).any(0)
 
     @property
     def step(self) -> int:

@@ -56,8 +56,10 @@ class ProgressBar(RunCallback[RunModule]):
             steps = module.spec.trainer.steps
             self._task = self._bar.add_task("", total=steps, completed=module.step, text="")
 
-    def after_micro_batch(self, module: RunModule, outputs: Mapping[str, Tensor]) -> None:  # noqa: ARG002
-        """Smooth the loss."""
+    def after_micro_batch(self, module: RunModule, outputs: Mapping[str, Tensor]) -> None:
+        """Smooth the loss of what was measured."""
+        if bool(module.empty.all()):
+            return
         loss = float(outputs["loss"])
         old = loss if self._loss is None else self._loss
         self._loss = SMOOTHING * old + (1 - SMOOTHING) * loss
@@ -75,7 +77,8 @@ class ProgressBar(RunCallback[RunModule]):
     def _text(self, module: RunModule) -> str:
         seconds = max(module.clock.seconds - self._first_second, 1e-9)
         speed = (module.samples - self._first_sample) / seconds
-        parts = [f"loss {self._loss:.3f}", f"{speed:.3g} volumes/s"]
+        loss = "loss none yet" if self._loss is None else f"loss {self._loss:.3f}"
+        parts = [loss, f"{speed:.3g} volumes/s"]
         if self._shown in self._metrics.latest:
             parts.insert(1, f"held out {self._metrics.latest[self._shown]:.3f}")
         return "  ".join(parts)

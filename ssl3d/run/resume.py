@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, Self, TypeVar
 
 from ssl3d.files import write_text
 from ssl3d.folder import RunFolder
@@ -14,11 +14,13 @@ from ssl3d.run.run_error import RunError
 class Spec(Protocol):
     """What a spec must be able to do for its run to be resumed."""
 
-    def to_dict(self) -> dict[str, Any]: ...
     def to_json(self) -> str: ...
     def to_yaml(self) -> str: ...
     @classmethod
     def from_json(cls, text: str) -> Self: ...
+
+
+S = TypeVar("S", bound=Spec)
 
 
 def check_new(folder: RunFolder) -> None:
@@ -32,35 +34,38 @@ def check_new(folder: RunFolder) -> None:
         )
 
 
-def check_resumable(folder: RunFolder, spec: Spec, *, free: Sequence[str]) -> None:
-    """Raise RunError where there is nothing to resume, or where it was another experiment.
-
-    Args:
-        folder: of the run.
-        spec: of today.
-        free: options that a resumed run may change, by dotted path.
-    """
+def spec_before(folder: RunFolder, *, kind: type[S]) -> S:
+    """The spec of the run that is here; raises RunError where there is none to resume."""
     if not folder.spec_json.exists():
         raise RunError(
             f"out: {folder.root} holds no run to resume: start one without --resume "
             "(resume=False), or give its folder"
         )
     try:
-        before = type(spec).from_json(folder.spec_json.read_text(encoding="utf-8"))
+        return kind.from_json(folder.spec_json.read_text(encoding="utf-8"))
     except (SpecError, OSError) as error:
         raise RunError(f"{folder.spec_json} cannot be read any more: {error}") from error
-    found = {
-        path: values
-        for path, values in differences(before.to_dict(), spec.to_dict()).items()
-        if not any(path == start or path.startswith(f"{start}.") for start in free)
-    }
+
+
+def check_changes(
+    folder: RunFolder, changed: Mapping[str, tuple[Any, Any]], *, free: Sequence[str], also: str
+) -> None:
+    """Raise RunError where another experiment was run here.
+
+    Args:
+        folder: of the run.
+        changed: dotted path to (before, after), as `differences` gives it.
+        free: options that a resumed run may change, by dotted path.
+        also: what else it may change, in words; may be empty.
+    """
+    found = {path: values for path, values in changed.items() if not under(path, free)}
     if found:
         lines = "\n".join(
             f"  {path}: was {was!r}, is {now!r}" for path, (was, now) in found.items()
         )
         raise RunError(
             f"out: {folder.root} was run with another spec:\n{lines}\nA resumed run may change "
-            f"only {', '.join(free)}. Set these back, or start a new run"
+            f"only {', '.join(free)}{also}. Set these back, or start a new run"
         )
 
 
@@ -69,6 +74,11 @@ def write_spec(folder: RunFolder, spec: Spec) -> None:
     folder.checkpoints.mkdir(parents=True, exist_ok=True)
     write_text(folder.spec_yaml, spec.to_yaml())
     write_text(folder.spec_json, spec.to_json())
+
+
+def under(path: str, parts: Sequence[str]) -> bool:
+    """True where a dotted path is one of `parts`, or inside one."""
+    return any(path == part or path.startswith(f"{part}.") for part in parts)
 
 
 def differences(before: Any, after: Any, *, path: str = "") -> dict[str, tuple[Any, Any]]:

@@ -47,7 +47,7 @@ def make_trainer(
             limit_val_batches=0,
             num_sanity_val_steps=0,
         )
-    except (MisconfigurationException, ValueError) as error:
+    except (MisconfigurationException, ValueError, TypeError) as error:
         raise RunError(f"trainer: {error}") from error
     if options.precision == "16" and trainer.strategy.root_device.type == "cpu":
         raise RunError("trainer.precision: 16 needs a GPU; given a CPU: use 32 or bf16")

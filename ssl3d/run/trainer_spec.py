@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ssl3d.plugin.section import Section
+
+
+def _some(devices: int) -> int:
+    if devices == 0:
+        raise ValueError("given 0; must be a number from 1, -1 for all GPUs, or auto")
+    return devices
+
+
+Devices = Annotated[int, Field(ge=-1, le=1024), AfterValidator(_some)]
+
+
+def _precision(value: Any) -> Any:
+    """A precision that YAML, or a person, has written as a number."""
+    return str(value) if isinstance(value, int) else value
 
 
 class TrainerSpec(Section):
@@ -15,16 +29,22 @@ class TrainerSpec(Section):
     steps: int = Field(
         default=10_000,
         ge=1,
+        le=10**9,
         description="optimiser steps",
         json_schema_extra={"unit": "steps"},
     )
-    accumulate: int = Field(default=1, ge=1, description="micro-batches to one optimiser step")
-    precision: Literal["32", "bf16", "16"] = Field(
+    accumulate: int = Field(
+        default=1, ge=1, le=10**6, description="micro-batches to one optimiser step"
+    )
+    precision: Annotated[Literal["32", "bf16", "16"], BeforeValidator(_precision)] = Field(
         default="32", description="32: single; bf16 and 16: mixed precision"
     )
     accelerator: Literal["auto", "cpu", "gpu"] = Field(default="auto", description="what to use")
-    devices: int | Literal["auto"] = Field(default="auto", description="devices on each node")
-    nodes: int = Field(default=1, ge=1, description="machines")
+    devices: Devices | Literal["auto"] = Field(
+        default="auto",
+        description="devices on each node, from 1; -1: all GPUs; auto: all GPUs, or the CPU",
+    )
+    nodes: int = Field(default=1, ge=1, le=10_000, description="machines")
     strategy: str = Field(default="auto", description="Lightning's strategy: auto, ddp, fsdp, ...")
     log_every: int = Field(
         default=10,
@@ -49,3 +69,12 @@ class TrainerSpec(Section):
         default=("tensorboard",), description="what logs beside metrics.csv, which is always there"
     )
     pictures: int = Field(default=4, ge=0, description="held-out volumes to draw at the end")
+
+    @model_validator(mode="after")
+    def _all_are_gpus(self) -> TrainerSpec:
+        if self.devices == -1 and self.accelerator == "cpu":
+            raise ValueError(
+                "devices is -1, which means all GPUs, and accelerator is cpu: give the number of "
+                "processes"
+            )
+        return self

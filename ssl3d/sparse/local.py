@@ -10,6 +10,7 @@ from torch import Tensor
 from ssl3d.geometry import Operation, Triple, product, quotient
 from ssl3d.precision import as_autocast
 from ssl3d.sparse import SparseVolume, inside
+from ssl3d.sparse.backend_config import SparseBackendConfig
 from ssl3d.sparse.operations import convolution, pooling, result_stride, upsampling
 from ssl3d.sparse.volume import NONE, ONE, SparseBackend
 
@@ -19,6 +20,8 @@ class LocalBackend(SparseBackend):
 
     Shapes, and the errors raised, are those of `SparseBackend`. Subclasses write `across` alone.
     """
+
+    config: SparseBackendConfig
 
     @abstractmethod
     def across(

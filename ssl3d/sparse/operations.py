@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from ssl3d.geometry import Operation, OperationKind, Triple, show
-from ssl3d.plugin.config import SparseBackendConfig
 from ssl3d.sparse import SparseVolume
+from ssl3d.sparse.backend_config import SparseBackendConfig
 
 
 def convolution(
@@ -62,9 +62,8 @@ def result_stride(x: SparseVolume, op: Operation, *, config: SparseBackendConfig
         ValueError: the operation has no meaning on hidden cells, the library lacks it, or the
             cells of `x` cannot be divided (or refined) by its stride.
     """
-    reason = config.unsupported(op)
-    if reason is not None:
-        why = reason.removeprefix(f"{op.describe()}: ")
+    for problem in config.problems(op):
+        why = problem.removeprefix(f"{op.describe()}: ")
         raise ValueError(f"sparse backend {config.name!r} cannot do {op.describe()}: {why}")
     if op.kind in ("conv_transpose3d", "interpolate"):
         if any(have % s for have, s in zip(x.stride, op.stride, strict=True)):

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from ssl3d.geometry import Operation, Triple, product, quotient
-from ssl3d.plugin.config import SparseBackendConfig
+from ssl3d.geometry import Triple, product, quotient
+from ssl3d.plugin.config import ComponentConfig
 from ssl3d.sparse.cells import CellGrid
 
 ONE: Triple = (1, 1, 1)
@@ -107,17 +107,13 @@ class SparseBackend(ABC):
     divides by the whole kernel. A backend holds no state: tables live on the volume's `CellGrid`.
     """
 
-    def __init__(self, config: SparseBackendConfig) -> None:
+    def __init__(self, config: ComponentConfig) -> None:
         self.config = config
 
     @property
     def name(self) -> str:
         """The name that specs use."""
         return self.config.name
-
-    def supports(self, op: Operation) -> bool:
-        """True when the library has this operation in this sense."""
-        return self.config.supports(op)
 
     @abstractmethod
     def conv3d(

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ssl3d.plugin.config import BackboneConfig
+from ssl3d.kinds.backbone_config import BackboneConfig
 from ssl3d.plugin.registry import installed
 
 if TYPE_CHECKING:
-    from ssl3d.interfaces import Backbone
+    from ssl3d.kinds.backbone import Backbone
 
 WEIGHTS = "encoder.safetensors"
 DESCRIPTION = "encoder.json"

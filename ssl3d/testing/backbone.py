@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from ssl3d.plugin.config import BackboneConfig
+from ssl3d.kinds.backbone_config import BackboneConfig
 from ssl3d.testing.backbone_checks import CHECKS
 from ssl3d.testing.backbone_under_test import BackboneUnderTest
 from ssl3d.testing.kit import Kit

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from ssl3d.geometry import Triple, times
-from ssl3d.interfaces import Backbone, SparseBackend
-from ssl3d.plugin.config import BackboneConfig, SparseBackendConfig
+from ssl3d.kinds.backbone import Backbone
+from ssl3d.kinds.backbone_config import BackboneConfig
 from ssl3d.plugin.registry import installed
-from ssl3d.sparse import CellGrid, FeatureMap, SparseVolume
+from ssl3d.sparse import CellGrid, FeatureMap, SparseBackend, SparseVolume
+from ssl3d.sparse.backend_config import SparseBackendConfig
 from ssl3d.testing.check import largest_error, require
 
 Results = dict[str, Tensor | None]

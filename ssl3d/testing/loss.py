@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ssl3d.geometry import Stage
-from ssl3d.plugin.config import LossConfig
+from ssl3d.kinds.loss_config import LossConfig
 from ssl3d.testing.kit import Kit
 from ssl3d.testing.loss_checks import CHECKS, LossUnderTest
 

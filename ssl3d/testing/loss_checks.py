@@ -8,10 +8,13 @@ import torch
 from torch import Tensor
 
 from ssl3d.geometry import Stage, Triple, quotient, times
-from ssl3d.interfaces import Loss, PretrainOutput, SparseBackend
-from ssl3d.plugin.config import LossConfig, SparseBackendConfig
+from ssl3d.kinds.loss import Loss
+from ssl3d.kinds.loss_config import LossConfig
+from ssl3d.kinds.output import PretrainOutput
+from ssl3d.masked.target import restoration
 from ssl3d.plugin.registry import installed
-from ssl3d.sparse import CellGrid, FeatureMap, HiddenLevels, SparseVolume
+from ssl3d.sparse import CellGrid, FeatureMap, HiddenLevels, SparseBackend, SparseVolume
+from ssl3d.sparse.backend_config import SparseBackendConfig
 from ssl3d.sparse.hidden import cells_to_voxels
 from ssl3d.testing.check import check, checks_of, refused, require, survives_json
 
@@ -84,8 +87,7 @@ def it_gives_scalars_and_a_loss_that_teaches(loss: LossUnderTest, *, dense: bool
     for name, value in values.items():
         require(value.shape == (), f"{name} is no scalar")
         require(bool(value.isfinite()), f"{name} is not finite")
-    assert output.prediction is not None
-    inputs = [output.prediction, *(_values(stage) for stage in output.stages)]
+    inputs = [restoration(output), *(_values(stage) for stage in output.stages)]
     gradients = torch.autograd.grad(values["loss"], inputs, allow_unused=True)
     found = [gradient for gradient in gradients if gradient is not None]
     require(any(bool(g.abs().sum() > 0) for g in found), "nothing to learn from")
@@ -105,8 +107,7 @@ def every_parameter_has_a_gradient(loss: LossUnderTest) -> None:
 def padding_does_not_count(loss: LossUnderTest) -> None:
     """A prediction where no voxel is valid changes no bit."""
     output = loss.output()
-    assert output.prediction is not None
-    other = torch.where(output.valid[:, None], output.prediction, 1e6)
+    other = torch.where(output.valid[:, None], restoration(output), 1e6)
     values, changed = loss.compute(output), loss.compute(replace(output, prediction=other))
     require(torch.equal(values["loss"], changed["loss"]), "padding changes the loss")
 
@@ -144,6 +145,18 @@ def it_asks_for_two_stages_where_it_needs_them(loss: LossUnderTest) -> None:
         replace(output, stages=output.stages[:1]), generator=torch.Generator().manual_seed(0)
     )
     require(bool(values["loss"].isfinite()), "the loss of one stage is not finite")
+
+
+@check()
+def it_restores_only_where_it_says_so(loss: LossUnderTest) -> None:
+    """Where no loss of a spec needs a restoration there is no decoder, and no prediction."""
+    output = replace(loss.output(), prediction=None)
+    if "restoration" in loss.config.needs():
+        with refused("a step without a prediction", naming="restored"):
+            loss.compute(output)
+        return
+    same = torch.equal(loss.compute(output)["loss"], loss.compute(loss.output())["loss"])
+    require(same, "the loss is another without a prediction, which needs() does not ask for")
 
 
 @check()

@@ -7,7 +7,7 @@ class TestMine(MaskerConformance):
 from __future__ import annotations
 
 from ssl3d.geometry import Triple
-from ssl3d.plugin.config import MaskerConfig
+from ssl3d.kinds.masker_config import MaskerConfig
 from ssl3d.testing.kit import Kit
 from ssl3d.testing.masker_checks import CHECKS, MaskerUnderTest
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ssl3d.geometry import Triple, product, show
-from ssl3d.plugin.config import MaskerConfig
+from ssl3d.kinds.masker_config import MaskerConfig
 from ssl3d.sparse import HiddenLevels
 from ssl3d.testing.check import check, checks_of, refused, require, survives_json
 
@@ -47,7 +47,7 @@ class MaskerUnderTest:
         return levels, generator.get_state()
 
     def usable_grids(self) -> list[Triple]:
-        """The grids that the config has no objection to."""
+        """The grids that the config has no problem with."""
         usable = [grid for grid in self.grids if not list(self.config.problems(grid=grid))]
         require(bool(usable), f"{self.config!r} works on none of {self.grids}: set `grids`")
         return usable

@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from ssl3d.geometry import Operation, Triple
-from ssl3d.interfaces import NONE, ONE, SparseBackend
-from ssl3d.sparse import SparseVolume
+from ssl3d.sparse import SparseBackend, SparseVolume
 from ssl3d.sparse.operations import convolution, pooling, upsampling
+from ssl3d.sparse.volume import NONE, ONE
 
 
 class Recorder(SparseBackend):

@@ -12,7 +12,7 @@ from typing import ClassVar
 import pytest
 import torch
 
-from ssl3d.plugin.config import SparseBackendConfig
+from ssl3d.sparse.backend_config import SparseBackendConfig
 from ssl3d.testing.kit import Kit
 from ssl3d.testing.sparse_backend_checks import CHECKS
 from ssl3d.testing.sparse_under_test import SparseBackendUnderTest

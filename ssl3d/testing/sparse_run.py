@@ -9,8 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ssl3d.geometry import Operation, quotient, times
-from ssl3d.interfaces import SparseBackend
-from ssl3d.sparse import CellGrid, SparseVolume
+from ssl3d.sparse import CellGrid, SparseBackend, SparseVolume
 from ssl3d.testing.check import largest_error, require
 from ssl3d.testing.sparse_cases import CONVOLUTIONS, FINER, Case, Inputs, draw_inputs
 

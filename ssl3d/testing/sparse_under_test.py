@@ -10,9 +10,8 @@ from unittest import SkipTest
 import torch
 from torch import Tensor
 
-from ssl3d.interfaces import SparseBackend
-from ssl3d.plugin.config import SparseBackendConfig
-from ssl3d.sparse import CellGrid
+from ssl3d.sparse import CellGrid, SparseBackend
+from ssl3d.sparse.backend_config import SparseBackendConfig
 from ssl3d.testing.check import refused
 from ssl3d.testing.sparse_cases import Case, Inputs, draw_inputs
 from ssl3d.testing.sparse_run import Results, assert_close, by_definition, down_and_up, run
@@ -43,9 +42,8 @@ class SparseBackendUnderTest:
     def needs(self, *cases: Case) -> None:
         """Raise SkipTest where the library lacks an operation; `definition` tries the refusal."""
         for case in cases:
-            reason = self.config.unsupported(case.op)
-            if reason is not None:
-                raise SkipTest(f"{self.config.name}: {reason}")
+            for problem in self.config.problems(case.op):
+                raise SkipTest(f"{self.config.name}: {problem}")
 
     def grid(self, case: Case, visible: Tensor) -> CellGrid:
         """The cells of a case on the device under test."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ssl3d.plugin.config import ComponentConfig
 from ssl3d.plugin.hooks import hookimpl
-from ssl3d_plugins.decoders.spark import Spark
+from ssl3d_plugins.decoders.spark_config import Spark
 
 __all__ = ["Spark"]
 

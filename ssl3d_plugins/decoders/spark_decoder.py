@@ -8,11 +8,11 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from ssl3d.geometry import Stage, Triple, product, quotient
-from ssl3d.interfaces import Decoder, DecoderOutput
+from ssl3d.kinds.decoder import Decoder, DecoderOutput
 from ssl3d.sparse import FeatureMap, join_cells, split_cells
 from ssl3d.sparse.layers import BatchNorm, Conv3d, ConvTranspose3d, Linear
 from ssl3d_plugins.decoders.densify import Densify
-from ssl3d_plugins.decoders.spark import Spark
+from ssl3d_plugins.decoders.spark_config import Spark
 
 
 def _up_kernel(factor: Triple) -> Triple:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from ssl3d.plugin.config import ComponentConfig
 from ssl3d.plugin.find import hookimpl
-from ssl3d_plugins.losses.info_nce import InfoNCE
-from ssl3d_plugins.losses.l1 import L1
-from ssl3d_plugins.losses.mse import MSE
+from ssl3d_plugins.losses.info_nce_config import InfoNCE
+from ssl3d_plugins.losses.restoration_config import L1, MSE
 
 __all__ = ["L1", "MSE", "InfoNCE"]
 

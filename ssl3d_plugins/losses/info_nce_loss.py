@@ -10,15 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ssl3d.geometry import Stage, divides, quotient
-from ssl3d.interfaces import Loss, PretrainOutput
+from ssl3d.geometry import Stage, divides, product, quotient
+from ssl3d.kinds.loss import Loss
+from ssl3d.kinds.output import PretrainOutput
 from ssl3d.precision import at_least_single
 from ssl3d.sparse import FeatureMap, SparseVolume
 from ssl3d_plugins.losses.gather import gather_keys
 from ssl3d_plugins.losses.sites import group_sites, sample_sites, sites_with_contrast
 
 if TYPE_CHECKING:
-    from ssl3d_plugins.losses.info_nce import InfoNCE
+    from ssl3d_plugins.losses.info_nce_config import InfoNCE
 
 
 class InfoNCELoss(Loss):
@@ -37,8 +38,9 @@ class InfoNCELoss(Loss):
     where there is none), and over the pairs of stages. Gradients flow through queries and keys.
 
     While training with several ranks, `negatives="batch"` takes keys from all of them, with
-    gradient. In evaluation a rank keeps to its own batch, since ranks may hold unequal numbers of
-    batches there.
+    gradient. In evaluation a rank keeps to the batch that it is given, and a run gives held-out
+    crops one at a time: there both kinds of negatives are those of the crop, so that its number
+    depends on nothing but the crop.
 
     Beware that this is easy: the key is a function of features around the query, so a high `top1`
     shows that the heads work, and by itself nothing about the encoder. Measured: heads alone, on
@@ -77,6 +79,18 @@ class InfoNCELoss(Loss):
         pairs = [self._pair(output, i, generator) for i in range(len(self.stages) - 1)]
         losses, top1 = (torch.stack(values).mean() for values in zip(*pairs, strict=True))
         return {"loss": losses, "top1": top1.detach()}
+
+    def measurable(self, output: PretrainOutput) -> Tensor:
+        """(B,) bool: samples that hide something, with two usable sites or more at each pair."""
+        enough = [self._enough(output, coarse) for coarse in self.stages[1:]]
+        return torch.stack([super().measurable(output), *enough]).all(0)
+
+    def _enough(self, output: PretrainOutput, coarse: Stage) -> Tensor:
+        """(B,) bool: samples with two usable sites of `coarse` or more."""
+        usable = sites_with_contrast(output, stride=coarse.stride)
+        per_cell = product(quotient(output.cells.cell, coarse.stride))
+        by_sample = torch.split(usable, [n * per_cell for n in output.cells.counts])
+        return torch.stack([sites.sum() >= 2 for sites in by_sample])
 
     def _pair(
         self, output: PretrainOutput, i: int, generator: torch.Generator

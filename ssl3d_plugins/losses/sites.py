@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from ssl3d.geometry import Triple, quotient
-from ssl3d.interfaces import PretrainOutput
+from ssl3d.kinds.output import PretrainOutput
 from ssl3d.masked.target import patch_statistics
 
 

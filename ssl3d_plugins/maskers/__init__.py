@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ssl3d.plugin.config import ComponentConfig
 from ssl3d.plugin.find import hookimpl
-from ssl3d_plugins.maskers.mim import MiM
-from ssl3d_plugins.maskers.random import Random
+from ssl3d_plugins.maskers.mim_config import MiM
+from ssl3d_plugins.maskers.random_config import Random
 
 __all__ = ["MiM", "Random"]
 

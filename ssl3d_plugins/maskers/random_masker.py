@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from ssl3d.geometry import Triple
-from ssl3d.interfaces import Masker
+from ssl3d.kinds.masker import Masker
 from ssl3d.sparse import HiddenLevels
 from ssl3d_plugins.maskers.blocks import fit_block
 from ssl3d_plugins.maskers.draw import check_call, draw_ratio, draw_scores, hide_blocks
-from ssl3d_plugins.maskers.random import Random
+from ssl3d_plugins.maskers.random_config import Random
 
 
 class RandomMasker(Masker):

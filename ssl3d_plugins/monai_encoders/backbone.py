@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from ssl3d.geometry import Stage
-from ssl3d.interfaces import Backbone
+from ssl3d.kinds.backbone import Backbone
 from ssl3d.sparse import FeatureMap, SparseVolume
 from ssl3d.weights import TransferReport, transfer
 from ssl3d_plugins.monai_encoders.config import Monai
@@ -24,18 +24,25 @@ class TracedBackbone(Backbone):
         stages: stride and channels of each map.
         unused: patterns (`conv_final.*`) of names in weights of the whole network that its encoder
             does not have.
+        in_channels: of the volume; None: not compared.
 
     Raises:
         ValueError: the network has a part without a form on visible cells; names it.
     """
 
     def __init__(
-        self, network: nn.Module, *, stages: Sequence[Stage], unused: Sequence[str] = ()
+        self,
+        network: nn.Module,
+        *,
+        stages: Sequence[Stage],
+        unused: Sequence[str] = (),
+        in_channels: int | None = None,
     ) -> None:
         super().__init__()
         see_visible_only(network)
         self.network = network
         self.stages = tuple(stages)
+        self.in_channels = in_channels
         self.unused = tuple(unused)
         self.program = trace(network)
 
@@ -62,4 +69,5 @@ class MonaiBackbone(TracedBackbone):
             network.network(in_channels=in_channels),
             stages=network.stages(),
             unused=network.unused,
+            in_channels=in_channels,
         )

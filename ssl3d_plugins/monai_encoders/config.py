@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from ssl3d.geometry import Operation, Stage
-from ssl3d.plugin.config import BackboneConfig
-from ssl3d_plugins.monai_encoders.resnet import ResNet
-from ssl3d_plugins.monai_encoders.segresnet import SegResNet
+from ssl3d.kinds.backbone_config import BackboneConfig
+from ssl3d.plugin.section import by_name, name_of
+from ssl3d_plugins.monai_encoders.resnet_options import ResNet
+from ssl3d_plugins.monai_encoders.segresnet_options import SegResNet
 
-
-def _by_name(value: Any) -> Any:
-    return {"name": value} if isinstance(value, str) else value
-
-
-Network = Annotated[SegResNet | ResNet, Field(discriminator="name"), BeforeValidator(_by_name)]
+Network = Annotated[
+    Annotated[SegResNet, Tag("segresnet")] | Annotated[ResNet, Tag("resnet")],
+    Discriminator(name_of),
+    BeforeValidator(by_name),
+]
 
 
 class Monai(BackboneConfig):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from monai.networks.nets import resnet, segresnet
 from torch import Tensor
 
-from ssl3d_plugins.monai_encoders.resnet import DEPTHS, ResNet
-from ssl3d_plugins.monai_encoders.segresnet import SegResNet
+from ssl3d_plugins.monai_encoders.resnet_options import DEPTHS, ResNet
+from ssl3d_plugins.monai_encoders.segresnet_options import SegResNet
 
 
 class SegResNetEncoder(segresnet.SegResNet):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from ssl3d.geometry import Operation, PerAxis, Stage, Triple, operations_in, times
-from ssl3d.plugin.config import BackboneConfig
+from ssl3d.kinds.backbone_config import BackboneConfig
+from ssl3d.plugin.section import Presets
 from ssl3d_plugins.resunet.plan import ONE, Plan, StageOptions, plan_of
 from ssl3d_plugins.resunet.presets import PRESETS, Size, published_blocks, published_widths
 
@@ -22,21 +23,32 @@ class ResUNet(BackboneConfig):
     name. For thick slices give `kernels` and `strides` per axis, as nnU-Net's plans list them.
     """
 
-    builds = "ssl3d_plugins.resunet.encoder:ResUNetBackbone"
+    builds = "ssl3d_plugins.resunet.backbone:ResUNetBackbone"
+    presets: ClassVar[Presets] = {
+        "size": {
+            size: {
+                "widths": published_widths(preset.stages),
+                "blocks": published_blocks(preset.stages),
+            }
+            for size, preset in PRESETS.items()
+        }
+    }
+
     name: Literal["resunet"] = "resunet"
-    size: Size = Field(
-        default="M",
-        description="M and L: widths and depths as published, one network of six stages for both, "
+    size: Size | None = Field(
+        default=None,
+        description="M and L: widths and blocks as published, one network of six stages for both, "
         "meant for patches of 128 and 160 voxels; S: five stages by the same rule, for 96, since "
-        "none is published",
+        "none is published. Other widths and blocks are refused; none: any are taken",
     )
-    widths: tuple[PositiveInt, ...] | None = Field(
+    widths: tuple[Annotated[int, Field(gt=0, le=65536)], ...] | None = Field(
         default=None,
         min_length=1,
-        description="channels of each stage; default: from `size`",
+        max_length=12,
+        description="channels of each stage; default: those of M",
         json_schema_extra={"unit": "channels"},
     )
-    blocks: tuple[PositiveInt, ...] | None = Field(
+    blocks: tuple[Annotated[int, Field(gt=0, le=256)], ...] | None = Field(
         default=None, description="residual blocks of each stage; default: 1, 3, 4, 6, 6, ..."
     )
     kernels: tuple[PerAxis, ...] | None = Field(
@@ -63,8 +75,10 @@ class ResUNet(BackboneConfig):
                     "stage, or leave it out"
                 )
         for i, plan in enumerate(self.stage_options):
-            if any(k < 1 or k % 2 == 0 for k in plan.kernel):
-                raise ValueError(f"kernels[{i}] is {plan.kernel}: use odd numbers, such as 1 or 3")
+            if any(not 1 <= k <= 31 or k % 2 == 0 for k in plan.kernel):
+                raise ValueError(
+                    f"kernels[{i}] is {plan.kernel}: use odd numbers up to 31, such as 1 or 3"
+                )
             if any(s not in (1, 2) for s in plan.stride):
                 raise ValueError(f"strides[{i}] is {plan.stride}: use 1 or 2 on each axis")
             if i and plan.stride == ONE:
@@ -76,7 +90,7 @@ class ResUNet(BackboneConfig):
 
     @property
     def _widths(self) -> tuple[int, ...]:
-        return self.widths or published_widths(PRESETS[self.size].stages)
+        return self.widths or published_widths(PRESETS["M"].stages)
 
     @property
     def stage_options(self) -> tuple[StageOptions, ...]:

@@ -9,13 +9,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ssl3d.geometry import Operation, Triple
-from ssl3d.interfaces import NONE, ONE, SparseBackend
-from ssl3d.sparse import SparseVolume
+from ssl3d.sparse import SparseBackend, SparseVolume
+from ssl3d.sparse.backend_config import SparseBackendConfig
 from ssl3d.sparse.operations import convolution, pooling, result_stride, upsampling
+from ssl3d.sparse.volume import NONE, ONE
 
 
 class DenseBackend(SparseBackend):
     """The reference. Shapes, and the errors raised, are those of `SparseBackend`."""
+
+    config: SparseBackendConfig
 
     def conv3d(
         self,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ssl3d.geometry import Operation, undefined
-from ssl3d.plugin.config import SparseBackendConfig
+from ssl3d.sparse.backend_config import SparseBackendConfig
 
 
 class Dense(SparseBackendConfig):
@@ -16,7 +15,3 @@ class Dense(SparseBackendConfig):
 
     builds = "ssl3d_plugins.sparse_dense.backend:DenseBackend"
     name: Literal["dense"] = "dense"
-
-    def unsupported(self, op: Operation) -> str | None:
-        """Only what has no meaning on hidden cells."""
-        return undefined(op)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
-from ssl3d.geometry import Operation, undefined
-from ssl3d.plugin.config import SparseBackendConfig
+from ssl3d.geometry import Operation
+from ssl3d.sparse.backend_config import SparseBackendConfig
 
 
 class Minkowski(SparseBackendConfig):
@@ -21,17 +22,17 @@ class Minkowski(SparseBackendConfig):
     builds = "ssl3d_plugins.sparse_minkowski.library:load_backend"
     name: Literal["minkowski"] = "minkowski"
 
-    def unsupported(self, op: Operation) -> str | None:
+    def problems(self, op: Operation) -> Iterator[str]:
         """Groups other than depthwise, and some mixtures of kernels over the axes."""
-        reason = undefined(op)
-        if reason is not None or op.inside_cells:
-            return reason
+        yield from op.problems()
+        if op.inside_cells:
+            return
         if op.groups > 1 and not (op.kind == "conv3d" and op.depthwise):
-            return f"{op.describe()}: MinkowskiEngine has depthwise groups in conv3d only"
+            yield f"{op.describe()}: MinkowskiEngine has depthwise groups in conv3d only"
         for k, s, p in zip(op.kernel, op.stride, op.padding, strict=True):
             if k == s and k > 1 and k % 2 == 1 and p == 0:
-                return (
+                yield (
                     f"{op.describe()}: MinkowskiEngine centres odd kernels, so kernel = stride = "
                     f"{k} on one axis only is not its to do"
                 )
-        return None
+                return

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-REQUIREMENT = "MinkowskiEngine==0.5.4"
-"""Built, not declared: an index has no wheel of it."""
-
 REPAIR = "ssl3d install minkowski --force"
 
 
@@ -13,8 +10,10 @@ def version() -> str:
     from packaging.requirements import Requirement
 
     from ssl3d.doctor.versions import fit_one_another, optional
+    from ssl3d_plugins.sparse_minkowski.install.source import VERSION
 
-    requirement = Requirement(REQUIREMENT)
+    # Built, not declared: an index has no wheel of it.
+    requirement = Requirement(f"MinkowskiEngine=={VERSION}")
     found = optional(requirement, source="ssl3d install minkowski", repair=REPAIR)
     fit_one_another([requirement.name])
     return found

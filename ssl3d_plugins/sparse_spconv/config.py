@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
-from ssl3d.geometry import Operation, undefined
-from ssl3d.plugin.config import SparseBackendConfig
+from ssl3d.geometry import Operation
+from ssl3d.sparse.backend_config import SparseBackendConfig
 
 
 class Spconv(SparseBackendConfig):
@@ -22,9 +23,8 @@ class Spconv(SparseBackendConfig):
     builds = "ssl3d_plugins.sparse_spconv.library:load_backend"
     name: Literal["spconv"] = "spconv"
 
-    def unsupported(self, op: Operation) -> str | None:
+    def problems(self, op: Operation) -> Iterator[str]:
         """Grouped convolution, beside what has no meaning on hidden cells."""
-        reason = undefined(op)
-        if reason is None and op.groups > 1 and not op.inside_cells:
-            return f"{op.describe()}: spconv has no grouped convolution"
-        return reason
+        yield from op.problems()
+        if op.groups > 1 and not op.inside_cells:
+            yield f"{op.describe()}: spconv has no grouped convolution"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
-from ssl3d.geometry import Triple, divides, show
-from ssl3d.interfaces import Backbone
-from ssl3d.sparse import FeatureMap, SparseVolume
+from ssl3d.geometry import Triple
+from ssl3d.kinds.backbone import Backbone
+from ssl3d.sparse import FeatureMap
 from ssl3d_plugins.waveformer.config import WaveFormer
 from ssl3d_plugins.waveformer.stage import WaveFormerStage
 
@@ -40,31 +40,11 @@ class WaveFormerBackbone(Backbone):
             ValueError: another number of channels, or a size or cell that the total stride, or a
                 block of the wavelet levels, does not divide.
         """
-        self._check(volume)
         maps = []
         for layer in self.layers:
             volume = layer(volume)
             maps.append(volume)
         return tuple(maps)
-
-    def _check(self, volume: FeatureMap) -> None:
-        if isinstance(volume, SparseVolume):
-            what, size, channels = "cell", volume.cells.cell, volume.channels
-        else:
-            if volume.dim() != 5:
-                raise ValueError(f"volume has shape {tuple(volume.shape)}, not (B, C, D, H, W)")
-            what, channels = "volume", volume.shape[1]
-            size = (volume.shape[2], volume.shape[3], volume.shape[4])
-        if channels != self.in_channels:
-            raise ValueError(
-                f"volume has {channels} channels; this backbone was built for {self.in_channels}"
-            )
-        needed = self.divisor
-        if not divides(needed, size):
-            raise ValueError(
-                f"{what} of {show(size)} voxels: each edge must be a multiple of {show(needed)}, "
-                "the backbone's total stride and wavelet blocks: crop or pad the volume"
-            )
 
     @property
     def divisor(self) -> Triple:

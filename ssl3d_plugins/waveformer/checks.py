@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationInfo
 
 from ssl3d.geometry import Triple
+from ssl3d.plugin.given import shown
 
 
 def one_per_stage(value: Any, info: ValidationInfo, *, fewer: int = 0) -> Any:
@@ -21,12 +22,14 @@ def one_per_stage(value: Any, info: ValidationInfo, *, fewer: int = 0) -> Any:
     return value
 
 
-def at_least(least: int, value: tuple[int, ...] | tuple[Triple, ...] | None) -> Any:
-    """Whole numbers from `least`, alone or as triples; None passes. Raises ValueError."""
+def within(least: int, most: int, value: tuple[int, ...] | tuple[Triple, ...] | None) -> Any:
+    """Whole numbers of this range, alone or as triples; None passes. Raises ValueError."""
     for entry in value or ():
-        if min(entry if isinstance(entry, tuple) else (entry,)) < least:
-            shown = [list(e) if isinstance(e, tuple) else e for e in value or ()]
-            raise ValueError(f"given {shown}; each must be a whole number from {least}")
+        numbers = entry if isinstance(entry, tuple) else (entry,)
+        if min(numbers) < least or max(numbers) > most:
+            raise ValueError(
+                f"given {shown(value)}; each must be a whole number from {least} to {most}"
+            )
     return value
 
 

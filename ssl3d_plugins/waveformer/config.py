@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from ssl3d.geometry import (
     Operation,
@@ -18,13 +18,15 @@ from ssl3d.geometry import (
     quotient,
     times,
 )
-from ssl3d.plugin.config import BackboneConfig, Problem
+from ssl3d.kinds.backbone_config import BackboneConfig
+from ssl3d.plugin.config import Problem
+from ssl3d.plugin.section import Presets
 from ssl3d_plugins.waveformer.checks import (
-    at_least,
     default_heads,
     heads_divide,
     one_per_stage,
     wide_enough_to_rotate,
+    within,
 )
 from ssl3d_plugins.waveformer.levels import (
     block_of,
@@ -34,7 +36,10 @@ from ssl3d_plugins.waveformer.levels import (
 from ssl3d_plugins.waveformer.names import check_wavelet, is_haar
 from ssl3d_plugins.waveformer.plan import StagePlan, plan_of
 
-PAPER = {"attention": "every_level", "positions": "relative_bias", "ffn": "conv_norm"}
+PRESETS = {
+    "blueprint": {"attention": "coarsest", "positions": "rope", "ffn": "mlp"},
+    "paper": {"attention": "every_level", "positions": "relative_bias", "ffn": "conv_norm"},
+}
 
 
 class WaveFormer(BackboneConfig):
@@ -47,17 +52,21 @@ class WaveFormer(BackboneConfig):
     """
 
     builds = "ssl3d_plugins.waveformer.backbone:WaveFormerBackbone"
+    presets: ClassVar[Presets] = {"preset": PRESETS}
+
     name: Literal["waveformer"] = "waveformer"
-    preset: Literal["blueprint", "paper"] = Field(
-        default="blueprint",
-        description="paper: attention every_level, positions relative_bias and ffn conv_norm where "
-        "these are not given, as in the published network. Unlike there, attention reads block "
-        "means, not orthonormal coefficients, which saturate it; merging is a convolution; "
-        "levels are up-sampled by 2 again and again, not at once",
+    preset: Literal["blueprint", "paper"] | None = Field(
+        default=None,
+        description="paper: attention every_level, positions relative_bias and ffn conv_norm, as "
+        "in the published network. Unlike there, attention reads block means, not orthonormal "
+        "coefficients, which saturate it; merging is a convolution; levels are up-sampled by 2 "
+        "again and again, not at once. blueprint: what these three are by default. Other values "
+        "of the three are refused; none: any are taken",
     )
     widths: tuple[int, ...] = Field(
         default=(48, 96, 192, 384),
         min_length=1,
+        max_length=12,
         description="channels of each stage, fine to coarse; their number is the number of stages",
         json_schema_extra={"unit": "channels"},
     )
@@ -114,21 +123,21 @@ class WaveFormer(BackboneConfig):
         "layer norm and GELU after each of the first two",
     )
     mlp_ratio: float = Field(
-        default=4.0, gt=0, description="hidden channels of the FFN for each channel of the stage"
+        default=4.0,
+        gt=0,
+        le=64,
+        description="hidden channels of the FFN for each channel of the stage",
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _preset(cls, options: Any) -> Any:
-        """The preset's values for options that are not given."""
-        if isinstance(options, dict) and options.get("preset") == "paper":
-            return PAPER | options
-        return options
-
-    @field_validator("widths", "depths", "heads")
+    @field_validator("widths", "heads")
     @classmethod
     def _counts(cls, value: tuple[int, ...] | None, info: ValidationInfo) -> Any:
-        return one_per_stage(at_least(1, value), info)
+        return one_per_stage(within(1, 65536, value), info)
+
+    @field_validator("depths")
+    @classmethod
+    def _depths(cls, value: tuple[int, ...] | None, info: ValidationInfo) -> Any:
+        return one_per_stage(within(1, 256, value), info)
 
     @field_validator("heads")
     @classmethod
@@ -138,17 +147,17 @@ class WaveFormer(BackboneConfig):
     @field_validator("levels")
     @classmethod
     def _levels(cls, value: tuple[Triple, ...] | None, info: ValidationInfo) -> Any:
-        return one_per_stage(at_least(0, value), info)
+        return one_per_stage(within(0, 16, value), info)
 
     @field_validator("patch", "window")
     @classmethod
     def _sizes(cls, value: Triple) -> Any:
-        return at_least(1, value)
+        return within(1, 64, value)
 
     @field_validator("merging")
     @classmethod
     def _merging(cls, value: tuple[Triple, ...] | None, info: ValidationInfo) -> Any:
-        return one_per_stage(at_least(1, value), info, fewer=1)
+        return one_per_stage(within(1, 64, value), info, fewer=1)
 
     @field_validator("wavelet")
     @classmethod

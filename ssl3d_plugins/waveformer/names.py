@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 
+from ssl3d.plugin.given import shown
+
 
 def is_haar(name: str) -> bool:
     """True for the Haar wavelet, which PyWavelets also calls db1."""
@@ -26,6 +28,6 @@ def check_wavelet(name: str) -> str:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     raise ValueError(
-        f"unknown wavelet {name!r}.{hint} Allowed: haar and the discrete wavelets of PyWavelets, "
-        f"such as db2, sym4, coif1, bior2.2"
+        f"unknown wavelet {shown(name)}.{hint} Allowed: haar and the discrete wavelets of "
+        f"PyWavelets, such as db2, sym4, coif1, bior2.2"
     )

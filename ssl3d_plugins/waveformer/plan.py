@@ -6,13 +6,33 @@ Validation reads the operations off this plan and the modules are made from it. 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ssl3d.geometry import Operation, Triple
 from ssl3d_plugins.waveformer.levels import band_names, factors_of
 
-if TYPE_CHECKING:
-    from ssl3d_plugins.waveformer.config import WaveFormer
+
+class Options(Protocol):
+    """The options that the plan follows from: `WaveFormer`'s, defaults filled in."""
+
+    @property
+    def widths(self) -> tuple[int, ...]: ...
+    @property
+    def attention(self) -> str: ...
+    @property
+    def details(self) -> str: ...
+    @property
+    def ffn(self) -> str: ...
+    @property
+    def factors(self) -> tuple[Triple, ...]: ...
+    @property
+    def stage_depths(self) -> tuple[int, ...]: ...
+    @property
+    def stage_heads(self) -> tuple[int, ...]: ...
+    @property
+    def stage_levels(self) -> tuple[Triple, ...]: ...
+    @property
+    def hidden_widths(self) -> tuple[int, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -68,7 +88,7 @@ class StagePlan:
     blocks: tuple[BlockPlan, ...]
 
 
-def plan_of(config: WaveFormer, *, in_channels: int) -> tuple[StagePlan, ...]:
+def plan_of(config: Options, *, in_channels: int) -> tuple[StagePlan, ...]:
     """The stages, fine to coarse."""
     planned = []
     before = in_channels
@@ -90,7 +110,7 @@ def up_plan(factor: Triple, *, channels: int) -> UpPlan:
     return UpPlan(features, weights)
 
 
-def _block(config: WaveFormer, *, index: int) -> BlockPlan:
+def _block(config: Options, *, index: int) -> BlockPlan:
     width, hidden = config.widths[index], config.hidden_widths[index]
     levels = config.stage_levels[index]
     bands = band_names(levels) if config.details == "depthwise" else ()

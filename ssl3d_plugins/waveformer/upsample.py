@@ -7,8 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ssl3d.geometry import Operation, Triple, quotient
-from ssl3d.interfaces import SparseBackend
-from ssl3d.sparse import CellGrid, FeatureMap, SparseVolume
+from ssl3d.sparse import CellGrid, FeatureMap, SparseBackend, SparseVolume
 from ssl3d_plugins.waveformer.plan import UpPlan
 
 

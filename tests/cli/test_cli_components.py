@@ -41,7 +41,7 @@ def test_json_holds_everything(ssl3d: Command) -> None:
     assert shown.keys() == {"components", "failures", "clashes"}
     assert len(shown["components"]) == len(installed().entries())
     (random,) = json.loads(ssl3d("components", "random", "--json").out)["components"]
-    assert random["config"] == "ssl3d_plugins.maskers.random:Random"
+    assert random["config"] == "ssl3d_plugins.maskers.random_config:Random"
     ratio = random["options"][0]
     assert ratio["name"] == "ratio"
     assert ratio["bounds"] == "0 < x < 1"

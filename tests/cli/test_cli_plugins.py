@@ -13,7 +13,7 @@ import pytest
 STRIPES = """
 from typing import Literal
 from ssl3d import hookimpl
-from ssl3d.plugin.config import MaskerConfig
+from ssl3d.kinds.masker_config import MaskerConfig
 
 class Stripes(MaskerConfig):
     name: Literal["{name}"] = "{name}"

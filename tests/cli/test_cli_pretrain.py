@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import re
 import shutil
 import signal
 import subprocess
@@ -61,13 +63,95 @@ def test_from_files_to_an_encoder_and_on(ssl3d: Command, folder: Path) -> None:
     assert json.loads((run / "spec.json").read_text())["trainer"]["steps"] == 3
 
 
+def test_other_files_are_refused_until_they_are_accepted(ssl3d: Command, folder: Path) -> None:
+    assert ssl3d("pretrain", "spec.yaml", "--out", "run").code == 0
+    shutil.copyfile(folder / "scans/scan0.nii.gz", folder / "scans/scan9.nii.gz")
+    more = ("pretrain", "spec.yaml", "--out", "run", "--resume", "--set", "trainer.steps=3")
+    done = ssl3d(*more)
+    assert done.code == 2
+    assert "added (training): " in done.err
+    assert "scan9.nii.gz\n" in done.err
+    assert "--accept-changed-data" in done.err
+    done = ssl3d(*more, "--accept-changed-data")
+    assert done.code == 0, done.err
+    assert "Going on with other files than before:\n  added (training): " in done.out
+    assert "on 4 volumes, 1 held out" in done.out
+
+
 def test_a_dry_run_tells_and_writes_nothing(ssl3d: Command, folder: Path) -> None:
-    shutil.rmtree(folder / "scans")
+    (folder / "scans/broken.nii").write_bytes(b"nothing")
+    before = sorted(folder.rglob("*"))
     done = ssl3d("pretrain", "spec.yaml", "--dry-run", "--set", "masker={name: mim}")
     assert done.code == 0, done.err
     for words in ("name: mim", "global_ratio", "parameters", "4 × 4 × 4 voxels", "memory"):
         assert words in done.out
+    text = " ".join(done.out.split())
+    assert "samples │ 5 found, 4 usable by their headers" in text
+    assert "left out │ scans/broken.nii: cannot be read" in text
+    assert "split │ 3 to train on, 1 held out" in text
+    assert "spacing │ 1 × 1 × 1 mm" in text
+    assert "size │ 16 to 19 (median 17.5) × 18 × 20 voxels in the files" in text
+    assert "time of a step" not in text
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_dry_run_looks_at_resampling_and_groups(ssl3d: Command) -> None:
+    done = ssl3d(
+        "pretrain", "spec.yaml", "--dry-run", "--set", "data.spacing=[2, 1, 0.5]",
+        "--set", "data.group_by='(scan)'",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    text = " ".join(done.out.split())
+    assert "to 2 × 1 × 0.5 mm: 8 to 10 (median 8.5) × 18 × 40 voxels" in text
+    assert "4 to train on, 0 held out, in 1 groups" in text
+
+
+def test_a_dry_run_without_data_says_what_a_run_would(ssl3d: Command, folder: Path) -> None:
+    shutil.rmtree(folder / "scans")
+    done = ssl3d("pretrain", "spec.yaml", "--dry-run")
+    assert done.code == 2
+    assert "parameters" in done.out
+    assert done.err.startswith("Error: data: there is no file 'scans'")
     assert [path.name for path in folder.iterdir()] == ["spec.yaml"]
+
+
+def test_a_dry_run_measures_the_time_of_a_step(ssl3d: Command) -> None:
+    done = ssl3d("pretrain", "spec.yaml", "--dry-run", "--time", "--set", "trainer.steps=1000")
+    assert done.code == 0, done.err
+    assert re.search(
+        r"time of a step .* s on one device \(cpu\), .* hours for 1000 steps", done.out
+    )
+    done = ssl3d("pretrain", "spec.yaml", "--out", "run", "--time")
+    assert done.code == 2
+    assert "goes with --dry-run" in done.err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_a_dry_run_on_a_small_and_plain_terminal(encoding: str) -> None:
+    environment = {
+        **os.environ,
+        "COLUMNS": "40",
+        "LC_ALL": "C",
+        "PYTHONCOERCECLOCALE": "0",
+        "PYTHONUTF8": "0",
+        "PYTHONIOENCODING": encoding,
+    }
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "ssl3d", "pretrain", "spec.yaml", "--dry-run"),
+            *("--set", "data.cache.folder=':smile: [red]'"),
+        ],
+        env=environment,
+        capture_output=True,
+        check=False,
+    )
+    out = done.stdout.decode(encoding)
+    assert done.returncode == 0, done.stderr
+    assert ("4 × 4 × 4" if encoding != "ascii" else "4 x 4 x 4") in out
+    assert "folder: ':smile: [red]'" in out
+    assert "3 to train on" in out
+    table = out[out.index("encoder") :]
+    assert max(map(len, table.splitlines()[-20:])) <= 40
 
 
 def test_values_are_set_as_yaml(ssl3d: Command) -> None:
@@ -85,7 +169,16 @@ def test_values_are_set_as_yaml(ssl3d: Command) -> None:
     [
         (["optimizer.lr"], "--set: given 'optimizer.lr'; must be PATH=VALUE"),
         (["=3"], "--set: given '=3'; must be PATH=VALUE"),
-        (["optimizer.lr=[1"], "not readable as YAML"),
+        (["optimizer.lr=[1"], "optimizer.lr: not readable as YAML: line 1: "),
+        (
+            ["masker={name: mim, name: mim}"],
+            "masker: not readable as YAML: line 1: 'name' is given",
+        ),
+        (["optimizer.lr=1e-4", "optimizer.lr=1e-3"], "optimizer.lr: set twice: give one value"),
+        (["seed=true"], "seed: given True; must be a number, not true or false"),
+        (["data.patch=1000000000000"], "data.patch: given 1000000000000; must be at most"),
+        (["backbone.preset=paper", "backbone.ffn=conv"], "backbone: preset 'paper' has ffn"),
+        (["trainer.devices=0"], "trainer.devices: given 0; must be a number from 1, -1 for all"),
         (["optimizer.lr=fast"], "optimizer.lr: given 'fast'; must be a valid number"),
         (["optimiser.lr=1"], "optimiser: unknown option. Did you mean 'optimizer'?"),
         (["masker=mimm"], "masker: unknown masker 'mimm'. Did you mean 'mim'? Installed: "),

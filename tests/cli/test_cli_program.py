@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -21,7 +22,10 @@ try:
 except SystemExit as leave:
     assert not leave.code
 loaded = {name.partition(".")[0] for name in sys.modules}
-heavy = sorted(loaded & {"torch", "numpy", "monai", "lightning", "ssl3d_plugins", "pydantic"})
+heavy = sorted(loaded & {"torch", "numpy", "monai", "lightning", "pydantic"})
+# Of plugins nothing but the hooks of those that bring commands.
+heavy += sorted(n for n in sys.modules if n.startswith("ssl3d_plugins."))
+heavy.remove("ssl3d_plugins.sparse_minkowski")
 raise SystemExit(f"imported {heavy}" if heavy else 0)
 """
 
@@ -116,3 +120,19 @@ def test_wrong_use_ends_with_2_and_says_how_to_use_it(
     assert done.code == 2
     assert message in done.err
     assert "Usage: ssl3d" in done.err
+
+
+@pytest.mark.parametrize("command", [["options"], ["components", "waveformer"], ["components"]])
+def test_a_plain_terminal_shows_plain_signs(command: list[str]) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "COLUMNS": "40"}
+    done = subprocess.run(
+        [sys.executable, "-m", "ssl3d", *command],
+        env=environment,
+        capture_output=True,
+        check=False,
+        text=True,
+        encoding="ascii",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "<=" in done.stdout or command == ["components"]
+    assert "\\u" not in done.stdout

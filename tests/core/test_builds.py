@@ -5,10 +5,18 @@ from __future__ import annotations
 import pytest
 
 from ssl3d.geometry import Stage
-from ssl3d.interfaces import Backbone, Loss, Masker, SparseBackend
-from ssl3d.plugin.config import BackboneConfig, ComponentConfig, LossConfig, MaskerConfig
+from ssl3d.kinds.backbone import Backbone
+from ssl3d.kinds.backbone_config import BackboneConfig
+from ssl3d.kinds.decoder import Decoder
+from ssl3d.kinds.decoder_config import DecoderConfig
+from ssl3d.kinds.loss import Loss
+from ssl3d.kinds.loss_config import LossConfig
+from ssl3d.kinds.masker import Masker
+from ssl3d.kinds.masker_config import MaskerConfig
+from ssl3d.plugin.config import ComponentConfig
 from ssl3d.plugin.find import Registered
 from ssl3d.plugin.registry import installed
+from ssl3d.sparse import SparseBackend
 from ssl3d_plugins.maskers import Random
 
 OURS = [entry for entry in installed().entries() if entry.distribution == "ssl3d"]
@@ -17,6 +25,7 @@ NOUNS = {
     "backbone": ("Backbone", Backbone),
     "sparse_backend": ("Backend", SparseBackend),
     "masker": ("Masker", Masker),
+    "decoder": ("Decoder", Decoder),
     "loss": ("Loss", Loss),
 }
 
@@ -24,6 +33,8 @@ NOUNS = {
 def build(config: ComponentConfig) -> object:
     if isinstance(config, BackboneConfig):
         return config.build(in_channels=1)
+    if isinstance(config, DecoderConfig):
+        return config.build(stages=STAGES, out_channels=1, sparse=True)
     if isinstance(config, LossConfig):
         return config.build(stages=STAGES)
     return config.build()  # type: ignore[attr-defined]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from ssl3d.geometry import Operation, operations_in
-from ssl3d.plugin.config import BackboneConfig
+from ssl3d.kinds.backbone_config import BackboneConfig
 from ssl3d.sparse.layers import AvgPool3d, Conv3d
 from ssl3d_plugins.resunet import ResUNet
 from ssl3d_plugins.waveformer import WaveFormer

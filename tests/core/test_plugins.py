@@ -11,7 +11,7 @@ from ssl3d.plugin.registry import DuplicateComponentError, Registry
 
 GOOD = """
 from typing import Literal
-from ssl3d.plugin.config import MaskerConfig
+from ssl3d.kinds.masker_config import MaskerConfig
 from ssl3d.plugin.find import hookimpl
 
 class Stripes(MaskerConfig):
@@ -32,7 +32,7 @@ def ssl3d_components():
     return [int]
 """
 UNBUILT = GOOD.replace("def build(self)", "def make(self)")
-ABSTRACT = GOOD.replace("MaskerConfig", "LossConfig")
+ABSTRACT = GOOD.replace("masker_config", "loss_config").replace("MaskerConfig", "LossConfig")
 UNNAMED = GOOD.replace('name: Literal["{name}"] = "{name}"', "name: str")
 GENERATOR = GOOD.replace("return [Stripes]", "yield Stripes\n    raise ValueError('midway')")
 UNKNOWN_HOOK = GOOD + "\n@hookimpl\ndef ssl3d_maskers():\n    return []\n"

@@ -6,7 +6,8 @@ from typing import Literal
 
 import pytest
 
-from ssl3d.plugin.config import LossConfig, MaskerConfig
+from ssl3d.kinds.loss_config import LossConfig
+from ssl3d.kinds.masker_config import MaskerConfig
 from ssl3d.plugin.find import PluginFailure, Registered
 from ssl3d.plugin.registry import Registry, UnknownComponentError, did_you_mean, installed
 

@@ -8,12 +8,14 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ssl3d.data.data_error import BadVolume, DataError
 from ssl3d.data.files import Source
 from ssl3d.data.module import DataModule
 from ssl3d.data.preparation import prepare
-from ssl3d.data.read import check_header
+from ssl3d.data.read import check_header, read_source
 from ssl3d.data.spec import DataSpec
 
 
@@ -201,3 +203,27 @@ def test_a_format_without_its_reader(
     (tmp_path / f"a.{ending}").touch()
     with pytest.raises(BadVolume, match=rf"cannot be read: install {package} for \.{ending}"):
         check_header(tmp_path / f"a.{ending}")
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    changes=st.dictionaries(st.integers(0, 351), st.integers(0, 255), min_size=1, max_size=4),
+    packed=st.booleans(),
+)
+def test_any_header_gives_a_volume_or_a_reason(
+    tmp_path_factory: pytest.TempPathFactory, changes: dict[int, int], packed: bool
+) -> None:
+    """The check and the reading judge alike: they go by the same geometry."""
+    data = bytearray(nibabel.Nifti1Image(random(4, 5, 6), np.eye(4)).to_bytes())
+    for place, byte in changes.items():
+        data[place] = byte
+    path = tmp_path_factory.mktemp("h") / ("a.nii.gz" if packed else "a.nii")
+    path.write_bytes(gzip.compress(bytes(data)) if packed else bytes(data))
+    problems = []
+    for look in (check_header, lambda path: read_source(Source((path,)))):
+        try:
+            look(path)
+            problems.append("")
+        except BadVolume as error:
+            problems.append(error.reason)
+    assert problems[0] in ("", problems[1])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ssl3d.data.bad import BadFilePolicy, BadFileRecord
 from ssl3d.data.crops import CropDataset, HeldOutDataset, around, as_sample, cut
-from ssl3d.data.data_error import DataError
+from ssl3d.data.data_error import BadVolume, DataError
 from ssl3d.data.files import Source, find_sources
 from ssl3d.data.preparation import Prepared
 from ssl3d.data.spec import DataSpec
@@ -29,8 +29,8 @@ def build(tmp_path: Path):
         spec = DataSpec(volumes=str(tmp_path / "set"), **options)
         found = find_sources(spec)
         policy = BadFilePolicy(BadFileRecord(tmp_path / "bad.jsonl"), total=len(found))
-        extra = {} if kind is HeldOutDataset else {"seed": seed}
-        return kind(found, spec=spec, store=VolumeStore(spec), policy=policy, **extra)
+        extra = {} if kind is HeldOutDataset else {"seed": seed, "policy": policy}
+        return kind(found, spec=spec, store=VolumeStore(spec), **extra)
 
     return make
 
@@ -203,7 +203,9 @@ def test_a_bad_file_is_replaced_alike_in_every_process(build, write_nifti, noisy
     record = BadFileRecord(tmp_path / "bad.jsonl").read()
     assert list(record.values()) == [f"{tmp_path}/set/bad.nii: no contrast: every voxel is 1"]
     held = build(HeldOutDataset, holdout_crops=1)
-    assert [Path(held[i]["source"]).stem for i in range(5)] == ["0", "1", "2", "3", "0"]
+    assert [Path(held[i]["source"]).stem for i in range(4)] == ["0", "1", "2", "3"]
+    with pytest.raises(BadVolume, match="no contrast"):
+        held[4]
 
 
 def test_no_usable_file_at_all(build, write_nifti) -> None:

@@ -45,7 +45,7 @@ def test_folder_glob_and_list(folder: Path) -> None:
     [
         ("nowhere", r"no file 'nowhere' \(seen from"),
         ("empty", r"folder 'empty' holds 0 files, none of them a volume \(\.nii\.gz"),
-        ("set/*.txt", r"glob 'set/\*\.txt' matches 1 paths, none of them a volume"),
+        ("set/*.txt", r"glob 'set/\*\.txt' matches 1 files, none of them a volume"),
         ("set/notes.txt", r"'set/notes.txt' is no volume: known endings are"),
         (["set", "set/z.nii"], r"no file 'set/z.nii'"),
     ],

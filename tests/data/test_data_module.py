@@ -10,9 +10,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import lightning
+import numpy as np
 import pytest
 import torch
 
+from ssl3d.data.data_error import BadVolume
 from ssl3d.data.module import DataModule
 from ssl3d.data.spec import DataSpec
 
@@ -118,6 +120,28 @@ def test_channels_are_stacked(tmp_path: Path, write_nifti, noisy) -> None:
     (batch,) = stream(module, 1)
     assert batch["volume"].shape == (2, spec.in_channels, 8, 8, 8)
     assert torch.allclose(batch["volume"][:, 0], 1 - batch["volume"][:, 1], atol=1e-5)
+
+
+def test_held_out_volumes_are_read_when_asked(folder: Path, write_nifti, caplog) -> None:
+    """One that cannot be used is left out, by name; its header had nothing wrong."""
+    held = module_over(folder, holdout=0.4).held_out_files
+    bad = held[1].files[0]
+    write_nifti(str(bad.relative_to(folder)), np.ones((9, 9, 9), np.float32))
+    module = module_over(folder, holdout=0.4)
+    assert module.held_out_files == held
+    module.read_held_out()
+    assert module.held_out_files == [held[0], *held[2:]]
+    assert list(module.bad_files()) == [held[1].name]
+    sources = [name for batch in module.val_dataloader() for name in batch["source"]]
+    assert sources == [source.name for source in (held[0], *held[2:]) for _ in range(2)]
+    with pytest.raises(BadVolume, match="no contrast"):
+        module_over(folder, holdout=0.4, on_bad_file="stop").read_held_out()
+    for source in held:
+        write_nifti(str(source.files[0].relative_to(folder)), np.ones((9, 9, 9), np.float32))
+    none = module_over(folder, holdout=0.4)
+    with caplog.at_level(logging.WARNING):
+        assert list(none.val_dataloader()) == []
+    assert "none of the held-out volumes can be used" in caplog.text
 
 
 class Counting(lightning.LightningModule):

@@ -9,11 +9,11 @@ import pytest
 
 from ssl3d import ExperimentSpec
 from ssl3d.geometry import Operation, Stage
-from ssl3d.plugin.config import DecoderConfig
+from ssl3d.kinds.decoder_config import DecoderConfig
 from ssl3d.plugin.spec_error import SpecError
 from ssl3d_plugins.decoders import Spark
 
-DATA = {"volumes": "none", "patch": 32}
+DATA = {"volumes": "none", "patch": 32, "batch_size": 8}
 
 
 def spec(**parts: Any) -> ExperimentSpec:

@@ -8,17 +8,16 @@ SOURCE = """
 import os, signal, sys, time
 from typing import Literal
 
-from ssl3d.plugin.config import SparseBackendConfig
-from ssl3d.geometry import undefined
+from ssl3d.sparse.backend_config import SparseBackendConfig
 from ssl3d.plugin.find import hookimpl
 
 class Fake(SparseBackendConfig):
     name: Literal["fake"] = "fake"
 
-    def unsupported(self, op):
+    def problems(self, op):
         slow = op.channels in ((4, 4), (256, 256)) and op.kernel == (3, 3, 3)
         slow = slow and op.stride == (1, 1, 1)
-        return "not for a test in a hurry" if slow else undefined(op)
+        return ["not for a test in a hurry"] if slow else op.problems()
 
     def build(self):
 {build}

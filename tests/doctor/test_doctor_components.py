@@ -16,8 +16,11 @@ from ssl3d.doctor.check import Check, perform
 from ssl3d.doctor.maskers import masker_checks
 from ssl3d.doctor.result import Result
 from ssl3d.geometry import Operation, Stage, Triple
-from ssl3d.interfaces import Backbone, Masker
-from ssl3d.plugin.config import BackboneConfig, ComponentConfig, MaskerConfig, Problem
+from ssl3d.kinds.backbone import Backbone
+from ssl3d.kinds.backbone_config import BackboneConfig
+from ssl3d.kinds.masker import Masker
+from ssl3d.kinds.masker_config import MaskerConfig
+from ssl3d.plugin.config import ComponentConfig, Problem
 from ssl3d.plugin.find import Registered
 from ssl3d.plugin.registry import Registry, installed
 from ssl3d.sparse import FeatureMap, HiddenLevels
@@ -57,7 +60,7 @@ def test_a_plugin_that_fails_is_named_with_why_and_what_to_do(plugin) -> None:  
 
 TWICE = """
 from typing import Literal
-from ssl3d.plugin.config import MaskerConfig
+from ssl3d.kinds.masker_config import MaskerConfig
 from ssl3d.plugin.find import hookimpl
 
 class Mine(MaskerConfig):

@@ -20,12 +20,11 @@ from spoiled_backends import (
 from ssl3d.doctor.check import perform
 from ssl3d.doctor.result import Result
 from ssl3d.doctor.sparse import checks_of_backend
-from ssl3d.geometry import Operation, Triple, undefined
-from ssl3d.interfaces import SparseBackend
-from ssl3d.plugin.config import SparseBackendConfig
+from ssl3d.geometry import Triple
 from ssl3d.plugin.find import Registered
 from ssl3d.plugin.registry import Registry, installed
-from ssl3d.sparse import SparseVolume
+from ssl3d.sparse import SparseBackend, SparseVolume
+from ssl3d.sparse.backend_config import SparseBackendConfig
 from ssl3d_plugins.sparse_dense.backend import DenseBackend
 
 SLOW = {"625 sites, 256 channels", "1 000 000 sites, 4 channels"}
@@ -146,9 +145,6 @@ def test_option_without_default_is_not_tried() -> None:
     class Fake(SparseBackendConfig):
         name: Literal["fake"] = "fake"
         tile: Triple
-
-        def unsupported(self, op: Operation) -> str | None:
-            return undefined(op)
 
         def build(self) -> SparseBackend:
             raise AssertionError

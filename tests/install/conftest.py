@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from ssl3d.files import cache_root
-from ssl3d.install.errors import InstallError
-from ssl3d.install.source import download_source, unpack
-from ssl3d.install.target import BuildTarget
+from ssl3d_plugins.sparse_minkowski.install.install_error import InstallError
+from ssl3d_plugins.sparse_minkowski.install.source import download_source
+from ssl3d_plugins.sparse_minkowski.install.target import BuildTarget
 
 
 @pytest.fixture
@@ -31,4 +32,5 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def source(archive: Path, tmp_path: Path) -> Path:
     """A fresh copy of the real source tree."""
-    return unpack(archive, into=tmp_path)
+    shutil.unpack_archive(archive, tmp_path)
+    return tmp_path / archive.name.removesuffix(".tar.gz")

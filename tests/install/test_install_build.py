@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from ssl3d.install.build import build_command, build_wheel, compile_environment
-from ssl3d.install.diagnose import diagnose
-from ssl3d.install.errors import InstallError
-from ssl3d.install.process import build_environment
-from ssl3d.install.target import BuildTarget
+from ssl3d_plugins.sparse_minkowski.install.build import (
+    build_command,
+    build_wheel,
+    compile_environment,
+)
+from ssl3d_plugins.sparse_minkowski.install.diagnose import diagnose
+from ssl3d_plugins.sparse_minkowski.install.install_error import InstallError
+from ssl3d_plugins.sparse_minkowski.install.process import build_environment
+from ssl3d_plugins.sparse_minkowski.install.target import BuildTarget
 
 BUILDS = """
 import pathlib
@@ -54,13 +58,9 @@ def test_wheel_and_progress(tmp_path: Path, cpu_target: BuildTarget) -> None:
         ("FAILED: [code=137] /tmp/build/a.o", "memory", "MAX_JOBS=1"),
         ("Command '['ninja', '-v']' returned non-zero exit status 137.", "memory", "MAX_JOBS=1"),
         ("Command '['nvcc']' died with <Signals.SIGKILL: 9>.", "memory", "MAX_JOBS=1"),
-        ("src/mkl_alternate.hpp:35:10: fatal error: cblas.h: No such file", "OpenBLAS", "openblas"),
-        ("/usr/bin/ld: cannot find -lopenblas: No such file", "OpenBLAS", "openblas"),
-        ("fatal error: Python.h: No such file or directory", "Python headers", "python3-dev"),
         ("g++: error: unrecognized command-line option '-std=c++20'", "too old", "GCC 11"),
         ("#error -- unsupported GNU version! gcc versions later than 12", "too new", "g++-12"),
         ("nvcc fatal   : Unsupported gpu architecture 'compute_70'", "GPU", "TORCH_CUDA_ARCH_LIST"),
-        ("RuntimeError: Ninja is required to load C++ extensions", "ninja", "pip install ninja"),
         ("OSError: [Errno 28] No space left on device", "disk", "TMPDIR"),
     ],
 )

@@ -12,19 +12,18 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from ssl3d.install import minkowski as module
-from ssl3d.install.cache import find_wheel, keep_wheel
-from ssl3d.install.command import app
-from ssl3d.install.edits import edit_set_version
-from ssl3d.install.errors import InstallError
-from ssl3d.install.minkowski_edits import MINKOWSKI_EDITS
-from ssl3d.install.target import detect_target
+from ssl3d_plugins.sparse_minkowski.install import steps as module
+from ssl3d_plugins.sparse_minkowski.install.command import app
+from ssl3d_plugins.sparse_minkowski.install.edits import edit_set_version
+from ssl3d_plugins.sparse_minkowski.install.install_error import InstallError
+from ssl3d_plugins.sparse_minkowski.install.minkowski_edits import MINKOWSKI_EDITS
+from ssl3d_plugins.sparse_minkowski.install.target import detect_target
 
 WHEEL = "MinkowskiEngine-0.5.4-cp311-cp311-linux_x86_64.whl"
 
 
 class Recorder:
-    """A reporter that only remembers."""
+    """A display that only remembers."""
 
     def __init__(self) -> None:
         self.steps: list[str] = []
@@ -63,7 +62,7 @@ def _kept_wheel(folder: Path) -> Path:
     wheel = folder / WHEEL
     folder.mkdir(parents=True, exist_ok=True)
     wheel.write_bytes(b"wheel")
-    return keep_wheel(wheel, folder=folder / key)
+    return module.keep_wheel(wheel, folder=folder / key)
 
 
 def test_kept_wheel_is_installed_without_building(
@@ -76,15 +75,14 @@ def test_kept_wheel_is_installed_without_building(
     install, attempt = commands
     assert install[-1] == str(kept)
     assert {"--no-deps", "--no-index"} <= set(install)
-    assert attempt[-1] == "ssl3d.install.try_minkowski"
+    assert attempt[-1] == "ssl3d_plugins.sparse_minkowski.install.try_minkowski"
 
 
 def test_steps_of_a_kept_wheel(
     tmp_path: Path, commands: list[Sequence[str]], recorder: Recorder
 ) -> None:
     kept = _kept_wheel(tmp_path)
-    done = module.install_minkowski(reporter=recorder, cuda=False, wheel_dir=tmp_path)
-    assert done == module.Installed(wheel=kept, built=False)
+    assert module.install_minkowski(display=recorder, cuda=False, wheel_dir=tmp_path) == kept
     assert recorder.steps == ["look at torch", "install wheel", "try it"]
     assert str(kept) in recorder.notes[-1]
     assert len(commands) == 2
@@ -97,11 +95,11 @@ def test_failing_attempt_is_a_failure(
 
     def fail_to_import(command: Sequence[str], *, log: Path) -> int:
         log.write_text("ImportError: undefined symbol\n")
-        return int("ssl3d.install.try_minkowski" in command)
+        return int("ssl3d_plugins.sparse_minkowski.install.try_minkowski" in command)
 
     monkeypatch.setattr(module, "run_logged", fail_to_import)
     with pytest.raises(InstallError, match="undefined symbol") as caught:
-        module.install_minkowski(reporter=recorder, cuda=False, wheel_dir=tmp_path)
+        module.install_minkowski(display=recorder, cuda=False, wheel_dir=tmp_path)
     assert caught.value.step == "try it"
     assert "--force" in caught.value.advice
 
@@ -137,14 +135,14 @@ def test_wheel_is_kept_whole(tmp_path: Path) -> None:
     built = tmp_path / WHEEL
     built.write_bytes(b"wheel")
     folder = tmp_path / "cache" / "key"
-    assert find_wheel(folder) is None
-    kept = keep_wheel(built, folder=folder)
-    assert find_wheel(folder) == kept
+    kept = module.keep_wheel(built, folder=folder)
+    assert kept.read_bytes() == b"wheel"
     assert [file.name for file in folder.iterdir()] == [WHEEL]
 
 
 def test_command_loads_no_torch() -> None:
-    code = "import sys, ssl3d.install.command; sys.exit('torch' in sys.modules)"
+    command = "ssl3d_plugins.sparse_minkowski.install.command"
+    code = f"import sys, {command}; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, env=dict(os.environ))
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ssl3d.install.edits import Edit, EditError, apply_edits, edit_set_version
-from ssl3d.install.minkowski_edits import CUDA_EDITS, MINKOWSKI_EDITS, PYTHON_EDITS
+from ssl3d_plugins.sparse_minkowski.install.edits import Edit, apply_edits, edit_set_version
+from ssl3d_plugins.sparse_minkowski.install.install_error import InstallError
+from ssl3d_plugins.sparse_minkowski.install.minkowski_edits import (
+    CUDA_EDITS,
+    MINKOWSKI_EDITS,
+    PYTHON_EDITS,
+)
 
 GREETING = Edit(path="a.txt", old="hello\n", new="goodbye\n", why="to part")
 
@@ -49,7 +53,7 @@ def test_edited_cuda_keeps_no_removed_call(source: Path) -> None:
 
 def test_applying_twice_is_an_error_that_names_the_file(source: Path) -> None:
     apply_edits(source, edits=PYTHON_EDITS)
-    with pytest.raises(EditError, match=r"MinkowskiEngine/MinkowskiCommon\.py.*0 times"):
+    with pytest.raises(InstallError, match=r"MinkowskiEngine/MinkowskiCommon\.py.*0 times"):
         apply_edits(source, edits=PYTHON_EDITS)
 
 
@@ -57,21 +61,21 @@ def test_applying_twice_is_an_error_that_names_the_file(source: Path) -> None:
 def test_text_must_be_there_once(tmp_path: Path, content: str) -> None:
     file = tmp_path / "a.txt"
     file.write_text(content)
-    with pytest.raises(EditError, match="to part"):
+    with pytest.raises(InstallError, match="to part"):
         apply_edits(tmp_path, edits=[GREETING])
     assert file.read_text() == content
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(EditError, match=r"a\.txt: no such file"):
+    with pytest.raises(InstallError, match=r"a\.txt: no such file"):
         apply_edits(tmp_path, edits=[GREETING])
 
 
 def test_nothing_is_written_when_one_edit_fails(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("hello\n")
     (tmp_path / "b.txt").write_text("other\n")
-    with pytest.raises(EditError, match=r"b\.txt"):
-        apply_edits(tmp_path, edits=[GREETING, replace(GREETING, path="b.txt")])
+    with pytest.raises(InstallError, match=r"b\.txt"):
+        apply_edits(tmp_path, edits=[GREETING, GREETING._replace(path="b.txt")])
     assert (tmp_path / "a.txt").read_text() == "hello\n"
 
 
@@ -84,7 +88,7 @@ def test_edits_of_one_file_add_up(tmp_path: Path) -> None:
 
 def test_version_follows_what_the_edits_do() -> None:
     version = edit_set_version([GREETING])
-    assert version == edit_set_version([replace(GREETING, why="another reason")])
+    assert version == edit_set_version([GREETING._replace(why="another reason")])
     for field in ("path", "old", "new"):
-        assert version != edit_set_version([replace(GREETING, **{field: "changed\n"})])
+        assert version != edit_set_version([GREETING._replace(**{field: "changed\n"})])
     assert edit_set_version(PYTHON_EDITS) != edit_set_version(PYTHON_EDITS + CUDA_EDITS)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from ssl3d.install import source as module
-from ssl3d.install.errors import InstallError
-from ssl3d.install.process import build_environment, run_logged
+from ssl3d_plugins.sparse_minkowski.install import source as module
+from ssl3d_plugins.sparse_minkowski.install.install_error import InstallError
+from ssl3d_plugins.sparse_minkowski.install.process import build_environment, run_logged
 
 SETUP = """
 import pathlib

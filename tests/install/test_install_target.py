@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ssl3d.install.errors import InstallError
-from ssl3d.install.target import BuildTarget, detect_target
+from ssl3d_plugins.sparse_minkowski.install.install_error import InstallError
+from ssl3d_plugins.sparse_minkowski.install.target import BuildTarget, detect_target
 
 CUDA = BuildTarget(
     torch="2.4.1", python="cp311", cuda="12.1", architectures=("8.0", "9.0+PTX"), machine="x86_64"

@@ -3,7 +3,7 @@
 import torch
 
 from ssl3d.geometry import quotient, times
-from ssl3d.interfaces import PretrainOutput
+from ssl3d.kinds.output import PretrainOutput
 from ssl3d.sparse import CellGrid, HiddenLevels, SparseVolume
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from ssl3d import ExperimentSpec
 from ssl3d.geometry import Stage
-from ssl3d.interfaces import Loss
+from ssl3d.kinds.loss import Loss
 from ssl3d.plugin.spec_error import SpecError
 from ssl3d_plugins.losses import L1, MSE, InfoNCE, ssl3d_components
 

@@ -5,8 +5,8 @@ from typing import Literal
 import pytest
 import torch
 
-from ssl3d.interfaces import Masker
-from ssl3d.plugin.config import MaskerConfig
+from ssl3d.kinds.masker import Masker
+from ssl3d.kinds.masker_config import MaskerConfig
 from ssl3d.sparse import HiddenLevels
 from ssl3d.testing.masker import MaskerConformance
 

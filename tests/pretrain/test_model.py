@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ssl3d import ExperimentSpec
-from ssl3d.interfaces import Masker
+from ssl3d.kinds.masker import Masker
 from ssl3d.sparse import HiddenLevels, SparseVolume
 from ssl3d_plugins.maskers import Random
 from ssl3d_plugins.resunet import ResUNet

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from ssl3d.data import DataError
 from ssl3d.data.spec import DataSpec
 from ssl3d.geometry import Stage
-from ssl3d.interfaces import Backbone
+from ssl3d.kinds.backbone import Backbone
 from ssl3d.measure.probe import LabelledCrop, labelled_crops, probe_dice
 from ssl3d.measure.probe.linear import dice_of_classes, fit_linear, predict
 from ssl3d.measure.spec import ProbeSpec

@@ -12,10 +12,9 @@ from random_problems import Problem, random_problem
 from torch import Tensor, nn
 
 from ssl3d import ExperimentSpec
-from ssl3d.interfaces import SparseBackend
 from ssl3d.masked.model import PretrainModel
 from ssl3d.plugin.registry import installed
-from ssl3d.sparse import CellGrid, SparseVolume
+from ssl3d.sparse import CellGrid, SparseBackend, SparseVolume
 from ssl3d.testing.backbone_under_test import randomise
 from ssl3d_plugins.resunet import ResUNet
 
@@ -52,7 +51,7 @@ def sparse_backend(name: str, config: ResUNet) -> SparseBackend:
         pytest.skip(f"the plugin of sparse backend {name!r} is not installed")
     options = installed().config("sparse_backend", name=name)()
     for op in config.operations():
-        assert options.supports(op), options.unsupported(op)
+        assert options.supports(op), list(options.problems(op))
     try:
         return options.build()
     except ImportError as error:

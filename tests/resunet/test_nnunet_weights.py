@@ -8,7 +8,7 @@ from torch import nn
 
 from ssl3d.weights import read_weights
 from ssl3d_plugins.resunet import ResUNet
-from ssl3d_plugins.resunet.encoder import ResUNetBackbone
+from ssl3d_plugins.resunet.backbone import ResUNetBackbone
 from ssl3d_plugins.resunet.nnunet import from_nnunet, to_nnunet
 from ssl3d_plugins.resunet.presets import Size
 

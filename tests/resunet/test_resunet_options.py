@@ -27,6 +27,17 @@ def test_presets(size: Any, widths: list[int], blocks: list[int]) -> None:
     assert {p.kernel for p in plan} == {(3, 3, 3)}
 
 
+def test_a_size_refuses_other_widths_and_blocks() -> None:
+    assert ResUNet().plan() == ResUNet(size="M").plan()
+    assert ResUNet(widths=(4, 8)).size is None
+    for options in ({"widths": (32, 64)}, {"blocks": (1, 1, 1, 1, 1, 1)}):
+        with pytest.raises(ValidationError, match=r"size 'M' has .* leave out .* size as null"):
+            ResUNet(size="M", **options)
+    resolved = ResUNet(size="S").model_dump(mode="json")
+    assert resolved["widths"] == [32, 64, 128, 256, 320]
+    assert ResUNet.model_validate(resolved) == ResUNet(size="S")
+
+
 def test_seven_stages_follow_the_published_rule() -> None:
     config = ResUNet(widths=(32, 64, 128, 256, 320, 320, 320))
     assert [p.blocks for p in config.stage_options] == [1, 3, 4, 6, 6, 6, 6]

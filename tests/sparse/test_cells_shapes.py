@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from ssl3d.geometry import Operation, OperationKind, Triple
-from ssl3d.interfaces import SparseBackend
-from ssl3d.sparse import CellGrid, SparseVolume, halo
+from ssl3d.sparse import CellGrid, SparseBackend, SparseVolume, halo
 from ssl3d.sparse.halo import put_back, take
 from ssl3d.sparse.tables import Reach
 from ssl3d.testing.sparse_cases import Case, Inputs, draw_inputs, layouts

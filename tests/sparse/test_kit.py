@@ -9,8 +9,8 @@ import pytest
 import spoiled_backends as spoiled
 
 from ssl3d.geometry import Operation
-from ssl3d.interfaces import SparseBackend
-from ssl3d.plugin.config import SparseBackendConfig
+from ssl3d.sparse import SparseBackend
+from ssl3d.sparse.backend_config import SparseBackendConfig
 from ssl3d.testing.sparse_backend import SparseBackendConformance
 from ssl3d.testing.sparse_cases import LARGER, UNDEFINED, make_case, random_case
 from ssl3d_plugins.sparse_dense.backend import DenseBackend
@@ -75,8 +75,8 @@ def test_what_is_wrong_is_found(
 
 def test_a_config_that_claims_what_has_no_meaning_is_found() -> None:
     class Claims(spoiled.config_of(DenseBackend)):  # type: ignore[misc]
-        def unsupported(self, op: Operation) -> str | None:  # noqa: ARG002
-            return None
+        def problems(self, op: Operation) -> tuple[str, ...]:  # noqa: ARG002
+            return ()
 
     with pytest.raises(AssertionError):
         call(Claims(), "test_undefined_is_refused", {"op": UNDEFINED[0]})

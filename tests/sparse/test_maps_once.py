@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from ssl3d.plugin.config import SparseBackendConfig
 from ssl3d.sparse import CellGrid, SparseVolume
+from ssl3d.sparse.backend_config import SparseBackendConfig
 from ssl3d.testing.sparse_cases import half_visible
 from ssl3d_plugins.sparse_minkowski import Minkowski
 from ssl3d_plugins.sparse_spconv import Spconv

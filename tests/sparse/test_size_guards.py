@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ssl3d.plugin.config import SparseBackendConfig
 from ssl3d.sparse import CellGrid
+from ssl3d.sparse.backend_config import SparseBackendConfig
 from ssl3d.testing.sparse_cases import Case, draw_inputs, make_case
 from ssl3d.testing.sparse_run import run
 from ssl3d_plugins.sparse_minkowski import Minkowski

@@ -14,7 +14,7 @@ from ssl3d.plugin.option import parts_of
 from ssl3d.plugin.registry import installed
 from ssl3d.plugin.section import Section
 from ssl3d.run.optimizer_spec import OptimizerSpec
-from ssl3d_plugins.monai_encoders.segresnet import SegResNet
+from ssl3d_plugins.monai_encoders.segresnet_options import SegResNet
 
 
 def groups() -> Iterator[type[BaseModel]]:

@@ -9,9 +9,11 @@ import pytest
 
 from ssl3d import ExperimentSpec
 from ssl3d.geometry import Operation, Stage, Triple
-from ssl3d.plugin.config import BackboneConfig, Problem, SparseBackendConfig
+from ssl3d.kinds.backbone_config import BackboneConfig
+from ssl3d.plugin.config import Problem
 from ssl3d.plugin.registry import installed
 from ssl3d.plugin.spec_error import SpecError
+from ssl3d.sparse.backend_config import SparseBackendConfig
 
 
 class Net(BackboneConfig):
@@ -40,8 +42,8 @@ class Poor(SparseBackendConfig):
 
     name: Literal["poor"] = "poor"
 
-    def unsupported(self, op: Operation) -> str | None:
-        return f"it has no {op.kind}"
+    def problems(self, op: Operation) -> Iterable[str]:
+        return (f"it has no {op.kind}",)
 
     def build(self) -> Any:
         raise NotImplementedError

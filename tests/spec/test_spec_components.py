@@ -114,7 +114,7 @@ def test_options_are_checked_with_their_full_path() -> None:
     assert len(found) == 5
 
 
-@pytest.mark.parametrize("given", [3, None, {"ratio": 0.5}, {"name": 3}, MSE()])
+@pytest.mark.parametrize("given", [3, {"ratio": 0.5}, {"name": 3}, MSE()])
 def test_what_is_no_component_is_told_what_it_may_be(given: Any) -> None:
     message = problems(masker=given)["masker"]
     assert "must be a masker name (mim, random), a mapping with 'name' and options" in message

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -112,7 +114,7 @@ def test_a_spec_is_read_from_each_kind_of_file(tmp_path: Path) -> None:
         ("a.yaml", "a: [", "spec: not readable as YAML"),
         ("a.yaml", "- a", "spec: must be a mapping of options, got list"),
         ("a.yaml", "", "spec: must be a mapping of options, got NoneType"),
-        ("a.yaml", "1: 2", "spec: 1 is no name of an option"),
+        ("a.yaml", "1: 2", "line 1: 1 is no name of an option"),
         ("a.yaml", "masker: mmi\ndata: {volumes: a}", "masker: unknown masker 'mmi'"),
         ("a.json", "{", "spec: not readable as JSON"),
         ("a.json", "[]", "spec: must be a mapping of options, got list"),
@@ -188,3 +190,157 @@ def test_a_path_that_leads_nowhere(path: str, message: str) -> None:
 def test_json_is_plain() -> None:
     assert json.loads(SPEC.to_json()) == SPEC.to_dict()
     assert SPEC.to_dict()["masker"]["name"] == "mim"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("010", 10),
+        ("0o17", 15),
+        ("0x1F", 31),
+        ("+12", 12),
+        ("-.5", -0.5),
+        ("7.", 7.0),
+        ("1:30", "1:30"),
+        ("1:30.5", "1:30.5"),
+        ("0b11", "0b11"),
+        ("1_000", "1_000"),
+        ("2020-01-01", "2020-01-01"),
+        ("yes", "yes"),
+        ("No", "No"),
+        ("on", "on"),
+        ("Off", "Off"),
+        ("y", "y"),
+        ("TRUE", True),
+        ("false", False),
+        ("~", None),
+        ("-.Inf", float("-inf")),
+        ("=", "="),
+        ("<<", "<<"),
+        ("!!str 12", "12"),
+        ("!!float 12", 12.0),
+        ("&a [1, *a]".replace("*a", "2"), [1, 2]),
+    ],
+)
+def test_yaml_is_read_by_the_core_schema_of_1_2(text: str, value: Any) -> None:
+    read = parse_yaml(text)
+    assert read == value
+    assert type(read) is type(value)
+    assert from_yaml(to_yaml({"value": read})) == {"value": value}
+    if isinstance(value, str):
+        # Others, who read YAML 1.1, get the text as well.
+        assert yaml.safe_load(to_yaml({"value": value})) == {"value": value}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seed: 1\n\nseed: 2", "line 3: 'seed' is given twice"),
+        ("data: {patch: 1, patch: 2}", "line 1: 'patch' is given twice"),
+        ("'a': 1\na: 2", "line 2: 'a' is given twice"),
+        ("losses:\n- {name: mse, name: l1}", "line 2: 'name' is given twice"),
+        ("a:\n  1: 2", "line 2: 1 is no name of an option: names are text"),
+        ("true: 2", "line 1: True is no name of an option: names are text"),
+        ("? [a]\n: 2", "line 1: ['a'] is no name of an option: names are text"),
+        ("? {}\n: 2", "line 1: {} is no name of an option: names are text"),
+        ("a: !!python/name:os.system", "line 1: the tag 'tag:yaml.org,2002:python/name:os.system'"),
+        ("a: !!binary aGk=", "line 1: the tag 'tag:yaml.org,2002:binary' is not read"),
+        ("a: !!set {b}", "line 1: the tag 'tag:yaml.org,2002:set' is not read"),
+        ("a: !mine 1", "line 1: the tag '!mine' is not read"),
+        ("a: !!int 1:30", "line 1: '1:30' is no int"),
+        ("a: !!bool maybe", "line 1: 'maybe' is no bool"),
+        ("a: !!int [1]", "line 1: expected a scalar node"),
+        ("a: !!map x", "line 1: expected a mapping node"),
+        ("a: 1\n---\nb: 2", "line 2: expected a single document in the stream"),
+        ("a: *b", "line 1: found undefined alias"),
+        ("a:\n\tb: 1", "line 2: while scanning for the next token"),
+        ("\n\na: \0", "line 3: the character #x0000"),
+        ("a: " + "9" * 5000, "line 1: a number of 5000 digits fits no option"),
+        ("a: " + "[" * 10**5, "line 1: more than 32 levels of nesting"),
+        ("a: " + "{b: " * 10**5, "line 1: more than 32 levels of nesting"),
+        ("- " * 10**5, "line 1: more than 32 levels of nesting"),
+        ("%YAML 3.0\n---\na: 1", "line 1: found incompatible YAML document"),
+    ],
+)
+def test_yaml_that_holds_no_spec_is_one_line_that_says_where(text: str, message: str) -> None:
+    start = time.perf_counter()
+    with pytest.raises(SpecError) as error:
+        ExperimentSpec.from_yaml(text)
+    assert time.perf_counter() - start < 1
+    assert str(error.value).startswith(f"spec: not readable as YAML: {message}")
+    assert len(str(error.value)) < 300
+    assert str(error.value).isprintable()
+
+
+def test_a_small_text_that_stands_for_a_large_value_is_quick() -> None:
+    lines = ["a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    for name, before in zip("bcdefghij", "abcdefghi", strict=True):
+        lines.append(f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]")
+    start = time.perf_counter()
+    for option in ("masker", "cell", "target", "optimizer", "losses", "init"):
+        with pytest.raises(SpecError):
+            ExperimentSpec.from_yaml("\n".join([*lines, f"{option}: *j", "data: {volumes: *i}"]))
+        with pytest.raises(SpecError):
+            ExperimentSpec.from_yaml(f"{option}: &x [*x]\ndata: {{volumes: &y [*y]}}")
+    assert time.perf_counter() - start < 6
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"seed": 1, "seed": 2}', "'seed' is given twice"),
+        ('{"data": {"patch": 1, "patch": 2}}', "'patch' is given twice"),
+        ('{"seed": ' + "9" * 5000 + "}", "a number of 5000 digits fits no option"),
+        ('{"a": ' + "[" * 10**5, "nested too deep"),
+        ('{"a": ' * 10**5, "nested too deep"),
+    ],
+)
+def test_json_that_holds_no_spec_is_one_line(text: str, message: str) -> None:
+    with pytest.raises(SpecError) as error:
+        ExperimentSpec.from_json(text)
+    assert str(error.value) == f"spec: not readable as JSON: {message}"
+
+
+def test_what_is_no_json_number_is_told_with_its_path() -> None:
+    for text in ("NaN", "-Infinity", "1e999"):
+        with pytest.raises(SpecError, match=r"^optimizer.lr: given .*; must be a finite number$"):
+            ExperimentSpec.from_json(
+                f'{{"optimizer": {{"lr": {text}}}, "data": {{"volumes": "a"}}}}'
+            )
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_file_may_begin_with_a_mark(tmp_path: Path, encoding: str) -> None:
+    spec = SPEC.with_values({"data.volumes": "scans/Jürgen"})
+    (tmp_path / "a.json").write_text(spec.to_json(), encoding=encoding)
+    (tmp_path / "a.yaml").write_text(spec.to_yaml(), encoding=encoding)
+    assert ExperimentSpec.load(tmp_path / "a.json") == spec
+    assert ExperimentSpec.load(tmp_path / "a.yaml") == spec
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("import sys\nsys.exit(3)", "a.py:2: SystemExit: 3"),
+        ("raise ValueError('a\\nb' * 1000)", "a.py:1: ValueError: a\\nba\\nb"),
+        ("def f(): f()\nf()", "a.py:1: RecursionError: maximum recursion depth"),
+        (
+            "from ssl3d_plugins.waveformer import WaveFormer\nspec = WaveFormer(widths=(0,), a=1)",
+            "a.py:2: ValidationError: WaveFormer.widths: Value error, given (0,); each must be a "
+            "whole number from 1 to 65536; WaveFormer.a: Extra inputs are not permitted",
+        ),
+    ],
+)
+def test_a_python_file_that_fails_is_one_line(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "a.py").write_text(text, encoding="utf-8")
+    with pytest.raises(SpecError) as error:
+        ExperimentSpec.load(tmp_path / "a.py")
+    assert message in str(error.value)
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < 2500
+
+
+def test_a_part_of_a_path_that_is_no_index() -> None:
+    for part in ("-1", "²", "01", "9" * 5000, "\0"):
+        with pytest.raises(SpecError, match="is no item of a list of 2"):
+            SPEC.with_values({f"losses.{part}": "mse"})

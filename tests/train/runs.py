@@ -20,6 +20,11 @@ def rows_without_time(out: Path) -> list[dict[str, float]]:
     return [{k: v for k, v in row.items() if k not in TIMING} for row in rows]
 
 
+def training_rows(out: Path) -> list[dict[str, float]]:
+    """Those of them that hold training losses."""
+    return [row for row in rows_without_time(out) if "train/loss" in row]
+
+
 def checkpoint(out: Path, *, step: int) -> dict[str, Any]:
     """A checkpoint, read without running code."""
     path = out / "checkpoints" / f"step-{step:09d}.ckpt"

@@ -13,11 +13,11 @@ from monai.metrics import PSNRMetric, SSIMMetric
 from torch import Tensor
 
 from ssl3d import ExperimentSpec
-from ssl3d.interfaces import PretrainOutput
+from ssl3d.kinds.output import PretrainOutput
 from ssl3d.measure.feature_rank import gram, rankme
 from ssl3d.measure.image_quality import image_quality
 from ssl3d.sparse import SparseVolume
-from ssl3d.tasks.pretrain.held_out import Mean, measured
+from ssl3d.tasks.pretrain.measured import means, measured
 
 MakeSpec = Callable[..., ExperimentSpec]
 
@@ -130,9 +130,6 @@ def test_gram_of_dense_and_visible_features(output: PretrainOutput) -> None:
     torch.testing.assert_close(gram(dense), rows.T @ rows)
 
 
-def test_mean_weighs_by_count() -> None:
-    mean = Mean()
-    mean.add({"a": 1.0, "b": 5.0}, count=3)
-    mean.add({"a": 2.0})
-    assert mean.over_ranks() == {"a": 1.25, "b": 5.0}
-    assert Mean().over_ranks() == {}
+def test_means_are_over_what_was_measured() -> None:
+    assert means([{"a": 1.0, "b": 5.0}, {"a": 2.0}, {}]) == {"a": 1.5, "b": 5.0}
+    assert means([]) == {}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from runs import assert_same_weights, checkpoint, rows_without_time, weights
+from runs import assert_same_weights, checkpoint, rows_without_time, training_rows, weights
 
 import ssl3d
 from ssl3d import ExperimentSpec
@@ -36,7 +36,7 @@ def test_another_seed_is_another_run(make_spec: MakeSpec, tmp_path: Path) -> Non
     for seed in (0, 1):
         spec = make_spec(seed=seed, trainer={"steps": 1})
         ssl3d.pretrain(spec, out=tmp_path / str(seed))
-    first, second = (rows_without_time(tmp_path / str(seed)) for seed in (0, 1))
+    first, second = (training_rows(tmp_path / str(seed)) for seed in (0, 1))
     assert first[0]["train/loss"] != second[0]["train/loss"]
 
 
@@ -82,5 +82,5 @@ def test_accumulated_steps_average_their_micro_batches(make_spec: MakeSpec, tmp_
         trainer={"steps": 2, "accumulate": 2, "log_every": 1, "checkpoint_every": 1},
     )
     ssl3d.pretrain(spec, out=tmp_path / "a")
-    assert [row["volumes"] for row in rows_without_time(tmp_path / "a")] == [2, 4]
+    assert [row["volumes"] for row in training_rows(tmp_path / "a")] == [2, 4]
     assert checkpoint(tmp_path / "a", step=1)["ssl3d"]["micro_batches"] == 2

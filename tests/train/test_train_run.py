@@ -46,8 +46,9 @@ def test_folder_of_a_run(make_spec: MakeSpec, tmp_path: Path) -> None:
     assert result.finished
     assert result.step == 6
     rows = rows_without_time(out)
-    assert [row["step"] for row in rows] == [2, 3, 4, 6]
-    assert {name.split("/")[0] for name in rows[1]} == {"step", "held_out"}
+    assert [row["step"] for row in rows] == [0, 2, 3, 4, 6]
+    assert {name.split("/")[0] for name in rows[0]} == {"step", "held_out"}
+    assert {name.split("/")[0] for name in rows[2]} == {"step", "held_out"}
     assert [row["volumes"] for row in rows if "volumes" in row] == [4, 8, 12]
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ssl3d.geometry import Triple, times
-from ssl3d.interfaces import Backbone
+from ssl3d.kinds.backbone import Backbone
 from ssl3d.sparse import CellGrid, SparseVolume
 from ssl3d.testing.backbone_under_test import sparse_backend
 from ssl3d_plugins.waveformer import WaveFormer
@@ -139,7 +139,7 @@ def test_wrong_input() -> None:
         model(noise(1, 3, 8, 8, 8))
     with pytest.raises(ValueError, match=r"8 × 6 × 8 .*multiple of 4 × 4 × 4"):
         model(noise(1, 2, 8, 6, 8))
-    with pytest.raises(ValueError, match="not \\(B, C, D, H, W\\)"):
+    with pytest.raises(ValueError, match=r"must be \(B, C, D, H, W\)"):
         model(noise(2, 8, 8, 8))
     visible = torch.ones(1, 2, 1, 1, dtype=torch.bool)
     with pytest.raises(ValueError, match=r"cell of 4 × 2 × 8"):

@@ -78,15 +78,20 @@ def test_refused_options(options: dict[str, Any], path: str, words: str) -> None
     assert words in found["msg"]
 
 
-def test_the_paper_preset_sets_what_is_not_given() -> None:
+def test_a_preset_sets_what_is_not_given_and_refuses_what_is_given_otherwise() -> None:
     config = WaveFormer(preset="paper")
     chosen = (config.attention, config.positions, config.ffn)
     assert chosen == ("every_level", "relative_bias", "conv_norm")
-    config = WaveFormer.model_validate({"preset": "paper", "positions": "rope", "ffn": "mlp"})
-    assert (config.positions, config.ffn, config.attention) == ("rope", "mlp", "every_level")
     assert WaveFormer.model_validate_json(config.model_dump_json()) == config
-    blueprint = WaveFormer(preset="blueprint")
-    assert (blueprint.attention, blueprint.ffn) == ("coarsest", "mlp")
+    with pytest.raises(
+        ValidationError, match="preset 'paper' has positions 'relative_bias', given"
+    ):
+        WaveFormer(preset="paper", positions="rope")
+    with pytest.raises(ValidationError, match="preset 'blueprint' has ffn 'mlp', given 'conv'"):
+        WaveFormer(preset="blueprint", ffn="conv")
+    plain = WaveFormer().model_dump(exclude={"preset"})
+    assert WaveFormer(preset="blueprint").model_dump(exclude={"preset"}) == plain
+    assert WaveFormer(attention="every_level", positions="relative_bias").preset is None
 
 
 def test_narrow_heads_are_fine_without_rotary_positions() -> None:

@@ -8,7 +8,8 @@ from typing import Literal
 from pydantic import Field
 
 from ssl3d.geometry import Triple, product, show
-from ssl3d.plugin.config import MaskerConfig, Problem
+from ssl3d.kinds.masker_config import MaskerConfig
+from ssl3d.plugin.config import Problem
 
 
 class Checkerboard(MaskerConfig):

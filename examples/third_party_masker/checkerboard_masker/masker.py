@@ -7,7 +7,7 @@ from torch import Tensor
 
 from checkerboard_masker.config import Checkerboard
 from ssl3d.geometry import Triple
-from ssl3d.interfaces import Masker
+from ssl3d.kinds.masker import Masker
 from ssl3d.sparse import HiddenLevels
 
 
@@ -24,7 +24,7 @@ class CheckerboardMasker(Masker):
         generator: torch.Generator,
         hideable: Tensor | None = None,
     ) -> HiddenLevels:
-        """One level (B, Gd, Gh, Gw); see `ssl3d.interfaces.Masker`.
+        """One level (B, Gd, Gh, Gw); see `ssl3d.kinds.masker.Masker`.
 
         Raises:
             ValueError: the grid holds one square only.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ssl3d.interfaces import Backbone
+from ssl3d.kinds.backbone import Backbone
 from ssl3d.measure.probe.crops import LabelledCrop
 from ssl3d.precision import double
 

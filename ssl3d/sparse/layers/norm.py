@@ -90,6 +90,11 @@ class InstanceNorm(nn.InstanceNorm3d):
     def forward(self, x: FeatureMap) -> FeatureMap:  # type: ignore[override]
         """Same shape as the input."""
         if not isinstance(x, SparseVolume):
+            if x.shape[2:].numel() == 1:
+                raise ValueError(
+                    "instance norm sees one site of each volume, and one has no variance: take "
+                    "volumes of twice this size on one axis at least, or batch norm"
+                )
             return super().forward(x)
         if not x.cells.n:
             return x

@@ -8,7 +8,7 @@ import lightning
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ssl3d.interfaces import Backbone
+from ssl3d.kinds.backbone import Backbone
 from ssl3d.run.callback import RunCallback
 from ssl3d.tasks.pretrain.module import PretrainModule
 

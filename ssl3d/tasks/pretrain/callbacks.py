@@ -14,6 +14,7 @@ from ssl3d.run.checkpoints import Checkpoints
 from ssl3d.run.metrics import Metrics, MetricsFile
 from ssl3d.run.progress import ProgressBar
 from ssl3d.tasks.pretrain.average import EncoderAverage
+from ssl3d.tasks.pretrain.empty_crops import EmptyCrops
 from ssl3d.tasks.pretrain.finish import restoration_label
 from ssl3d.tasks.pretrain.held_out import HeldOut
 from ssl3d.tasks.pretrain.module import PretrainModule
@@ -25,6 +26,7 @@ def make_callbacks(
     *,
     folder: RunFolder,
     file: MetricsFile | None,
+    volumes: MetricsFile | None,
     console: Console,
     warn: Callable[[str], None],
 ) -> list[RunCallback[Any]]:
@@ -34,6 +36,7 @@ def make_callbacks(
         module: that is trained.
         folder: of the run.
         file: for metrics; None on ranks that write nothing.
+        volumes: the same for each held-out volume.
         console: for progress.
         warn: takes a line for the user.
 
@@ -43,7 +46,7 @@ def make_callbacks(
     spec, metrics = module.spec, Metrics(file)
     average = None if spec.optimizer.ema is None else EncoderAverage(spec.optimizer.ema)
     callbacks: list[RunCallback[Any]] = [] if average is None else [average]
-    callbacks.append(HeldOut(metrics, warn=warn))
+    callbacks += [HeldOut(metrics, file=volumes, warn=warn), EmptyCrops(warn=warn)]
     if spec.probe is not None and file is not None:
         encoder = (lambda trained: trained.model.backbone) if average is None else average.encoder
         record = BadFileRecord(folder.bad_files)

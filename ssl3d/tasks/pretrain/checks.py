@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from ssl3d.geometry import Operation, divides, quotient, show, times, undefined
-from ssl3d.plugin.config import ComponentConfig, SparseBackendConfig
+from ssl3d.geometry import Operation, divides, quotient, show, times
+from ssl3d.plugin.config import ComponentConfig
 from ssl3d.plugin.registry import installed
+from ssl3d.sparse.backend_config import SparseBackendConfig
 from ssl3d.tasks.pretrain.fields import ExperimentFields
 from ssl3d.tasks.pretrain.visible_sites import INSTANCE, FewSites, batch_norm, few_sites
 
@@ -113,18 +114,17 @@ def _operation(
     op: Operation, *, part: ComponentConfig, backend: SparseBackendConfig
 ) -> Iterator[tuple[str, str]]:
     """Why `backend` cannot do what `part` asks for."""
-    reason = undefined(op)
-    if reason is not None:
-        yield part.kind, f"asks for an operation without a meaning on hidden cells: {reason}"
+    for problem in op.problems():
+        yield part.kind, f"asks for an operation without a meaning on hidden cells: {problem}"
         return
-    reason = backend.unsupported(op)
-    if reason is None:
+    lacking = "; ".join(backend.problems(op))
+    if not lacking:
         return
     able = [name for name in installed().names("sparse_backend") if _can(name, op)]
     yield (
         "sparse_backend",
         f"{backend.name!r} cannot do what {part.kind} {part.name!r} asks for ({op.describe()}): "
-        f"{reason}. Backends that can: {', '.join(able) or 'none'}",
+        f"{lacking}. Backends that can: {', '.join(able) or 'none'}",
     )
 
 

@@ -8,15 +8,15 @@ from pydantic import BeforeValidator, Field
 
 from ssl3d.data.spec import DataSpec, PathText
 from ssl3d.geometry import PerAxis, Triple
-from ssl3d.measure.spec import ProbeSpec, QualitySpec
-from ssl3d.plugin.config import ComponentConfig
-from ssl3d.plugin.field import (
+from ssl3d.kinds.fields import (
     BackboneField,
     DecoderField,
     LossField,
     MaskerField,
     SparseBackendField,
 )
+from ssl3d.measure.spec import ProbeSpec, QualitySpec
+from ssl3d.plugin.config import ComponentConfig
 from ssl3d.plugin.section import Section
 from ssl3d.run.optimizer_spec import OptimizerSpec
 from ssl3d.run.trainer_spec import TrainerSpec

@@ -20,6 +20,7 @@ from ssl3d.run.checkpoints import read_checkpoint
 from ssl3d.run.metrics import read_metrics
 from ssl3d.run.module import KEY
 from ssl3d.tasks.pretrain.checkpoint_weights import averaged_weights, backbone_weights
+from ssl3d.tasks.pretrain.empty_crops import all_empty_crops
 from ssl3d.tasks.pretrain.export import export_encoder
 from ssl3d.tasks.pretrain.pictures import draw_held_out
 from ssl3d.tasks.pretrain.result import RunResult
@@ -77,17 +78,21 @@ def finish(
         if name.startswith("held_out/")
     }
     label = restoration_label(model)
+    loss, trivial = held_out.get(label or ""), held_out.get(f"{label}/trivial")
+    said = [all_empty_crops(rows, crops=done["samples"])]
+    if finished:
+        said.append(no_better_than_trivial(loss, trivial=trivial))
     result = RunResult(
         out=folder.root,
         step=done["step"],
         finished=finished,
         encoder=encoder,
-        held_out_loss=None if label is None else held_out.get(label),
-        trivial_loss=None if label is None else held_out.get(f"{label}/trivial"),
+        held_out_loss=loss,
+        trivial_loss=trivial,
         held_out=held_out,
         probe_dice=latest.get("probe/dice"),
         untrained_dice=next((row["probe/dice"] for row in rows if "probe/dice" in row), None),
-        warnings=warnings,
+        warnings=(*warnings, *(text for text in said if text is not None)),
         pictures=tuple(pictures),
         bad_files=data.bad_files(),
         seconds=done["seconds"],
@@ -95,6 +100,17 @@ def finish(
     )
     write_json(folder.summary, _plain(result))
     return result
+
+
+def no_better_than_trivial(loss: float | None, *, trivial: float | None) -> str | None:
+    """What to say of a held-out loss that is not below the trivial prediction's."""
+    if loss is None or trivial is None or loss < trivial:
+        return None
+    return (
+        f"The held-out loss, {loss:.4f}, is not below the trivial prediction's, {trivial:.4f}: on "
+        "volumes that it was not trained on, this model restores no better than a prediction "
+        "that needs no network. More steps, more volumes or another optimizer.lr may help"
+    )
 
 
 def _model(spec: ExperimentSpec, checkpoint: dict[str, Any]) -> PretrainModel:
@@ -114,8 +130,10 @@ def _plain(result: RunResult) -> dict[str, Any]:
     }
 
 
-def print_result(result: RunResult, *, console: Console) -> None:
-    """Say what came out, and where it is."""
+def print_result(result: RunResult, *, console: Console, said: int = 0) -> None:
+    """Say what came out, and where it is; the first `said` warnings were printed before."""
+    for text in result.warnings[said:]:
+        console.print(text, style="yellow", markup=False, highlight=False)
     for name, problem in result.bad_files.items():
         console.print(f"Went without {name}: {problem}", style="yellow", markup=False)
     if not result.finished:

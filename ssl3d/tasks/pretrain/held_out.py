@@ -4,69 +4,106 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from ssl3d.interfaces import PretrainOutput
-from ssl3d.masked.model import PretrainModel
-from ssl3d.masked.restoration import RestorationLoss
 from ssl3d.measure.feature_rank import gram, rankme
-from ssl3d.measure.image_quality import image_quality
 from ssl3d.run.callback import RunCallback
-from ssl3d.run.metrics import Metrics
-from ssl3d.tasks.pretrain.module import PretrainModule, scalars
+from ssl3d.run.metrics import Metrics, MetricsFile
+from ssl3d.tasks.pretrain.measured import means, measured
+from ssl3d.tasks.pretrain.module import PretrainModule
 
 SINGLE = 2.0
 """Effective rank below which features hardly differ in more than one direction."""
 
 
+class Crop(NamedTuple):
+    """What was measured on one held-out crop: nothing where nothing can be hidden or restored."""
+
+    volume: str
+    numbers: Mapping[str, float]
+
+
 class HeldOut(RunCallback[PretrainModule]):
     """Measures every loss, level and trivial prediction on fixed crops with fixed masks.
 
+    Each crop is measured by itself, so no number depends on `data.batch_size` or on how many ranks
+    there are. A mean over crops leaves out those in which there is nothing to measure.
+
     Args:
-        metrics: takes the numbers, as `held_out/...`.
+        metrics: takes the means, as `held_out/...`.
+        file: takes those of each volume; None on ranks that write nothing.
         warn: takes a line for the user.
     """
 
-    def __init__(self, metrics: Metrics, *, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self, metrics: Metrics, *, file: MetricsFile | None, warn: Callable[[str], None]
+    ) -> None:
         self._metrics = metrics
+        self._file = file
         self._warn = warn
         self._collapsed: set[int] = set()
+        self._said_empty = False
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Measure the model that training starts from."""
+        module: PretrainModule = pl_module
+        if module.step == 0:
+            self._measure(trainer, module)
 
     def after_step(self, trainer: lightning.Trainer, module: PretrainModule) -> None:
         """Measure where it is due."""
         options = module.spec.trainer
-        due = module.step % options.validate_every == 0 or module.step >= options.steps
-        if due:
-            with module.clock.paused(), evaluating(module):
-                found = self._measure(trainer, module)
-            self._metrics.put({f"held_out/{name}": value for name, value in found.items()})
+        if module.step % options.validate_every == 0 or module.step >= options.steps:
+            self._measure(trainer, module)
 
-    def _measure(self, trainer: lightning.Trainer, module: PretrainModule) -> dict[str, float]:
-        """Means over the held-out crops of all ranks."""
-        quality, mean, grams = module.spec.quality, Mean(), list[Tensor]()
+    def _measure(self, trainer: lightning.Trainer, module: PretrainModule) -> None:
+        """Put the means over the held-out crops of all ranks."""
+        with module.clock.paused(), evaluating(module):
+            own, grams = self._own(trainer, module)
+            crops = _over_ranks(own)
+            found = means(crop.numbers for crop in crops)
+            if found:
+                found |= self._ranks(grams, trainer=trainer, module=module)
+        empty = sum(not crop.numbers for crop in crops)
+        if empty:
+            found["empty_crops"] = float(empty)
+        self._metrics.put({f"held_out/{name}": value for name, value in found.items()})
+        for row in by_volume(crops):
+            if self._file is not None:
+                self._file.add({"step": float(module.step), **row})
+        self._say_empty(crops)
+
+    def _own(
+        self, trainer: lightning.Trainer, module: PretrainModule
+    ) -> tuple[dict[int, Crop], list[Tensor]]:
+        """This rank's crops by number, and for each stage the sum of their features' products."""
+        quality, crops, grams = module.spec.quality, dict[int, Crop](), list[Tensor]()
         images = quality.images and module.spec.restores
         for i, batch in enumerate(trainer.datamodule.val_dataloader()):  # type: ignore[attr-defined]
+            (number,), (volume,) = batch["index"].tolist(), batch["source"]
             batch = trainer.strategy.batch_to_device(batch)
             output: Any = trainer.strategy.validation_step(batch, i)
-            mean.add(measured(output, model=module.model), count=len(batch["volume"]))
-            if images:
-                for found in image_quality(output):
-                    mean.add(found)
+            numbers: dict[str, float] = {}
+            # Ranks take equally many: what fills up is another rank's, and counted there.
+            if number % trainer.world_size == trainer.global_rank:
+                numbers = measured(output, model=module.model, images=images)
+                crops[number] = Crop(volume, numbers)
             if quality.rank:
                 new = [gram(features) for features in output.stages]
+                if not numbers:
+                    new = [torch.zeros_like(one) for one in new]
                 grams = [a + b for a, b in zip(grams, new, strict=True)] if grams else new
-        return {**mean.over_ranks(), **self._ranks(grams, trainer=trainer, module=module)}
+        return crops, grams
 
     def _ranks(
         self, grams: list[Tensor], *, trainer: lightning.Trainer, module: PretrainModule
     ) -> dict[str, float]:
-        """Effective rank of each stage; warns once of each that is low."""
+        """Effective rank of each stage; warns once of each that is low after a step."""
         found: dict[str, float] = {}
         for i, own in enumerate(grams):
             total: Any = own
@@ -75,7 +112,7 @@ class HeldOut(RunCallback[PretrainModule]):
             rank, channels = rankme(total), len(own)
             found[f"rank/stage{i}"] = rank
             share = module.spec.quality.collapse
-            low = share > 0 and rank < max(SINGLE, share * channels)
+            low = share > 0 and rank < max(SINGLE, share * channels) and module.step > 0
             if low and i not in self._collapsed:
                 self._collapsed.add(i)
                 self._warn(
@@ -85,56 +122,43 @@ class HeldOut(RunCallback[PretrainModule]):
                 )
         return found
 
-
-def measured(output: PretrainOutput, *, model: PretrainModel) -> dict[str, float]:
-    """Losses and metrics of an output, and of the trivial prediction on the very same patches."""
-    found = {"loss": output.loss.detach(), **scalars(output)}
-    for label, loss in zip(model.labels, model.losses, strict=True):
-        if isinstance(loss, RestorationLoss):
-            for name, value in trivial(loss, output).items():
-                found[f"{label}/trivial" if name == "loss" else f"{label}/trivial/{name}"] = value
-    return {name: float(value) for name, value in found.items()}
-
-
-def trivial(loss: RestorationLoss, output: PretrainOutput) -> dict[str, Tensor]:
-    """What `loss` gives for the trivial prediction, under the names that its own numbers have."""
-    if not output.nested:
-        return loss.trivial(output)
-    # Each encoder pass by itself: it hides its own level, and shows other voxels.
-    passes = zip((output, *output.nested), output.levels.encoder_passes(), strict=True)
-    values = [loss.trivial(replace(one, levels=levels))["loss"] for one, levels in passes]
-    weights = output.levels.weights
-    weighted = [weight * value for weight, value in zip(weights, values, strict=True)]
-    return {
-        "loss": torch.stack(weighted).sum() / sum(weights),
-        **{f"pass{i}": value for i, value in enumerate(values)},
-    }
+    def _say_empty(self, crops: list[Crop]) -> None:
+        """Warn once of crops that no number is of."""
+        empty = [crop.volume for crop in crops if not crop.numbers]
+        if empty and not self._said_empty:
+            self._said_empty = True
+            names = list(dict.fromkeys(empty))
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            self._warn(
+                f"In {len(empty)} of {len(crops)} held-out crops nothing can be hidden and "
+                "restored: too few of their voxels are data, or they have no contrast. They count "
+                f"in no held-out number. They are of {', '.join(names[:3])}{more}"
+            )
 
 
-class Mean:
-    """Weighted means of named numbers."""
-
-    def __init__(self) -> None:
-        self._sums: dict[str, tuple[float, int]] = {}
-
-    def add(self, values: Mapping[str, float], *, count: int = 1) -> None:
-        """Add means over `count` things."""
-        for name, value in values.items():
-            total, before = self._sums.get(name, (0.0, 0))
-            self._sums[name] = (total + value * count, before + count)
-
-    def over_ranks(self) -> dict[str, float]:
-        """The means over all ranks; what was never added is left out."""
-        parts: list[Any] = [self._sums]
-        if dist.is_available() and dist.is_initialized():
-            parts = [None] * dist.get_world_size()
-            dist.all_gather_object(parts, self._sums)
-        names = dict.fromkeys(name for part in parts for name in part)
-        pairs = {name: [part[name] for part in parts if name in part] for name in names}
-        return {
-            name: sum(total for total, _ in found) / sum(count for _, count in found)
-            for name, found in pairs.items()
+def by_volume(crops: list[Crop]) -> list[dict[str, Any]]:
+    """One row a volume: its name, how many crops count and how many do not, and the means."""
+    volumes: dict[str, list[Mapping[str, float]]] = {}
+    for crop in crops:
+        volumes.setdefault(crop.volume, []).append(crop.numbers)
+    return [
+        {
+            "volume": volume,
+            "crops": float(sum(map(bool, numbers))),
+            "empty_crops": float(sum(not one for one in numbers)),
+            **means(numbers),
         }
+        for volume, numbers in volumes.items()
+    ]
+
+
+def _over_ranks(own: dict[int, Crop]) -> list[Crop]:
+    """The crops of all ranks in their order: sums do not depend on who measured what."""
+    parts: list[Any] = [own]
+    if dist.is_available() and dist.is_initialized():
+        parts = [None] * dist.get_world_size()
+        dist.all_gather_object(parts, own)
+    return [crop for _, crop in sorted(item for part in parts for item in part.items())]
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ssl3d.interfaces import PretrainOutput
+from ssl3d.kinds.loss import Loss
+from ssl3d.kinds.output import PretrainOutput
 from ssl3d.masked.model import PretrainModel
 from ssl3d.run.module import RunModule
 from ssl3d.run.run_error import RunError
@@ -21,17 +22,7 @@ class PretrainModule(RunModule):
     """Feeds micro-batches to a `PretrainModel` and knows how many it has fed.
 
     Masks, sampled sites and dropout are pure functions of (seed, micro-batch, rank); the sampler of
-    crops is one of (seed, crop). So the counts kept here are all that a resumed run needs besides
-    weights and optimiser.
-
-    Args:
-        model: what is trained.
-        spec: of the run.
-
-    Attributes:
-        micro_batches: fed so far, each on all ranks.
-        samples: crops fed so far, over all ranks.
-        clock: seconds of training so far.
+    crops is one of (seed, crop).
     """
 
     model: PretrainModel
@@ -46,7 +37,11 @@ class PretrainModule(RunModule):
                 hidden=self._draw(batch["valid"]),
                 generator=generator(seed, Stream.LOSS, at, rank),
             )
-        self.count(output.loss, sources=list(batch["source"]))
+        self.count(
+            output.loss,
+            sources=list(batch["source"]),
+            measurable=measurable(self.model, output),
+        )
         return {"loss": output.loss, **scalars(output)}
 
     def _draw(self, valid: Tensor) -> HiddenLevels:
@@ -69,7 +64,10 @@ class PretrainModule(RunModule):
         return levels.rows(mine.start, mine.stop)
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> Any:  # noqa: ARG002
-        """A `PretrainOutput` for held-out crops, with masks that depend on the crop alone."""
+        """A `PretrainOutput` for held-out crops, with masks that depend on the crop alone.
+
+        Sites that a loss samples depend on all crops of the batch: give one at a time.
+        """
         valid, numbers = batch["valid"], batch["index"].tolist()
         return self._forward(
             batch,
@@ -118,6 +116,16 @@ def held_out_levels(model: PretrainModel, *, valid: Tensor, numbers: list[int]) 
         weights=drawn[0].weights,
         passes=drawn[0].passes,
     )
+
+
+@torch.no_grad()
+def measurable(model: PretrainModel, output: PretrainOutput) -> dict[str, Tensor]:
+    """Label of each loss to (B,) bool: crops in which it found something to measure."""
+    found = {}
+    for label, loss in zip(model.labels, model.losses, strict=True):
+        assert isinstance(loss, Loss)
+        found[label] = loss.measurable(output)
+    return found
 
 
 def scalars(output: PretrainOutput) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from ssl3d.data import DataModule
-from ssl3d.interfaces import PretrainOutput
+from ssl3d.kinds.output import PretrainOutput
 from ssl3d.masked.model import PretrainModel
 from ssl3d.masked.target import restored_volume
 from ssl3d.report.slices import Restoration, draw_restoration

@@ -9,7 +9,7 @@ import lightning
 
 from ssl3d.data import BadVolume, Source
 from ssl3d.data.spec import DataSpec
-from ssl3d.interfaces import Backbone
+from ssl3d.kinds.backbone import Backbone
 from ssl3d.measure.probe import labelled_crops, probe_dice
 from ssl3d.measure.spec import ProbeSpec
 from ssl3d.run.callback import RunCallback

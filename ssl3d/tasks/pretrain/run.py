@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 import lightning
@@ -11,7 +12,9 @@ from lightning.pytorch.strategies import FSDPStrategy
 from lightning_utilities.core.rank_zero import rank_zero_only
 from rich.console import Console
 
-from ssl3d.data import DataModule
+from ssl3d.data import DataModule, DataWarning
+from ssl3d.data.resumed import Earlier
+from ssl3d.data.sizes import size_warnings
 from ssl3d.files import write_json
 from ssl3d.folder import RunFolder
 from ssl3d.run.checkpoints import read_checkpoint
@@ -20,7 +23,7 @@ from ssl3d.run.interrupt import StopOnSignal
 from ssl3d.run.metrics import MetricsFile
 from ssl3d.run.module import KEY
 from ssl3d.run.quiet import quiet_lightning
-from ssl3d.run.resume import check_new, check_resumable, write_spec
+from ssl3d.run.resume import check_new, write_spec
 from ssl3d.run.run_error import RunError
 from ssl3d.run.trainer import make_trainer
 from ssl3d.tasks.encoder import WEIGHTS, warm_start
@@ -28,29 +31,10 @@ from ssl3d.tasks.pretrain.callbacks import make_callbacks
 from ssl3d.tasks.pretrain.checkpoint_weights import check_decoder
 from ssl3d.tasks.pretrain.finish import finish, print_result
 from ssl3d.tasks.pretrain.module import PretrainModule
+from ssl3d.tasks.pretrain.paths import absolute
 from ssl3d.tasks.pretrain.result import RunResult
+from ssl3d.tasks.pretrain.resumable import resumable
 from ssl3d.tasks.pretrain.spec import ExperimentSpec
-
-FREE_ON_RESUME = (
-    "sparse_backend",
-    "data.cache",
-    "data.workers",
-    "trainer.steps",
-    "trainer.accelerator",
-    "trainer.devices",
-    "trainer.nodes",
-    "trainer.strategy",
-    "trainer.log_every",
-    "trainer.validate_every",
-    "trainer.checkpoint_every",
-    "trainer.keep_checkpoints",
-    "trainer.pictures",
-    "trainer.loggers",
-)
-"""What a resumed run may change: nothing of what is learnt from which data by which rule.
-
-Other steps move the end of the learning-rate schedule; other devices change the global batch.
-"""
 
 
 def pretrain(
@@ -58,6 +42,7 @@ def pretrain(
     *,
     out: str | os.PathLike[str],
     resume: bool = False,
+    accept_changed_data: bool = False,
     console: Console | None = None,
 ) -> RunResult:
     """Pre-train a spec's backbone and write everything about it into a folder.
@@ -69,7 +54,11 @@ def pretrain(
     Args:
         spec: what to do.
         out: the folder; new, unless `resume`.
-        resume: go on with the run in `out`.
+        resume: go on with the run in `out`. Relative paths of the spec start from the folder where
+            it was begun.
+        accept_changed_data: go on where files were added, are missing or have changed, instead of
+            refusing: what stays keeps its side of the split, what is new is held out where its
+            group is and else trained on, what is missing leaves.
         console: where progress and results are printed; the terminal by default.
 
     Returns:
@@ -77,14 +66,25 @@ def pretrain(
 
     Raises:
         RunError: the folder or the spec does not fit, or the loss is not finite.
-        DataError: the volumes cannot be used.
+        DataError: the volumes cannot be used, or are not those that the run was begun with.
     """
     folder, main = RunFolder(out), getattr(rank_zero_only, "rank", 0) == 0
     console = (console or Console()) if main else Console(quiet=True)
-    if resume:
-        check_resumable(folder, spec, free=FREE_ON_RESUME)
-    elif main:
-        check_new(folder)
+    stop, notes = StopOnSignal(console), list[str]()
+
+    def warn(text: str) -> None:
+        notes.append(text)
+        console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+    before = resumable(folder, spec) if resume else None
+    if before is not None:
+        spec = before.spec
+    elif accept_changed_data:
+        raise RunError("accept_changed_data goes with resume: a new run has no earlier files")
+    else:
+        spec = absolute(spec, folder=Path.cwd())
+        if main:
+            check_new(folder)
     checkpoint = folder.newest_checkpoint() if resume else None
     done = {"step": 0, "samples": 0}
     if checkpoint is not None:
@@ -92,17 +92,26 @@ def pretrain(
         check_decoder(content, spec=spec)
         done = content[KEY]
     module = PretrainModule(spec.build(), spec=spec)
-    data = _data(spec, folder=folder, start_sample=done["samples"], main=main)
-    stop, notes = StopOnSignal(console), list[str]()
-
-    def warn(text: str) -> None:
-        notes.append(text)
-        console.print(text, style="yellow", markup=False, highlight=False)
-
+    earlier = before.earlier(accept_changes=accept_changed_data) if before else None
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", DataWarning)
+        data = _data(spec, folder=folder, start_sample=done["samples"], main=main, earlier=earlier)
+    for warning in said:
+        warn(str(warning.message))
+    for remark in before.remarks(data.resumed) if before else ():
+        warn(remark)
+    if main:
+        for text in size_warnings((*data.train_files, *data.held_out_files), spec=spec.data):
+            warn(text)
     if spec.init is not None and checkpoint is None:
         console.print(warm_start(module.model.backbone, path=spec.init), markup=False)
     file = MetricsFile(folder.metrics, last_step=done["step"]) if main else None
-    callbacks = make_callbacks(module, folder=folder, file=file, console=console, warn=warn)
+    volumes = (
+        MetricsFile(folder.held_out, last_step=done["step"], text=("volume",)) if main else None
+    )
+    callbacks = make_callbacks(
+        module, folder=folder, file=file, volumes=volumes, console=console, warn=warn
+    )
     # Loaders of data draw from the global generator: it is given back as it was.
     with quiet_lightning(), torch.random.fork_rng(devices=[]):
         trainer = make_trainer(
@@ -115,7 +124,8 @@ def pretrain(
             )
         device = trainer.strategy.root_device
         if main:
-            write_spec(folder, spec)
+            data.listing.write(folder.data)  # before the spec: other ranks read both, this first
+            write_spec(folder, absolute(spec, folder=Path.cwd()))
             write_json(folder.environment, environment(spec.components(), device=str(device)))
             _greet(console, module, data=data, folder=folder, step=done["step"])
         if done["step"] < spec.trainer.steps:
@@ -135,19 +145,33 @@ def pretrain(
         finished=not stop.stopped,
         warnings=tuple(notes),
     )
-    print_result(result, console=console)
+    print_result(result, console=console, said=len(notes))
     return result
 
 
-def _data(spec: ExperimentSpec, *, folder: RunFolder, start_sample: int, main: bool) -> DataModule:
-    """The volumes, found and split: before the folder counts as a run, so that a mistake in the
-    paths leaves none behind.
+def _data(
+    spec: ExperimentSpec,
+    *,
+    folder: RunFolder,
+    start_sample: int,
+    main: bool,
+    earlier: Earlier | None,
+) -> DataModule:
+    """The volumes, found and split, and those held out read: before the folder counts as a run, so
+    that a mistake in the paths leaves none behind.
     """
     folder.root.mkdir(parents=True, exist_ok=True)
-    data = DataModule(spec.data, seed=spec.seed, start_sample=start_sample, record=folder.bad_files)
+    data = DataModule(
+        spec.data,
+        seed=spec.seed,
+        start_sample=start_sample,
+        record=folder.bad_files,
+        earlier=earlier,
+    )
     if main:
         data.prepare_data()
     data.setup()
+    data.read_held_out()
     return data
 
 

@@ -29,7 +29,7 @@ class ExperimentSpec(ExperimentFields):
         SpecError: a ValueError with one line for each problem.
     """
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, /, **values: Any) -> None:
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -40,7 +40,7 @@ class ExperimentSpec(ExperimentFields):
         for message in checks.warnings_of(self):
             warnings.warn(message, stacklevel=2)
 
-    def replace(self, **changes: Any) -> ExperimentSpec:
+    def replace(self, /, **changes: Any) -> ExperimentSpec:
         """A validated copy with other values: `spec.replace(sparse_backend="spconv")`."""
         values = {name: getattr(self, name) for name in type(self).model_fields}
         return type(self)(**{**values, **changes})
@@ -49,9 +49,14 @@ class ExperimentSpec(ExperimentFields):
         """A validated copy with values set by path: `{"optimizer.lr": 1e-3}`.
 
         A component's name replaces the component with all its options:
-        `{"masker": "random"}`.
+        `{"masker": "random"}`. A preset's name replaces the options that it settles:
+        `{"backbone.preset": "paper"}`.
         """
-        return type(self)(**spec_file.set_values(self.to_dict(), values))
+        plain = self.to_dict()
+        for path, value in values.items():
+            if value is not None:
+                spec_file.take_back_settled(plain, spec=self, path=path)
+        return type(self)(**spec_file.set_values(plain, values))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values only, every default filled in."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
@@ -15,6 +16,7 @@ from ssl3d.geometry import Triple, product, quotient, show, times
 from ssl3d.masked.model import PretrainModel
 from ssl3d.streams import Stream, generator
 from ssl3d.tasks.pretrain.spec import ExperimentSpec
+from ssl3d.tasks.pretrain.trial import time_step
 
 MOST_CELLS = 64
 """Larger patches are measured on a part of this many cells, and scaled."""
@@ -124,10 +126,12 @@ def _saved_bytes(model: PretrainModel, *, spec: ExperimentSpec, patch: Triple) -
     return sum(sizes.values())
 
 
-def print_summary(spec: ExperimentSpec, *, console: Console | None = None) -> None:
-    """Print the resolved spec, and what it comes to."""
+def print_summary(
+    spec: ExperimentSpec, *, time: bool = False, console: Console | None = None
+) -> None:
+    """Print the resolved spec, and what it comes to; with `time` also what a step takes here."""
     console = console or Console()
-    console.print(spec.to_yaml(), markup=False, soft_wrap=True)
+    console.print(Text(spec.to_yaml()), soft_wrap=True)
     found = summarise(spec)
     cells, share = product(found.grid), found.visible / product(found.grid)
     table = Table(show_header=False)
@@ -146,4 +150,13 @@ def print_summary(spec: ExperimentSpec, *, console: Console | None = None) -> No
         f"counted on {show(found.measured)} voxels"
         + (" and scaled by cells" if found.measured != spec.data.patch else ""),
     )
+    if time:
+        step = time_step(spec)
+        hours = step.seconds * spec.trainer.steps / 3600
+        table.add_row(
+            "time of a step",
+            f"{step.seconds:.3g} s on one device ({step.device}), {hours:,.1f} hours for "
+            f"{spec.trainer.steps} steps: the median of {step.trials} on noise; reading "
+            "volumes is not counted",
+        )
     console.print(table)

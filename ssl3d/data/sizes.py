@@ -1,0 +1,105 @@
+"""Sizes and spacings of a run's volumes, from headers alone: what is said before it begins."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, cast
+
+import numpy as np
+from nibabel.loadsave import load
+from nibabel.orientations import io_orientation
+from nibabel.spatialimages import SpatialImage
+
+from ssl3d.data.files import Source
+from ssl3d.data.spec import DataSpec
+from ssl3d.geometry import product, show
+
+SMALL = 0.25
+"""Share of a patch below which a volume is far smaller than it."""
+
+MIXED = 1.25
+"""Ratio of the largest to the smallest spacing along an axis from which spacings are mixed."""
+
+
+class Grid(NamedTuple):
+    """A volume's voxels (z, y, x) in RAS orientation, and their size in mm."""
+
+    shape: tuple[int, int, int]
+    spacing: tuple[float, float, float]
+
+
+def header_grid(path: Path) -> Grid | None:
+    """The grid of a NIfTI file; None for formats whose header is not read without the voxels.
+
+    Raises:
+        Exception: what nibabel raises; headers are checked before (`check_header`).
+    """
+    if not path.name.lower().endswith((".nii", ".nii.gz")):
+        return None
+    image = cast(SpatialImage, load(path))
+    affine = np.asarray(image.affine, dtype=np.float64)
+    steps = np.linalg.norm(affine[:3, :3], axis=0)
+    # The world's axis of each of the file's.
+    order = io_orientation(affine)[:, 0].astype(int)
+    z, y, x = (int(np.flatnonzero(order == axis)[0]) for axis in (2, 1, 0))
+    shape, sizes = image.shape, [float(step) for step in steps]
+    return Grid((shape[z], shape[y], shape[x]), (sizes[z], sizes[y], sizes[x]))
+
+
+def size_warnings(sources: Sequence[Source], *, spec: DataSpec) -> Iterator[str]:
+    """A line for volumes far smaller than the patch, and one for mixed spacings.
+
+    Args:
+        sources: with good headers; their first channel counts.
+        spec: patch and spacing.
+    """
+    found = [(source, header_grid(source.files[0])) for source in sources]
+    grids = [(source, grid) for source, grid in found if grid is not None]
+    small = [
+        (source, edges) for source, edges in _edges(grids, spec) if _share(edges, spec) < SMALL
+    ]
+    if small:
+        source, edges = min(small, key=lambda pair: _share(pair[1], spec))
+        z, y, x = (round(edge) for edge in edges)
+        yield (
+            f"{len(small)} of {len(grids)} volumes fill less than {SMALL:.0%} of data.patch, "
+            f"{show(spec.patch)} voxels: their crops are mostly padding, and a crop in which "
+            f"nothing can be hidden counts for nothing. The smallest is {source.name}, "
+            f"{show((z, y, x))} voxels. Take a smaller patch, or leave them out"
+        )
+    if spec.spacing is None and grids:
+        yield from _mixed([grid.spacing for _, grid in grids])
+
+
+def _edges(
+    grids: Sequence[tuple[Source, Grid]], spec: DataSpec
+) -> Iterator[tuple[Source, tuple[float, ...]]]:
+    """Edges in voxels as the run will see them."""
+    for source, grid in grids:
+        target = spec.spacing or grid.spacing
+        edges = zip(grid.shape, grid.spacing, target, strict=True)
+        yield source, tuple(max(1.0, edge * own / new) for edge, own, new in edges)
+
+
+def _share(edges: Sequence[float], spec: DataSpec) -> float:
+    """How much of a patch the volume fills, at most."""
+    filled = (min(edge, size) for edge, size in zip(edges, spec.patch, strict=True))
+    return float(np.prod(list(filled))) / product(spec.patch)
+
+
+def _mixed(spacings: Sequence[tuple[float, float, float]]) -> Iterator[str]:
+    axes = list(zip(*spacings, strict=True))
+    if all(max(axis) <= MIXED * min(axis) for axis in axes):
+        return
+    ranges = " × ".join(
+        f"{min(axis):.3g}" if max(axis) == min(axis) else f"{min(axis):.3g} to {max(axis):.3g}"
+        for axis in axes
+    )
+    median = ", ".join(f"{statistics.median(axis):.3g}" for axis in axes)
+    yield (
+        f"Voxels differ in size, {ranges} mm (z, y, x), and data.spacing is none: the same anatomy "
+        f"has another size in voxels from volume to volume. Give data.spacing; the medians are "
+        f"[{median}]"
+    )

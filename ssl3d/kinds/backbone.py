@@ -1,0 +1,57 @@
+"""A backbone: what is pre-trained."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from ssl3d.geometry import Stage, Triple
+from ssl3d.sparse import FeatureMap, check_volume
+from ssl3d.weights import TransferReport, transfer
+
+
+class Backbone(nn.Module, ABC):
+    """An encoder that takes a dense volume or the visible part of one.
+
+    Before each call the volume is compared with what the encoder can take, and what does not fit
+    is a ValueError that says so.
+
+    Attributes:
+        stages: stride and channels of each feature map, fine to coarse.
+        in_channels: of the volume; None, where a module does not say it: not compared.
+    """
+
+    stages: tuple[Stage, ...]
+    in_channels: int | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_forward_pre_hook(_check_input, with_kwargs=True)
+
+    @property
+    def divisor(self) -> Triple:
+        """What the edges of a volume, and of a cell, must be multiples of, in voxels."""
+        return self.stages[-1].stride
+
+    @abstractmethod
+    def forward(self, volume: FeatureMap) -> tuple[FeatureMap, ...]:
+        """One feature map per stage, fine to coarse, of the kind that was given."""
+
+    def load_weights(self, weights: Mapping[str, Tensor]) -> TransferReport:
+        """Fill every parameter and buffer from named tensors: a warm start.
+
+        A backbone may also know the names of another project, and override this.
+
+        Raises:
+            ValueError: a tensor does not fit, is missing or left over; names them all.
+        """
+        return transfer(weights, self)
+
+
+def _check_input(backbone: Backbone, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+    """What is wrong with a backbone's argument, before it is called."""
+    for volume in args[:1] or tuple(named.values())[:1]:
+        check_volume(volume, channels=backbone.in_channels, multiple=backbone.divisor)

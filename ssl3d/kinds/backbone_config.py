@@ -1,0 +1,49 @@
+"""What the options of a backbone are, and what validation asks of them. Imports no torch."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, ClassVar
+
+from ssl3d.geometry import Operation, Stage, Triple
+from ssl3d.plugin.config import ComponentConfig, Problem
+
+if TYPE_CHECKING:
+    from ssl3d.kinds.backbone import Backbone
+
+
+class BackboneConfig(ComponentConfig):
+    """Options of a backbone, and what validation must know of it without building it."""
+
+    kind: ClassVar[str] = "backbone"
+
+    @abstractmethod
+    def stages(self) -> tuple[Stage, ...]:
+        """Stride and channels of each feature map, fine to coarse."""
+
+    @abstractmethod
+    def operations(self) -> tuple[Operation, ...]:
+        """Every spatial operation that the backbone asks of a sparse backend."""
+
+    def problems(self, *, cell: Triple, sparse: bool) -> Iterable[Problem]:  # noqa: ARG002
+        """What does not fit this cell size; `sparse` is False for a dense, zero-filled pass."""
+        return ()
+
+    def instance_norm_stages(self) -> tuple[Stage, ...]:
+        """Stages with a norm over the visible sites of one sample and channel: one is too few."""
+        return ()
+
+    def batch_norm_stages(self) -> tuple[Stage, ...]:
+        """Stages with a norm over the visible sites of the batch and channel: one is too few."""
+        return ()
+
+    @property
+    def total_stride(self) -> Triple:
+        """Voxels per site of the coarsest stage."""
+        return self.stages()[-1].stride
+
+    def build(self, *, in_channels: int) -> Backbone:
+        """Make the module, with parameters from torch's global generator."""
+        backbone: Backbone = self._make(in_channels=in_channels)
+        return backbone

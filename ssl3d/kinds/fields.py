@@ -1,0 +1,18 @@
+"""Fields of a spec that hold a component, one for each kind. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from ssl3d.kinds.backbone_config import BackboneConfig
+from ssl3d.kinds.decoder_config import DecoderConfig
+from ssl3d.kinds.loss_config import LossConfig
+from ssl3d.kinds.masker_config import MaskerConfig
+from ssl3d.plugin.field import ComponentField
+from ssl3d.sparse.backend_config import SparseBackendConfig
+
+BackboneField = Annotated[BackboneConfig, ComponentField(BackboneConfig)]
+SparseBackendField = Annotated[SparseBackendConfig, ComponentField(SparseBackendConfig)]
+MaskerField = Annotated[MaskerConfig, ComponentField(MaskerConfig)]
+DecoderField = Annotated[DecoderConfig, ComponentField(DecoderConfig, unnamed="spark")]
+LossField = Annotated[LossConfig, ComponentField(LossConfig)]

@@ -1,0 +1,41 @@
+"""What the options of a loss are, and what validation asks of them. Imports no torch."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from ssl3d.geometry import Stage
+from ssl3d.plugin.config import ComponentConfig
+
+if TYPE_CHECKING:
+    from ssl3d.kinds.loss import Loss
+
+
+Need = Literal["restoration", "two_stages"]
+"""What a loss may need of the rest of a spec."""
+
+
+class LossConfig(ComponentConfig):
+    """Options of a loss term."""
+
+    kind: ClassVar[str] = "loss"
+    weight: float = Field(default=1.0, ge=0, description="factor of this term in the total loss")
+    label: str = Field(default="", description="name in logs, unique in a spec; default: the name")
+
+    @property
+    def title(self) -> str:
+        """The label, or the name where no label is given."""
+        return self.label or self.name
+
+    @abstractmethod
+    def needs(self) -> frozenset[Need]:
+        """What the loss needs of the rest of the spec."""
+
+    def build(self, *, stages: Sequence[Stage]) -> Loss:
+        """Make the loss for a backbone's stages; it may own projection heads."""
+        loss: Loss = self._make(stages=stages)
+        return loss

@@ -1,0 +1,35 @@
+"""What the options of a masker are, and what validation asks of them. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, ClassVar
+
+from ssl3d.geometry import Triple
+from ssl3d.plugin.config import ComponentConfig, Problem
+
+if TYPE_CHECKING:
+    from ssl3d.kinds.masker import Masker
+
+
+class MaskerConfig(ComponentConfig):
+    """Options of a masker."""
+
+    kind: ClassVar[str] = "masker"
+
+    def problems(self, *, grid: Triple) -> Iterable[Problem]:  # noqa: ARG002
+        """What cannot work on a grid of this many cells."""
+        return ()
+
+    def levels(self) -> int:
+        """How many nested hidden levels it draws."""
+        return 1
+
+    def fewest_visible(self, grid: Triple) -> int | None:  # noqa: ARG002
+        """The fewest cells that a sample without invalid voxels shows, None where unknown."""
+        return None
+
+    def build(self) -> Masker:
+        """Make the masker."""
+        masker: Masker = self._make()
+        return masker

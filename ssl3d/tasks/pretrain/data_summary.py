@@ -1,0 +1,69 @@
+"""What a dry run says of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from statistics import median
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ssl3d.data.outline import Outline, outline
+from ssl3d.data.spec import DataSpec
+from ssl3d.geometry import show
+
+MOST_NAMED = 10
+
+
+def print_data_summary(spec: DataSpec, *, console: Console | None = None) -> None:
+    """Look at the headers of a spec's files and print what they come to.
+
+    Raises:
+        DataError: a run could not start with these files; says why.
+    """
+    found = outline(spec)
+    table = Table(show_header=False)
+    for name, text in _rows(found, spec=spec):
+        table.add_row(name, Text(text))
+    (console or Console()).print(table)
+
+
+def _rows(found: Outline, *, spec: DataSpec) -> Iterable[tuple[str, str]]:
+    usable = found.training + found.held_out
+    channels = f" of {spec.in_channels} channels" if spec.in_channels > 1 else ""
+    yield "samples", f"{usable + len(found.bad)} found{channels}, {usable} usable by their headers"
+    if found.bad:
+        lines = [*found.bad.values()][:MOST_NAMED]
+        more = len(found.bad) - len(lines)
+        yield "left out", "\n".join([*lines, *([f"and {more} more"] if more else [])])
+    grouped = spec.group_by is not None or spec.group_file is not None
+    groups = f", in {found.groups} groups" if grouped else ""
+    yield "split", f"{found.training} to train on, {found.held_out} held out{groups}"
+    unread = usable - len(found.grids)
+    if unread:
+        yield "not looked into", f"{unread} whose format tells size and spacing when it is read"
+    if not found.grids:
+        return
+    sizes, spacings = zip(*found.grids, strict=True)
+    yield "spacing", f"{_ranges(spacings)} mm"
+    yield "size", f"{_ranges(sizes)} voxels in the files"
+    if spec.spacing is not None:
+        new = [
+            tuple(
+                round(n * old / to) for n, old, to in zip(size, spacing, spec.spacing, strict=True)
+            )
+            for size, spacing in found.grids
+        ]
+        to = " × ".join(f"{step:.4g}" for step in spec.spacing)
+        yield "resampled", f"to {to} mm: {_ranges(new)} voxels"
+    yield "patch", f"{show(spec.patch)} voxels"
+
+
+def _ranges(values: Iterable[tuple[float, ...]]) -> str:
+    """Per axis what all have, or the least, the median and the most."""
+    shown = []
+    for axis in zip(*values, strict=True):
+        low, middle, high = (f"{value:.4g}" for value in (min(axis), median(axis), max(axis)))
+        shown.append(low if low == high else f"{low} to {high} (median {middle})")
+    return " × ".join(shown)

@@ -1,0 +1,36 @@
+"""Paths of a spec that mean the same from everywhere. Imports no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from ssl3d.tasks.pretrain.spec import ExperimentSpec
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def absolute(spec: ExperimentSpec, *, folder: Path) -> ExperimentSpec:
+    """The same spec with whole paths; relative ones start from `folder`."""
+    data = _whole(spec.data, "volumes", "channels", "group_file", folder=folder)
+    cache = _whole(data.cache, "folder", folder=folder)
+    probe = spec.probe and _whole(spec.probe, "images", "labels", "group_file", folder=folder)
+    parts = {"data": data.model_copy(update={"cache": cache}), "probe": probe}
+    return _whole(spec, "init", folder=folder).model_copy(update=parts)
+
+
+def _whole(model: Model, *fields: str, folder: Path) -> Model:
+    """A copy, not validated again: that would repeat the warnings."""
+
+    def whole(value: Any) -> Any:
+        if isinstance(value, str):
+            return str(folder / Path(value).expanduser())
+        if isinstance(value, tuple):
+            return tuple(map(whole, value))
+        if isinstance(value, dict):
+            return {name: whole(one) for name, one in value.items()}
+        return value
+
+    return model.model_copy(update={name: whole(getattr(model, name)) for name in fields})

@@ -1,0 +1,87 @@
+"""The time of a step, by a short trial."""
+
+from __future__ import annotations
+
+import time
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+from torch.nn.utils import clip_grad_norm_
+
+from ssl3d.run.run_error import RunError
+from ssl3d.streams import Stream, generator, global_seed
+from ssl3d.tasks.pretrain.module import PretrainModule
+from ssl3d.tasks.pretrain.spec import ExperimentSpec
+
+MOST, ENOUGH = 10, 5.0
+"""Trials: at most so many, and no more once they took so many seconds."""
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """What a step takes on one device.
+
+    Attributes:
+        seconds: of an optimiser step with all its micro-batches, the median over the trials.
+        trials: micro-batches that were measured, after one that was not.
+        device: such as `cpu`.
+    """
+
+    seconds: float
+    trials: int
+    device: str
+
+
+def time_step(spec: ExperimentSpec) -> StepTime:
+    """Take a few steps on noise in place of volumes, whose reading is not counted.
+
+    Raises:
+        RunError: the machine lacks the device or the precision that the spec asks for.
+    """
+    device = _device(spec)
+    module = PretrainModule(spec.build().to(device), spec=spec)
+    optimizer = module.configure_optimizers()
+    random = generator(spec.seed, Stream.MASK, 0)
+    shape = (spec.data.batch_size, spec.data.in_channels, *spec.data.patch)
+    volume = torch.randn(shape, generator=random).to(device)
+    batches, updates = list[float](), list[float]()
+    with global_seed(spec.seed, Stream.LAYERS, 0, device=device):
+        while len(batches) <= MOST and sum(batches[1:]) < ENOUGH:
+            start = _now(device)
+            with _precision(spec, device):
+                loss = module.model(volume, generator=random).loss
+            loss.backward()
+            done = _now(device)
+            if spec.optimizer.clip is not None:
+                clip_grad_norm_(module.parameters(), spec.optimizer.clip)
+            optimizer.step()
+            optimizer.zero_grad()
+            batches.append(done - start)
+            updates.append(_now(device) - done)
+    # The first one also pays for what is set up once.
+    seconds = spec.trainer.accumulate * median(batches[1:]) + median(updates[1:])
+    return StepTime(seconds, trials=len(batches) - 1, device=str(device))
+
+
+def _device(spec: ExperimentSpec) -> torch.device:
+    wanted = spec.trainer.accelerator
+    if wanted == "gpu" and not torch.cuda.is_available():
+        raise RunError("trainer.accelerator: gpu, and torch sees no CUDA device here: use auto")
+    device = torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+    if spec.trainer.precision == "16" and device.type == "cpu":
+        raise RunError("trainer.precision: 16 needs a GPU; given a CPU: use 32 or bf16")
+    return device
+
+
+def _precision(spec: ExperimentSpec, device: torch.device) -> AbstractContextManager[object]:
+    kinds = {"bf16": torch.bfloat16, "16": torch.float16}
+    kind = kinds.get(spec.trainer.precision)
+    return nullcontext() if kind is None else torch.autocast(device.type, kind)
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()

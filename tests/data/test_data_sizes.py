@@ -1,0 +1,72 @@
+"""What is said of sizes and spacings before a run, from headers alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from ssl3d.data.files import find_sources
+from ssl3d.data.read import read_source
+from ssl3d.data.sizes import header_grid, size_warnings
+from ssl3d.data.spec import DataSpec
+
+
+def write(
+    path: Path, shape: tuple[int, int, int], steps: tuple[float, ...], *, axes: str = "RAS"
+) -> None:
+    """A file whose array axes point to `axes`; shape and steps in the file's own order."""
+    affine = np.zeros((4, 4))
+    for i, letter in enumerate(axes):
+        world = next(k for k, pair in enumerate(("RL", "AP", "SI")) if letter in pair)
+        affine[world, i] = steps[i] * (1 if letter in "RAS" else -1)
+    affine[3, 3] = 1
+    values = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    nibabel.Nifti1Image(values, affine).to_filename(path)
+
+
+def said(folder: Path, **options: object) -> list[str]:
+    spec = DataSpec(volumes=str(folder), **{"patch": (16, 16, 16), **options})
+    return list(size_warnings(find_sources(spec), spec=spec))
+
+
+@pytest.mark.parametrize("axes", ["RAS", "LPS", "SAR", "PIL", "ASL"])
+def test_the_grid_is_that_of_the_volume_as_it_is_read(tmp_path: Path, axes: str) -> None:
+    write(tmp_path / "a.nii", (5, 7, 9), (1.0, 2.0, 3.0), axes=axes)
+    grid = header_grid(tmp_path / "a.nii")
+    (source,) = find_sources(DataSpec(volumes=str(tmp_path)))
+    volume, affine = read_source(source)
+    assert grid is not None
+    assert grid.shape == tuple(volume.shape[1:])
+    x, y, z = affine[:3, :3].norm(dim=0).tolist()
+    assert grid.spacing == pytest.approx((z, y, x))
+
+
+def test_volumes_far_smaller_than_the_patch(tmp_path: Path) -> None:
+    write(tmp_path / "a.nii.gz", (16, 16, 16), (1, 1, 1))
+    write(tmp_path / "b.nii.gz", (3, 4, 5), (1, 1, 1))
+    write(tmp_path / "c.nii.gz", (16, 16, 3), (1, 1, 1))
+    (line,) = said(tmp_path)
+    assert "2 of 3 volumes fill less than 25% of data.patch, 16 × 16 × 16 voxels" in line
+    assert "b.nii.gz, 5 × 4 × 3 voxels" in line
+    assert said(tmp_path, patch=(4, 4, 4)) == []
+
+
+def test_resampling_counts(tmp_path: Path) -> None:
+    write(tmp_path / "a.nii.gz", (16, 16, 16), (1, 1, 1))
+    assert said(tmp_path, spacing=1.5) == []
+    (line,) = said(tmp_path, spacing=4.0)
+    assert "a.nii.gz, 4 × 4 × 4 voxels" in line
+
+
+def test_mixed_spacings(tmp_path: Path) -> None:
+    for i, step in enumerate((1.0, 1.2, 5.0)):
+        write(tmp_path / f"{i}.nii.gz", (16, 16, 16), (0.5, 0.5, step))
+    (line,) = said(tmp_path)
+    assert "1 to 5 × 0.5 × 0.5 mm (z, y, x), and data.spacing is none" in line
+    assert "the medians are [1.2, 0.5, 0.5]" in line
+    assert said(tmp_path, spacing=1.0, patch=(8, 8, 8)) == []
+    (tmp_path / "2.nii.gz").unlink()
+    assert said(tmp_path) == []
