@@ -52,7 +52,7 @@ def examine(
     on_part("torch, plugins, maskers, backbones")
     base = Part(TORCH, partial(base_checks, need_cuda="cuda" in devices))
     results += examine_apart(base, limit=limit)
-    repairs = {check.plugin: check.advice for check in load_checks()[0]}
+    repairs = {check.plugin: check.advice for check in reversed(load_checks()[0])}
     entries = registry.entries("sparse_backend")
     optional = [e.config.component_name() for e in entries if e.plugin in repairs]
     required = list(dict.fromkeys([*backends, *(optional if strict else ())]))
