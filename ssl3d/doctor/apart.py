@@ -83,9 +83,9 @@ class _Attempt:
             log.touch()
             given = (self.part.checks, done, sender, str(log))
             process = spawn.Process(target=_perform_all, args=given)
+            began = time.monotonic()
             process.start()
             sender.close()
-            began = time.monotonic()
             try:
                 while receiver.poll(max(0.0, end - time.monotonic())):
                     self._note(*receiver.recv())

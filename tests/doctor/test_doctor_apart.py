@@ -78,7 +78,7 @@ def test_a_plugin_that_hangs_at_import_is_stopped(plugin) -> None:  # type: igno
     (result,) = examine_fake(limit=3.0)
     assert (result.part, result.check, result.status) == ("sparse backend fake", "start", "failed")
     assert result.detail.startswith("no answer after 3 s")
-    assert 3.0 <= result.seconds < 30.0
+    assert 2.9 <= result.seconds < 30.0
 
 
 def hanging() -> Iterator[Check]:
