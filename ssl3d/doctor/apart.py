@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
+import faulthandler
+import multiprocessing
+import os
 import signal
-import subprocess
-import sys
 import tempfile
 import time
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from ssl3d.doctor.parts import Part
+from ssl3d.doctor.check import Check, perform
 from ssl3d.doctor.result import Result
 
 KEPT_LINES = 60
 """Of the output of a process that died."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one process is to look at.
+
+    Attributes:
+        title: of the report's line where no check could begin.
+        checks: lists the checks; called in the process, and sent there by name.
+    """
+
+    title: str
+    checks: Callable[[], Iterable[Check]]
 
 
 def examine_apart(part: Part, *, limit: float) -> list[Result]:
@@ -29,79 +43,90 @@ def examine_apart(part: Part, *, limit: float) -> list[Result]:
         limit: seconds for all checks of the part together.
     """
     results: list[Result] = []
-    deadline = time.monotonic() + limit
+    end = time.monotonic() + limit
     while True:
-        done = [f"{result.part}: {result.check}" for result in results]
-        attempt = _attempt(part, done=done, seconds=deadline - time.monotonic(), limit=limit)
+        attempt = _Attempt(part)
+        cause = attempt.run(done={r.title for r in results}, end=end)
         results += attempt.results
-        if not attempt.go_on:
+        if cause == "":
+            return results
+        hung = cause is None
+        last = hung or attempt.gate
+        reason = f"no answer after {limit:.0f} s" if hung else f"died of {cause}"
+        detail = reason + ("; what comes after it was not tried" if last else "")
+        results.append(replace(attempt.begun, detail=detail, output=attempt.output))
+        if last:
             return results
 
 
-class _Attempt(NamedTuple):
-    results: list[Result]
-    go_on: bool
+class _Attempt:
+    """One process, and what came of it."""
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self.results: list[Result] = []
+        self.output = ""
+        self._nothing_begun()
+
+    def _nothing_begun(self) -> None:
+        advice = "run it again with --json and read the output of this line"
+        self.begun = Result(self.part.title, "start", "failed", 0.0, "", advice)
+        self.gate = True
+        """What comes after it makes no sense without it."""
+
+    def run(self, *, done: Collection[str], end: float) -> str | None:
+        """Empty when it finished; else what killed it, None where it had to be stopped."""
+        spawn = multiprocessing.get_context("spawn")
+        receiver, sender = spawn.Pipe(duplex=False)
+        with tempfile.TemporaryDirectory(prefix="ssl3d-doctor-") as folder:
+            log = Path(folder) / "log"
+            log.touch()
+            given = (self.part.checks, done, sender, str(log))
+            process = spawn.Process(target=_perform_all, args=given)
+            began = time.monotonic()
+            process.start()
+            sender.close()
+            try:
+                while receiver.poll(max(0.0, end - time.monotonic())):
+                    self._note(*receiver.recv())
+                    began = time.monotonic()
+            except EOFError:
+                process.join(max(0.0, end - time.monotonic()))
+            finally:
+                hung = process.is_alive()
+                process.kill()
+                process.join()
+            self.begun = replace(self.begun, seconds=time.monotonic() - began)
+            self.output = "\n".join(log.read_text("utf-8", "replace").splitlines()[-KEPT_LINES:])
+        return None if hung else _cause(process.exitcode or 0)
+
+    def _note(self, result: Result, finished: bool, gate: bool) -> None:
+        if finished:
+            self.results.append(result)
+            self._nothing_begun()
+        else:
+            self.begun, self.gate = result, gate
 
 
-def _attempt(part: Part, *, done: list[str], seconds: float, limit: float) -> _Attempt:
-    """One process, for at most so many of the limit's seconds."""
-    with tempfile.TemporaryDirectory(prefix="ssl3d-doctor-") as folder:
-        records, log = Path(folder) / "records", Path(folder) / "log"
-        records.touch()
-        start = time.monotonic()
-        status = _run(_command(part, done=done, records=records), log=log, seconds=seconds)
-        elapsed = time.monotonic() - start
-        lines = [json.loads(line) for line in records.read_text(encoding="utf-8").splitlines()]
-        output = log.read_text(encoding="utf-8", errors="replace").splitlines()[-KEPT_LINES:]
-    results = [Result(**line["result"]) for line in lines if "result" in line]
-    if status == 0:
-        return _Attempt(results, go_on=False)
-    begun, gate = _unfinished(part, lines)
-    last = status is None or gate
-    reason = f"no answer after {limit:.0f} s" if status is None else f"died of {_cause(status)}"
-    rest = "; what comes after it was not tried" if last else ""
-    killed = Result(
-        **begun,
-        status="failed",
-        seconds=elapsed - sum(result.seconds for result in results),
-        detail=reason + rest,
-        output="\n".join(output),
-    )
-    return _Attempt([*results, killed], go_on=not last)
-
-
-def _unfinished(part: Part, lines: list[dict[str, Any]]) -> tuple[dict[str, Any], bool]:
-    """The check that was begun and not finished, and whether the others need it."""
-    if lines and "begun" in lines[-1]:
-        return lines[-1]["begun"], lines[-1]["gate"]
-    advice = "run it again with --json and read the output of this line"
-    return {"part": part.title, "check": "start", "advice": advice}, True
-
-
-def _command(part: Part, *, done: list[str], records: Path) -> list[str]:
-    job = json.dumps({"part": dataclasses.asdict(part), "done": done})
-    # Without the folder that one happens to stand in; with the Python stack of a crash.
-    options = ["-P", "-X", "faulthandler"]
-    return [sys.executable, *options, "-m", "ssl3d.doctor.child", job, str(records)]
-
-
-def _run(command: list[str], *, log: Path, seconds: float) -> int | None:
-    """Exit status, or None where it had to be stopped."""
-    with log.open("w", encoding="utf-8") as file:
-        try:
-            return subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                timeout=max(seconds, 0.0),
-                check=False,
-            ).returncode
-        except subprocess.TimeoutExpired:
-            return None
+def _perform_all(
+    checks: Callable[[], Iterable[Check]], done: Collection[str], records: Connection, log: str
+) -> None:
+    """In the process: tell of each check before and after it; print into the log."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    faulthandler.enable()  # the Python stack of a crash
+    for check in checks():
+        if check.unfinished.title in done:
+            continue
+        records.send((check.unfinished, False, check.gate))
+        result = perform(check)
+        records.send((result, True, check.gate))
+        if check.gate and result.status != "ok":
+            return
 
 
 def _cause(status: int) -> str:
     if status < 0:
         return signal.Signals(-status).name
-    return f"exit status {status}"
+    return f"exit status {status}" if status else ""

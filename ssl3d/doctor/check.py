@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from unittest import SkipTest
 
-from ssl3d.doctor.result import Result, Status
+from ssl3d.doctor.result import Result
 
 
-class Wrong(Exception):
+class Wrong(AssertionError):
     """What was tried does not work as it should. Overrides the check's advice where it has one."""
 
     def __init__(self, message: str, *, advice: str = "") -> None:
@@ -18,7 +19,7 @@ class Wrong(Exception):
         self.advice = advice
 
 
-class NotThere(Exception):
+class NotThere(SkipTest):
     """What was to be tried is not installed, or is not to be had."""
 
     def __init__(self, message: str, *, advice: str = "") -> None:
@@ -33,7 +34,7 @@ class Check:
     Attributes:
         part: what is looked at.
         name: what is tried.
-        run: gives a line about what was found; raises `NotThere`, or any other exception when it
+        run: gives a line about what was found; raises `SkipTest`, or any other exception when it
             does not work.
         advice: what to do when it does not work.
         device: that it is tried on, where it matters.
@@ -49,29 +50,34 @@ class Check:
     required: bool = False
     gate: bool = False
 
+    @property
+    def unfinished(self) -> Result:
+        """What is known of its result before it is performed, if it should never end."""
+        return Result(
+            self.part,
+            self.name,
+            "failed",
+            seconds=0.0,
+            detail="",
+            advice=self.advice,
+            device=self.device,
+            required=self.required,
+        )
+
 
 def perform(check: Check) -> Result:
     """Try it; whatever an `Exception` can tell ends up in the result."""
     start = time.perf_counter()
-    status: Status = "ok"
-    advice = output = ""
+    result = check.unfinished
     try:
-        detail = check.run()
-    except NotThere as error:
-        status, detail, advice = "not there", str(error), error.advice
-    except Wrong as error:
-        status, detail, advice = "failed", str(error), error.advice or check.advice
+        result = replace(result, status="ok", detail=check.run(), advice="")
+    except SkipTest as error:
+        advice = getattr(error, "advice", "")
+        result = replace(result, status="not there", detail=str(error), advice=advice)
+    except AssertionError as error:
+        advice = getattr(error, "advice", "") or check.advice
+        result = replace(result, detail=str(error) or repr(error), advice=advice)
     except Exception as error:  # whatever a library may raise
-        status, detail, advice = "failed", f"{type(error).__name__}: {error}", check.advice
-        output = traceback.format_exc()
-    return Result(
-        part=check.part,
-        check=check.name,
-        status=status,
-        seconds=time.perf_counter() - start,
-        detail=detail,
-        advice=advice,
-        device=check.device,
-        required=check.required,
-        output=output,
-    )
+        detail = f"{type(error).__name__}: {error}"
+        result = replace(result, detail=detail, output=traceback.format_exc())
+    return replace(result, seconds=time.perf_counter() - start)

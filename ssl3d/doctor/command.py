@@ -19,7 +19,7 @@ class Device(StrEnum):
 def doctor(
     strict: Annotated[
         bool,
-        typer.Option("--strict", help="The optional backends minkowski and spconv must work too."),
+        typer.Option("--strict", help="Sparse backends with a library of their own must work too."),
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON, with the output of what failed.")

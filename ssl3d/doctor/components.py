@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ssl3d.doctor.check import NotThere
-from ssl3d.plugin.config import ComponentConfig
 from ssl3d.plugin.find import Registered
-from ssl3d.plugin.registry import Registry
 
 REPORT = "report it to the authors with the output of: ssl3d doctor --json"
 
 
-def default_config(registry: Registry, *, kind: str, name: str) -> ComponentConfig:
+def default_config(entry: Registered) -> Any:
     """A component with its default options; raises NotThere where one has no default."""
-    config = registry.config(kind, name=name)
-    required = [option for option, field in config.model_fields.items() if field.is_required()]
+    required = [option for option, f in entry.config.model_fields.items() if f.is_required()]
     if required:
         raise NotThere(
             f"not tried: no default for {', '.join(required)}",
             advice="nothing but default options is tried here: give these in a run",
         )
-    return config()  # type: ignore[call-arg]
+    return entry.config()  # type: ignore[call-arg]
 
 
 def advice_for(entry: Registered) -> str:

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
-from ssl3d.doctor.apart import examine_apart
-from ssl3d.doctor.check import perform
+from ssl3d.doctor.apart import Part, examine_apart
+from ssl3d.doctor.backbones import backbone_checks
+from ssl3d.doctor.check import Check, perform
 from ssl3d.doctor.components import REPORT, advice_for
-from ssl3d.doctor.machine import CUDA
+from ssl3d.doctor.machine import CUDA, machine_checks
 from ssl3d.doctor.machine import PART as TORCH
-from ssl3d.doctor.parts import Part
-from ssl3d.doctor.plugins import look_at_plugins
+from ssl3d.doctor.maskers import masker_checks
+from ssl3d.doctor.plugins import look_at_plugins, plugin_checks
 from ssl3d.doctor.result import Report, Result
+from ssl3d.doctor.sparse import sparse_checks
 from ssl3d.doctor.versions import version_checks
-from ssl3d.plugin.registry import Registry
-
-OPTIONAL = {
-    "minkowski": "ssl3d install minkowski --force",
-    "spconv": 'python -m pip install --force-reinstall --no-deps "spconv-cu121" (or -cu126, for '
-    "CUDA 12.6 to 12.9)",
-}
-"""Sparse backends whose library is optional, and what installs that again."""
+from ssl3d.plugin.find import Registered, load_checks
+from ssl3d.plugin.registry import installed
 
 LIMIT = 600.0
 """Seconds for each sparse backend on each device, and for everything else that needs torch."""
@@ -37,7 +34,7 @@ def examine(
     """Perform every check.
 
     Args:
-        strict: the optional sparse backends are tried as well, and must be there and work.
+        strict: sparse backends with a library of their own are tried as well, and must work.
         backends: sparse backends to try, which must be there; default: every installed one.
         devices: `cpu` and `cuda`, to try them on, which must be there; default: those that are.
         limit: seconds for each sparse backend on each device.
@@ -45,26 +42,45 @@ def examine(
 
     Raises:
         UnknownComponentError: no plugin declares a backend of this name.
+        DuplicateComponentError: two plugins do.
     """
     plugins, registry = look_at_plugins()
     for name in backends:
         registry.entry("sparse_backend", name=name)
     on_part("versions")
     results = [perform(check) for check in version_checks()] + plugins
-    on_part("torch, wavelets, maskers, backbones")
-    base = Part("torch", TORCH, {"need_cuda": "cuda" in devices})
+    on_part("torch, plugins, maskers, backbones")
+    base = Part(TORCH, partial(base_checks, need_cuda="cuda" in devices))
     results += examine_apart(base, limit=limit)
-    required = list(dict.fromkeys([*backends, *(OPTIONAL if strict else ())]))
+    repairs = {check.plugin: check.advice for check in reversed(load_checks()[0])}
+    entries = registry.entries("sparse_backend")
+    optional = [e.config.component_name() for e in entries if e.plugin in repairs]
+    required = list(dict.fromkeys([*backends, *(optional if strict else ())]))
     others = () if backends else registry.names("sparse_backend")
     available = _available(results)
     for name in dict.fromkeys([*others, *required]):
+        entry = registry.entry("sparse_backend", name=name)
         for device in devices or available:
             if device in available:
-                on_part(f"sparse backend {name} on {device}")
-                results += _backend(
-                    registry, name, device=device, required=name in required, limit=limit
+                part = f"sparse backend {name}"
+                on_part(f"{part} on {device}")
+                checks = partial(
+                    sparse_checks,
+                    name,
+                    device=device,
+                    required=name in required,
+                    advice=_advice(entry, repairs.get(entry.plugin)),
                 )
+                results += examine_apart(Part(part, checks), limit=limit)
     return Report(tuple(results))
+
+
+def base_checks(*, need_cuda: bool) -> Iterator[Check]:
+    """Everything that needs torch and no sparse library; nothing else where torch is broken."""
+    yield from machine_checks(need_cuda=need_cuda)
+    yield from plugin_checks()
+    yield from masker_checks(installed())
+    yield from backbone_checks(installed())
 
 
 def _available(results: Iterable[Result]) -> tuple[str, ...]:
@@ -75,17 +91,9 @@ def _available(results: Iterable[Result]) -> tuple[str, ...]:
     return ("cpu", "cuda") if CUDA in working else ("cpu",)
 
 
-def _backend(
-    registry: Registry, name: str, *, device: str, required: bool, limit: float
-) -> list[Result]:
-    part = f"sparse backend {name}"
-    if name not in registry.names("sparse_backend"):
-        advice = f"install the plugin that declares it, then run: {OPTIONAL[name]}"
-        detail = "no plugin declares it"
-        return [Result(part, "library", "not there", 0.0, detail, advice, device, required)]
-    advice = advice_for(registry.entry("sparse_backend", name=name))
-    if name in OPTIONAL:
-        advice = f"install its library again: {OPTIONAL[name]}; if that does not help, {REPORT}"
-    advice = f"use another sparse backend until this works; {advice}"
-    arguments = {"name": name, "device": device, "required": required, "advice": advice}
-    return examine_apart(Part("sparse_backend", part, arguments), limit=limit)
+def _advice(entry: Registered, repair: str | None) -> str:
+    """What to do about a sparse backend; `repair` installs its library again."""
+    advice = advice_for(entry)
+    if repair is not None:
+        advice = f"install its library again: {repair}; if that does not help, {REPORT}"
+    return f"use another sparse backend until this works; {advice}"

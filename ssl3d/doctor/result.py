@@ -35,6 +35,11 @@ class Result:
     output: str = ""
 
     @property
+    def title(self) -> str:
+        """What was tried, on what."""
+        return f"{self.part}: {self.check}"
+
+    @property
     def passed(self) -> bool:
         """False where this line makes the whole examination fail."""
         return self.status == "ok" or (self.status == "not there" and not self.required)

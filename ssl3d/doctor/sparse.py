@@ -1,59 +1,57 @@
-"""The checks of a sparse backend."""
+"""The checks of a sparse backend on one device."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
-import torch
+from ssl3d.doctor.check import Check
+from ssl3d.doctor.components import default_config
+from ssl3d.plugin.find import Registered
+from ssl3d.plugin.registry import installed
 
-from ssl3d.doctor import trials
-from ssl3d.doctor.check import Check, NotThere, Wrong
-from ssl3d.doctor.comparison import Subject
-from ssl3d.plugin.registry import Registry
+TOLERANCE = 1e-3
+"""Of the largest value expected, for single precision; a wrong result is off by far more."""
 
 
-def sparse_checks(
-    registry: Registry, *, part: str, name: str, device: str, required: bool, advice: str
+def sparse_checks(name: str, *, device: str, required: bool, advice: str) -> Iterator[Check]:
+    """Every check of an installed backend."""
+    entry = installed().entry("sparse_backend", name=name)
+    return checks_of_backend(entry, device=device, required=required, advice=advice)
+
+
+def checks_of_backend(
+    entry: Registered, *, device: str, required: bool, advice: str
 ) -> Iterator[Check]:
-    """Every check of one backend on one device."""
+    """Every check of a backend, first whether its library loads."""
+    import torch
+
+    from ssl3d.doctor.trials import TRIALS, library
+
     # Reduced precision would hide errors of the size that is looked for.
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
-    subject = Subject(registry, name, torch.device(device))
-    checks: dict[str, Callable[[Subject], str]] = {
-        "library": library,
-        "tensor creation": trials.tensor_creation,
-        "convolution": trials.convolution,
-        "batch norm": trials.batch_norm,
-        "625 sites, 256 channels": trials.many_channels,
-        "1 000 000 sites, 4 channels": trials.many_sites,
-        "network": trials.network,
-        "backward": trials.backward,
-        "empty input": trials.empty_input,
-    }
-    for title, function in checks.items():
+    for title in TRIALS:
+        first = TRIALS[title] is library
         yield Check(
-            part,
+            f"sparse backend {entry.config.component_name()}",
             title,
-            partial(function, subject),
+            partial(_try, entry, title, device=device),
             advice,
             device=device,
             # That it is there was asked for; an operation that it lacks is no fault.
-            required=required and function is library,
-            gate=function is library,
+            required=required and first,
+            gate=first,
         )
 
 
-def library(subject: Subject) -> str:
-    """The backend can be built: its library is there and loads."""
-    try:
-        return f"{type(subject.backend).__name__} loads"
-    except ImportError as error:
-        # The backend's own words say what to do. Python's, which name a module, tell of a library
-        # that is there in part.
-        if error.name is not None:
-            raise Wrong(f"its library cannot be used: {error}") from error
-        if isinstance(error, ModuleNotFoundError):
-            raise NotThere("its library is not installed", advice=str(error)) from error
-        raise Wrong("its library cannot be used", advice=str(error)) from error
+def _try(entry: Registered, title: str, *, device: str) -> str:
+    import torch
+
+    from ssl3d.doctor.trials import TRIALS
+    from ssl3d.testing.sparse_under_test import SparseBackendUnderTest
+
+    config = default_config(entry)
+    return TRIALS[title](
+        SparseBackendUnderTest(config, dtype=torch.float32, tolerance=TOLERANCE, device=device)
+    )

@@ -1,153 +1,150 @@
-"""What a sparse backend is tried on, from creating tensors to a million sites."""
+"""What a sparse backend is tried on: its library, then the kit's comparison with the definition."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from unittest import SkipTest
+
 import torch
-from torch import nn
+from torch import Tensor
 
 from ssl3d.doctor.check import NotThere, Wrong
-from ssl3d.doctor.comparison import Subject, compare
-from ssl3d.doctor.reference import Problem, draw_problem, operation_of
-from ssl3d.geometry import Operation, Triple, quotient
-from ssl3d.sparse import CellGrid, SparseVolume
-from ssl3d.sparse.layers import Activation, AvgPool3d, BatchNorm, Conv3d, ConvTranspose3d, MaxPool3d
-from ssl3d.sparse.operations import result_stride
+from ssl3d.testing import sparse_backend_checks as kit
+from ssl3d.testing.sparse_cases import Case, chain, draw_inputs, layouts, make_case
+from ssl3d.testing.sparse_run import assert_close
+from ssl3d.testing.sparse_under_test import SparseBackendUnderTest
 
-CELL: Triple = (4, 4, 4)
+CONVOLUTIONS = {
+    "3³": make_case("conv3d", 3, edge=4, channels=(8, 12)),
+    "3³ stride 2": make_case("conv3d", 3, 2, edge=4, channels=(8, 12)),
+    "1 × 3 × 3 stride 1 × 2 × 2": make_case(
+        "conv3d", (1, 3, 3), (1, 2, 2), edge=4, channels=(8, 12)
+    ),
+    "2³ stride 2": make_case("conv3d", 2, 2, edge=4, channels=(8, 12)),
+    "3³ depthwise": make_case("conv3d", 3, edge=4, groups=8, channels=(8, 8)),
+}
+ON_NOTHING = (
+    make_case("conv3d", 3),
+    make_case("conv3d", 3, 2),
+    make_case("conv_transpose3d", 2, 2),
+    make_case("max_pool3d", 3, 2),
+    make_case("avg_pool3d", 3, 2),
+)
+NETWORK = chain((2, 2, 2), up=(2, 2, 2))
 
 
-def tensor_creation(subject: Subject) -> str:
+def library(b: SparseBackendUnderTest) -> str:
+    """The backend can be built: its library is there and loads."""
+    try:
+        return f"{type(b.backend).__name__} loads"
+    except ImportError as error:
+        # The backend's own words say what to do. Python's, which name a module, tell of a library
+        # that is there in part.
+        if error.name is not None:
+            raise Wrong(f"its library cannot be used: {error}") from error
+        if isinstance(error, ModuleNotFoundError):
+            raise NotThere("its library is not installed", advice=str(error)) from error
+        raise Wrong("its library cannot be used", advice=str(error)) from error
+
+
+def tensor_creation(b: SparseBackendUnderTest) -> str:
     """Sites go into the library and come back in their order: a kernel that changes nothing."""
-    problem = _problem(Conv3d(8, 8, kernel=3, bias=False), channels=8)
-    with torch.no_grad():
-        (weight,) = problem.network.parameters()
-        weight.zero_()[range(8), range(8), 1, 1, 1] = 1.0
-    error = compare(subject, problem).values()
-    return f"{problem.sites} sites come back in their order, off by {error:.0e}"
+    case, visible = make_case("conv3d", 3, edge=4, channels=(8, 8)), _samples()
+    inputs = draw_inputs(case, visible)
+    inputs.weight.zero_()[range(8), range(8), 1, 1, 1] = 1.0
+    inputs.bias.zero_()
+    b.needs(case)
+    error = b.compare(case, visible, inputs=inputs)
+    sites = inputs.features[..., 0].numel()
+    return f"{sites} sites come back in their order, off by {error:.0e}"
 
 
-def convolution(subject: Subject) -> str:
+def convolution(b: SparseBackendUnderTest) -> str:
     """Values and gradients of the kernels and strides that backbones are made of."""
-    layers = {
-        "3³": Conv3d(8, 12, kernel=3),
-        "3³ stride 2": Conv3d(8, 12, kernel=3, stride=2),
-        "1 × 3 × 3 stride 1 × 2 × 2": Conv3d(8, 12, kernel=(1, 3, 3), stride=(1, 2, 2)),
-        "2³ stride 2": Conv3d(8, 12, kernel=2, stride=2),
-        "3³ depthwise": Conv3d(8, 8, kernel=3, groups=8),
-    }
     errors, lacking = [0.0], []
-    for name, layer in layers.items():
+    for name, case in CONVOLUTIONS.items():
         try:
-            errors.append(compare(subject, _problem(layer, channels=8)).all())
-        except NotThere:
+            b.needs(case)
+            errors.append(b.compare(case, _samples()))
+        except SkipTest:
             lacking.append(name)
-        except Wrong as error:
-            raise Wrong(f"{name}: {error}", advice=error.advice) from error
-    if len(lacking) == len(layers):
+        except AssertionError as error:
+            raise Wrong(f"{name}: {error}") from error
+    if len(lacking) == len(CONVOLUTIONS):
         raise NotThere("the library has no convolution of these kinds")
     without = f"; the library lacks {', '.join(lacking)}" if lacking else ""
-    return f"{len(layers) - len(lacking)} kinds, {_off(max(errors))}{without}"
+    return f"{len(CONVOLUTIONS) - len(lacking)} kinds, {_off(max(errors))}{without}"
 
 
-def batch_norm(subject: Subject) -> str:
+def batch_norm(b: SparseBackendUnderTest) -> str:
     """Statistics over visible sites, also where a sample shows nothing."""
-    problem = _problem(Conv3d(8, 12, kernel=3, bias=False), BatchNorm(12), channels=8)
-    return _off(compare(subject, problem).all())
+    return _off(kit.batch_norm_counts_visible_sites(b, layout="empty_sample"))
 
 
-def many_channels(subject: Subject) -> str:
+def many_channels(b: SparseBackendUnderTest) -> str:
     """625 sites with 256 channels: the last stages of a network."""
     visible = torch.zeros(1, 2, 2, 2, dtype=torch.bool)
     visible.view(-1)[[0, 1, 3, 6, 7]] = True
-    problem = draw_problem(
-        Conv3d(256, 256, kernel=3),
-        visible=visible,
-        cell=(5, 5, 5),
-        channels=256,
-        dtype=torch.float64,
-    )
-    return _off(compare(subject, problem).all())
+    return _one(b, make_case("conv3d", 3, edge=5, channels=(256, 256)), visible)
 
 
-def many_sites(subject: Subject) -> str:
+def many_sites(b: SparseBackendUnderTest) -> str:
     """A million sites with 4 channels: the first stages of a network."""
     visible = torch.zeros(1, 10, 10, 20, dtype=torch.bool)
     order = torch.randperm(2000, generator=torch.Generator().manual_seed(0))
     visible.view(-1)[order[:1000]] = True
+    case = make_case("conv3d", 3, edge=10, channels=(4, 4))
     # A dense convolution in double precision would unfold 2 GiB here.
-    single = torch.float32
-    layer = Conv3d(4, 4, kernel=3)
-    problem = draw_problem(layer, visible=visible, cell=(10, 10, 10), channels=4, dtype=single)
-    return _off(compare(subject, problem, dtype=single).all())
+    return _one(b, case, visible, dtype=torch.float32)
 
 
-def network(subject: Subject) -> str:
-    """Values of a network that goes down one stage and up again."""
-    return _off(compare(subject, _down_and_up()).values())
+def network(b: SparseBackendUnderTest) -> str:
+    """Values of a network that goes down two stages and up again."""
+    actual, expected = b.through(NETWORK, _samples())
+    expected = {"values": expected["values"]}
+    return _off(assert_close(actual, expected, tolerance=b.tolerance))
 
 
-def backward(subject: Subject) -> str:
+def backward(b: SparseBackendUnderTest) -> str:
     """Gradients of the same network: of its input and of every parameter."""
-    return _off(compare(subject, _down_and_up()).gradients())
+    actual, expected = b.through(NETWORK, _samples())
+    del expected["values"]
+    return _off(assert_close(actual, expected, tolerance=b.tolerance))
 
 
-def empty_input(subject: Subject) -> str:
+def empty_input(b: SparseBackendUnderTest) -> str:
     """No visible cell: results without rows, gradients of zero, and the process lives on."""
-    wide = (4, 4)
-    layers: dict[nn.Module, Operation] = {
-        layer: operation_of(layer)
-        for layer in (
-            Conv3d(4, 4, kernel=3),
-            Conv3d(4, 4, kernel=3, stride=2),
-            ConvTranspose3d(4, 4, kernel=2, stride=2),
-        )
-    }
-    max_pool, avg_pool = MaxPool3d(kernel=3, stride=2), AvgPool3d(kernel=3, stride=2)
-    size = (max_pool.kernel, max_pool.stride, max_pool.padding)
-    layers[max_pool] = Operation("max_pool3d", *size, channels=wide)
-    layers[avg_pool] = Operation("avg_pool3d", *size, channels=wide)
-    usable = {layer: op for layer, op in layers.items() if subject.config.supports(op)}
-    for layer, op in usable.items():
-        _nothing_through(layer.to(subject.device), op, subject)
+    usable = [case for case in ON_NOTHING if b.config.supports(case.op)]
+    for case in usable:
+        b.compare(case, layouts()["empty_batch"])
     return f"{len(usable)} operations, forward and backward"
 
 
-def _nothing_through(layer: nn.Module, op: Operation, subject: Subject) -> None:
-    hidden = torch.zeros(2, 2, 2, 2, dtype=torch.bool, device=subject.device)
-    features = torch.zeros(0, *CELL, 4, device=subject.device, requires_grad=True)
-    cells = CellGrid(hidden, cell=(8, 8, 8))
-    x = SparseVolume(features, cells, (2, 2, 2), subject.backend)
-    y = layer(x)
-    stride = result_stride(x, op, config=subject.config)
-    shape = (0, *quotient(cells.cell, stride), 4)
-    if y.features.shape != shape or y.stride != stride:
-        raise Wrong(f"{layer} gives {tuple(y.features.shape)}, expected {shape}")
-    y.features.sum().backward()
-    for name, parameter in layer.named_parameters():
-        if parameter.grad is not None and bool(parameter.grad.count_nonzero()):
-            raise Wrong(f"{layer} gives its {name} a gradient from no site at all")
+TRIALS: dict[str, Callable[[SparseBackendUnderTest], str]] = {
+    "library": library,
+    "tensor creation": tensor_creation,
+    "convolution": convolution,
+    "batch norm": batch_norm,
+    "625 sites, 256 channels": many_channels,
+    "1 000 000 sites, 4 channels": many_sites,
+    "network": network,
+    "backward": backward,
+    "empty input": empty_input,
+}
 
 
-def _down_and_up() -> Problem:
-    return _problem(
-        Conv3d(8, 16, kernel=3, bias=False),
-        BatchNorm(16),
-        Activation(nn.functional.gelu),
-        Conv3d(16, 32, kernel=3, stride=2, bias=False),
-        BatchNorm(32),
-        Activation(nn.functional.gelu),
-        Conv3d(32, 32, kernel=3),
-        ConvTranspose3d(32, 16, kernel=2, stride=2),
-        Conv3d(16, 8, kernel=3),
-        channels=8,
-    )
+def _one(
+    b: SparseBackendUnderTest, case: Case, visible: Tensor, *, dtype: torch.dtype = torch.float64
+) -> str:
+    b.needs(case)
+    return _off(b.compare(case, visible, dtype=dtype))
 
 
-def _problem(*layers: nn.Module, channels: int) -> Problem:
+def _samples() -> Tensor:
     """Three samples of 3 × 4 × 3 cells: some are visible, none, and all."""
     visible = torch.rand(3, 3, 4, 3, generator=torch.Generator().manual_seed(0)) < 0.4
     visible[1], visible[2] = False, True
-    return draw_problem(*layers, visible=visible, cell=CELL, channels=channels, dtype=torch.float64)
+    return visible
 
 
 def _off(error: float) -> str:

@@ -27,10 +27,11 @@ def version_checks() -> Iterator[Check]:
     requirements = required_by(DISTRIBUTION)
     for requirement in requirements:
         yield Check(PART, requirement.name, partial(mandatory, requirement), REINSTALL)
-    optional = list(_optional(metadata.get_all("Provides-Extra") or []))
-    for requirement, source in optional:
-        yield Check(PART, requirement.name, partial(extra, requirement, source), REINSTALL)
-    names = [r.name for r in [*requirements, *(r for r, _ in optional)]]
+    extras = list(_of_extras(metadata.get_all("Provides-Extra") or []))
+    for requirement, source in extras:
+        run = partial(optional, requirement, source=source)
+        yield Check(PART, requirement.name, run, REINSTALL)
+    names = [r.name for r in [*requirements, *(r for r, _ in extras)]]
     yield Check(PART, "fit one another", lambda: fit_one_another(names), REINSTALL)
 
 
@@ -69,11 +70,21 @@ def mandatory(requirement: Requirement) -> str:
     return _compare(requirement)
 
 
-def extra(requirement: Requirement, source: str) -> str:
-    """A library that may be there; if so, in a supported version."""
+def optional(requirement: Requirement, *, source: str, repair: str = "") -> str:
+    """A library that may be there; if so, in a supported version.
+
+    Args:
+        requirement: the supported versions.
+        source: what installs it.
+        repair: what installs a supported version over another; default: with pip.
+
+    Raises:
+        NotThere: it is not installed.
+        Wrong: the installed version is not supported.
+    """
     if installed_version(requirement.name) is None:
         raise NotThere(f"optional: {source}")
-    return _compare(requirement)
+    return _compare(requirement, repair=repair)
 
 
 def fit_one_another(names: list[str]) -> str:
@@ -95,7 +106,7 @@ def fit_one_another(names: list[str]) -> str:
     return f"{len(names)} distributions"
 
 
-def _optional(extras: list[str]) -> Iterator[tuple[Requirement, str]]:
+def _of_extras(extras: list[str]) -> Iterator[tuple[Requirement, str]]:
     always = [str(requirement) for requirement in required_by(DISTRIBUTION)]
     for name in extras:
         if name == DEVELOPMENT:
@@ -103,17 +114,15 @@ def _optional(extras: list[str]) -> Iterator[tuple[Requirement, str]]:
         for requirement in required_by(DISTRIBUTION, extra=name):
             if str(requirement) not in always:
                 yield requirement, f'pip install "{DISTRIBUTION}[{name}]"'
-    # Built, not declared: an index has no wheel of it.
-    yield Requirement("MinkowskiEngine==0.5.4"), "ssl3d install minkowski"
 
 
-def _compare(requirement: Requirement) -> str:
+def _compare(requirement: Requirement, *, repair: str = "") -> str:
     version = installed_version(requirement.name)
     assert version is not None
     line = f"{version}; supported: {_range(requirement)}"
     # A local version such as 2.13.0+cpu counts as 2.13.0.
     if not requirement.specifier.contains(version, prereleases=True):
-        raise Wrong(line, advice=f'python -m pip install "{_bare(requirement)}"')
+        raise Wrong(line, advice=repair or f'python -m pip install "{_bare(requirement)}"')
     return line
 
 

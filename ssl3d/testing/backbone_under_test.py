@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -53,6 +55,7 @@ class BackboneUnderTest:
         visible: raster index of the visible cells of each sample.
         training: mode of the module.
         gradients: are compared too.
+        randomised: with other parameters than an initialisation gives.
     """
 
     config: BackboneConfig
@@ -65,12 +68,18 @@ class BackboneUnderTest:
     """Unequal counts, some of them neighbours."""
     training: bool = True
     gradients: bool = True
+    randomised: bool = True
+
+    @cached_property
+    def _first(self) -> Backbone:
+        backbone = self.config.build(in_channels=self.in_channels).to(self.dtype)
+        if self.randomised:
+            randomise(backbone)
+        return backbone.train(self.training)
 
     def build(self) -> Backbone:
-        """The backbone with random parameters."""
-        backbone = self.config.build(in_channels=self.in_channels).to(self.dtype)
-        randomise(backbone)
-        return backbone.train(self.training)
+        """The backbone, each time with the same parameters."""
+        return copy.deepcopy(self._first)
 
     def cells(self, *, multiple: int = 1, everything: bool = False) -> CellGrid:
         """Cells of `multiple` times the total stride."""

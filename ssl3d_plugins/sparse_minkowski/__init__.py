@@ -5,9 +5,11 @@ Importing this loads neither it nor pydantic, for `ssl3d --help` does it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ssl3d.plugin.hooks import hookimpl
+from ssl3d_plugins.sparse_minkowski.version import REPAIR, version
 
 if TYPE_CHECKING:
     from ssl3d_plugins.sparse_minkowski.config import Minkowski
@@ -29,6 +31,12 @@ def ssl3d_components() -> tuple[type[Minkowski]]:
     from ssl3d_plugins.sparse_minkowski.config import Minkowski
 
     return (Minkowski,)
+
+
+@hookimpl
+def ssl3d_checks() -> tuple[tuple[str, Callable[[], str], str], ...]:
+    """The version of its library."""
+    return (("MinkowskiEngine", version, REPAIR),)
 
 
 @hookimpl

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from ssl3d.plugin.config import ComponentConfig
 from ssl3d.plugin.find import hookimpl
 from ssl3d_plugins.waveformer.config import WaveFormer
+from ssl3d_plugins.waveformer.round_trip import REPAIR, round_trip
 
 __all__ = ["WaveFormer"]
 
@@ -13,3 +17,12 @@ __all__ = ["WaveFormer"]
 def ssl3d_components() -> tuple[type[ComponentConfig], ...]:
     """The backbone of this plugin."""
     return (WaveFormer,)
+
+
+@hookimpl
+def ssl3d_checks() -> tuple[tuple[str, Callable[[], str], str], ...]:
+    """A short filter and a longer one of the library behind the transforms."""
+    return (
+        ("haar round trip", partial(round_trip, "haar", level=3), REPAIR),
+        ("db2 round trip", partial(round_trip, "db2", level=2), REPAIR),
+    )

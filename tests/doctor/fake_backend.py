@@ -16,6 +16,7 @@ class Fake(SparseBackendConfig):
 
     def problems(self, op):
         slow = op.channels in ((4, 4), (256, 256)) and op.kernel == (3, 3, 3)
+        slow = slow and op.stride == (1, 1, 1)
         return ["not for a test in a hurry"] if slow else op.problems()
 
     def build(self):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +18,7 @@ from typer.testing import CliRunner
 
 from ssl3d.cli.main import app
 from ssl3d.doctor import examine as module
-from ssl3d.doctor.parts import Part
+from ssl3d.doctor.apart import Part
 from ssl3d.doctor.result import Result
 from ssl3d.plugin.registry import UnknownComponentError, installed
 
@@ -37,11 +38,11 @@ def world(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
         def examine_apart(part: Part, *, limit: float) -> list[Result]:
             assert limit > 0
             asked.append(part)
-            if part.kind == "sparse_backend":
+            if part.title != "torch":
                 return answer(part)
             if not torch_works:
                 return [Result("torch", "import", "failed", 0.1, "OSError", "install torch")]
-            needed = part.arguments["need_cuda"]
+            needed = arguments(part)["need_cuda"]
             cpu_build = Result("torch", "CUDA", "not there", 0.1, "", "", "cuda", needed)
             return [IMPORT, CUDA if gpu else cpu_build]
 
@@ -51,8 +52,15 @@ def world(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     return pretend
 
 
+def arguments(part: Part) -> dict[str, Any]:
+    """What the function that lists the checks is given."""
+    assert isinstance(part.checks, partial)
+    names = {"name": part.checks.args[0]} if part.checks.args else {}
+    return {**names, **part.checks.keywords}
+
+
 def line(part: Part, status: Any = "ok", check: str = "library", **more: Any) -> Result:
-    given = part.arguments
+    given = arguments(part)
     return Result(
         part.title,
         check,
@@ -70,20 +78,20 @@ def works(part: Part) -> list[Result]:
 
 
 def absent(*names: str) -> Answer:
-    return lambda part: [line(part, "not there" if part.arguments["name"] in names else "ok")]
+    return lambda part: [line(part, "not there" if arguments(part)["name"] in names else "ok")]
 
 
 def failing(*names: str) -> Answer:
-    return lambda part: [line(part, "failed" if part.arguments["name"] in names else "ok")]
+    return lambda part: [line(part, "failed" if arguments(part)["name"] in names else "ok")]
 
 
-def run(*arguments: str) -> Any:
-    return CliRunner().invoke(app, ["doctor", *arguments], obj=SimpleNamespace())
+def run(*options: str) -> Any:
+    return CliRunner().invoke(app, ["doctor", *options], obj=SimpleNamespace())
 
 
 def tried(asked: list[Part]) -> list[tuple[str, str]]:
-    parts = [part.arguments for part in asked if part.kind == "sparse_backend"]
-    return [(arguments["name"], arguments["device"]) for arguments in parts]
+    parts = [arguments(part) for part in asked if part.title != "torch"]
+    return [(given["name"], given["device"]) for given in parts]
 
 
 def test_every_installed_backend_is_tried_on_every_device(world) -> None:  # type: ignore[no-untyped-def]
@@ -97,7 +105,7 @@ def test_every_installed_backend_is_tried_on_every_device(world) -> None:  # typ
 
 
 @pytest.mark.parametrize(
-    ("arguments", "answer", "code"),
+    ("options", "answer", "code"),
     [
         ((), works, 0),
         ((), failing("cells"), 1),
@@ -118,9 +126,9 @@ def test_every_installed_backend_is_tried_on_every_device(world) -> None:  # typ
         (("--device", "cuda"), works, 1),
     ],
 )
-def test_exit_code(world, arguments: tuple[str, ...], answer: Answer, code: int) -> None:  # type: ignore[no-untyped-def]
+def test_exit_code(world, options: tuple[str, ...], answer: Answer, code: int) -> None:  # type: ignore[no-untyped-def]
     world(answer)
-    result = run(*arguments)
+    result = run(*options)
     assert result.exit_code == code, result.output
     assert ("did not pass" in result.output) == (code == 1)
 
@@ -129,15 +137,15 @@ def test_what_is_asked_for_is_all_that_is_tried(world) -> None:  # type: ignore[
     asked = world(works, gpu=True)
     assert run("--backend", "dense", "--backend", "cells", "--device", "cuda").exit_code == 0
     assert tried(asked) == [("dense", "cuda"), ("cells", "cuda")]
-    assert asked[0].arguments == {"need_cuda": True}
-    assert all(part.arguments["required"] for part in asked[1:])
+    assert arguments(asked[0]) == {"need_cuda": True}
+    assert all(arguments(part)["required"] for part in asked[1:])
 
 
 def test_strict_adds_the_optional_backends_to_those_asked_for(world) -> None:  # type: ignore[no-untyped-def]
     asked = world(works)
     assert run("--strict", "--backend", "dense", "--backend", "spconv").exit_code == 0
     assert tried(asked) == [("dense", "cpu"), ("spconv", "cpu"), ("minkowski", "cpu")]
-    assert all(part.arguments["required"] for part in asked[1:])
+    assert all(arguments(part)["required"] for part in asked[1:])
 
 
 def test_a_device_that_is_not_there_is_not_tried(world) -> None:  # type: ignore[no-untyped-def]
@@ -161,18 +169,28 @@ def test_an_unknown_backend_is_the_users_error(world) -> None:  # type: ignore[n
     assert "Did you mean 'cells'?" in str(result.exception)
 
 
-def test_strict_misses_a_plugin_that_is_not_installed(
+CHECKED = """
+from fake_backend import plugin_source
+exec(plugin_source())
+
+@hookimpl
+def ssl3d_checks():
+    return [("fakelib", lambda: "1.0", "pip install fakelib")]
+"""
+
+
+def test_strict_asks_for_every_backend_whose_plugin_checks_its_library(
     world,  # type: ignore[no-untyped-def]
-    monkeypatch: pytest.MonkeyPatch,
+    plugin,  # type: ignore[no-untyped-def]
 ) -> None:
-    world(works)
-    monkeypatch.setitem(module.OPTIONAL, "other", "pip install other")
+    plugin(CHECKED)
+    world(absent("fake"))
     assert run().exit_code == 0
     result = run("--strict", "--json")
     assert result.exit_code == 1
-    (missing,) = [c for c in json.loads(result.stdout)["checks"] if "other" in c["part"]]
-    assert (missing["status"], missing["detail"]) == ("not there", "no plugin declares it")
-    assert "pip install other" in missing["advice"]
+    (missing,) = [c for c in json.loads(result.stdout)["checks"] if "fake" in c["part"]]
+    assert (missing["status"], missing["required"]) == ("not there", True)
+    assert "install its library again: pip install fakelib" in missing["advice"]
 
 
 def test_json_has_every_field_and_nothing_else_is_printed(world) -> None:  # type: ignore[no-untyped-def]

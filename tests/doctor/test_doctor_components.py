@@ -1,4 +1,4 @@
-"""Plugins, maskers, backbones and wavelets: ours pass, and what is wrong is found."""
+"""Plugins, maskers and backbones: ours pass, and what is wrong is found."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ssl3d.doctor import plugins, wavelets
+from ssl3d.doctor import plugins
 from ssl3d.doctor.backbones import backbone_checks
 from ssl3d.doctor.check import Check, perform
 from ssl3d.doctor.maskers import masker_checks
@@ -84,23 +84,26 @@ def test_two_plugins_with_one_name_are_a_failure(plugin) -> None:  # type: ignor
     assert registry.names("masker") == ["mim"]
 
 
-# Wavelets
+CHECKS_FAIL = """
+from ssl3d import hookimpl
+
+@hookimpl
+def ssl3d_components():
+    return ()
+
+@hookimpl
+def ssl3d_checks():
+    return [("fakelib", "no function", "install fakelib")]
+"""
 
 
-def test_wavelets_come_back() -> None:
-    results = by_name(wavelets.wavelet_checks())
-    assert list(results) == ["haar round trip", "db2 round trip"]
-    assert {result.status for result in results.values()} == {"ok"}
-
-
-def test_a_wrong_wavelet_library_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    import ptwt.conv_transform_3 as library
-
-    inverse = library.waverec3
-    monkeypatch.setattr(library, "waverec3", lambda *given: inverse(*given) + 1e-6)
-    results = by_name(wavelets.wavelet_checks())
-    assert {result.status for result in results.values()} == {"failed"}
-    assert "off by 1.0e-06" in results["haar round trip"].detail
+def test_a_plugin_whose_checks_cannot_be_listed_is_named(plugin) -> None:  # type: ignore[no-untyped-def]
+    plugin(CHECKS_FAIL)
+    results, registry = plugins.look_at_plugins()
+    (failed,) = [result for result in results if not result.passed]
+    assert failed.check == "fake"
+    assert "ssl3d_checks() gave" in failed.detail
+    assert "random" in registry.names("masker")
 
 
 # Maskers
@@ -140,7 +143,7 @@ def masker_config(draw: Draw, *, objection: str = "") -> type[MaskerConfig]:
             return [Problem("block", objection)] if objection and grid[0] < 4 else []
 
         def build(self) -> Masker:
-            return Built()
+            return Built(self)
 
     return Fake
 
@@ -161,7 +164,7 @@ def half(grid: Triple, batch: int, _: torch.Generator) -> tuple[Tensor, ...]:
         (full(True), "at least one and not all"),
         (full(False), "at least one and not all"),
         (lambda g, b, r: (half(g, b, r)[0].float(),), "torch.float32"),
-        (lambda g, b, r: (half(g, b - 1, r)[0],), "of shape (3, "),
+        (lambda g, b, r: (half(g, b - 1, r)[0],), "of shape (4, "),
         (lambda g, b, r: (half(g, b, r)[0], ~half(g, b, r)[0]), "2 levels, announced 1"),
         (lambda g, b, _: (torch.rand(b, *g) < 0.5,), "one state of the generator differ"),
     ],
@@ -236,6 +239,10 @@ def not_finite(layer: Conv3d, x: FeatureMap) -> FeatureMap:
     return y.map(lambda f: f / 0) if some_hidden else y  # type: ignore[no-any-return]
 
 
+def widened(y: FeatureMap) -> FeatureMap:
+    return y if isinstance(y, Tensor) else y.map(lambda f: torch.cat([f, f], dim=-1))
+
+
 @pytest.mark.parametrize("name", ["waveformer", "monai"])
 def test_small_installed_backbones_pass(name: str) -> None:
     (check,) = [c for c in backbone_checks(installed()) if c.name == name]
@@ -254,10 +261,11 @@ def test_a_backbone_of_one_layer_passes() -> None:
 @pytest.mark.parametrize(
     ("forward", "announced", "why"),
     [
-        (only_dense, 4, "is dense"),
-        (unlike, 4, "differs from the dense pass"),
-        (not_finite, 4, "hidden voxels reach"),
-        (lambda layer, x: layer(x), 8, "4 channels, announced"),
+        (only_dense, 4, "stage 0 of a sparse volume is a Tensor"),
+        (unlike, 4, "stage 0: differs by"),
+        (not_finite, 4, "is not finite"),
+        (lambda layer, x: layer(x), 8, "4 channels, announced (2, 4, 4) and 8"),
+        (lambda layer, x: widened(layer(x)), 4, "8 channels, announced (2, 4, 4) and 4"),
     ],
 )
 def test_a_wrong_backbone_is_found(

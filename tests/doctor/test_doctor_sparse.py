@@ -19,7 +19,7 @@ from spoiled_backends import (
 
 from ssl3d.doctor.check import perform
 from ssl3d.doctor.result import Result
-from ssl3d.doctor.sparse import sparse_checks
+from ssl3d.doctor.sparse import checks_of_backend
 from ssl3d.geometry import Triple
 from ssl3d.plugin.find import Registered
 from ssl3d.plugin.registry import Registry, installed
@@ -30,8 +30,6 @@ from ssl3d_plugins.sparse_dense.backend import DenseBackend
 SLOW = {"625 sites, 256 channels", "1 000 000 sites, 4 channels"}
 SMALL = {"tensor creation", "convolution", "batch norm", "network", "backward", "empty input"}
 ARGUMENTS: dict[str, Any] = {
-    "part": "p",
-    "name": "fake",
     "device": "cpu",
     "required": False,
     "advice": "do something",
@@ -50,7 +48,8 @@ def examine(
     leave_out: set[str] = frozenset(),  # type: ignore[assignment]
     required: bool = False,
 ) -> dict[str, Result]:
-    checks = sparse_checks(registry, **{**ARGUMENTS, "name": name, "required": required})
+    entry = registry.entry("sparse_backend", name=name)
+    checks = checks_of_backend(entry, **{**ARGUMENTS, "required": required})
     return {check.name: perform(check) for check in checks if check.name not in leave_out}
 
 
@@ -71,12 +70,12 @@ CONVOLUTIONS = {"convolution", "batch norm", "backward"}
 @pytest.mark.parametrize(
     ("backend", "wrong", "why"),
     [
-        (WrongValues, {*CONVOLUTIONS, "tensor creation", "network"}, "result differs"),
-        (WrongGradients, CONVOLUTIONS, "the gradient of"),
-        (WrongOrder, {*CONVOLUTIONS, "tensor creation", "network"}, "result differs"),
+        (WrongValues, {*CONVOLUTIONS, "tensor creation", "network"}, "values: differs"),
+        (WrongGradients, {*CONVOLUTIONS, "tensor creation"}, "gradient of"),
+        (WrongOrder, {*CONVOLUTIONS, "tensor creation", "network"}, "values: differs"),
         (NotFinite, {*CONVOLUTIONS, "tensor creation", "network"}, "not finite"),
         (EmptyRaises, {"empty input"}, "RuntimeError: no sites"),
-        (EmptyGradient, {"empty input"}, "a gradient from no site"),
+        (EmptyGradient, {"empty input"}, "gradient of weight: differs"),
         (Keeps, {"empty input"}, "expected (0, "),
     ],
 )
@@ -93,7 +92,7 @@ def test_what_a_library_lacks_is_no_failure(required: bool) -> None:
     registry = registry_of(DenseBackend, without="conv_transpose3d")
     results = examine(registry, "fake", leave_out=SLOW, required=required)
     lacking = {name: r.detail for name, r in results.items() if r.status == "not there"}
-    assert lacking == {"network": "no conv_transpose3d", "backward": "no conv_transpose3d"}
+    assert lacking == dict.fromkeys(["network", "backward"], "fake: no conv_transpose3d")
     assert all(result.passed for result in results.values())
     assert results["library"].required is required
     assert results["empty input"].detail.startswith("4 operations")
@@ -134,8 +133,9 @@ def test_a_library_that_cannot_be_used(
         def __init__(self, _: SparseBackendConfig) -> None:
             raise error
 
-    arguments = {**ARGUMENTS, "required": True}
-    result = perform(next(iter(sparse_checks(registry_of(Raises), **arguments))))
+    (entry,) = registry_of(Raises).entries()
+    checks = checks_of_backend(entry, **{**ARGUMENTS, "required": True})
+    result = perform(next(iter(checks)))
     assert (result.check, result.status, result.passed) == ("library", status, False)
     assert why in result.detail
     assert result.advice.startswith(advice)
