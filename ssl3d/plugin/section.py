@@ -52,14 +52,14 @@ class Section(BaseModel):
     @classmethod
     def without_false_names(cls, given: Mapping[str, Any]) -> dict[str, Any]:
         """Options without the presets' names that they contradict, as older versions wrote them."""
-        return {
-            option: value
-            for option, value in given.items()
-            if all(
-                given.get(other) is None or plain(given[other]) == plain(settled)
-                for other, settled in cls.presets.get(option, {}).get(value, {}).items()
-            )
+        false = {
+            option
+            for option, presets in cls.presets.items()
+            if isinstance(given.get(option), str)
+            for other, settled in presets.get(given[option], {}).items()
+            if given.get(other) is not None and plain(given[other]) != plain(settled)
         }
+        return {option: value for option, value in given.items() if option not in false}
 
     @field_validator("*", mode="wrap")
     @classmethod

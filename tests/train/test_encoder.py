@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -103,3 +104,34 @@ def test_a_name_that_two_plugins_claim_hurts_encoders_of_that_name_alone(
         with pytest.raises(ValueError, match="'waveformer' is declared by plugin") as error:
             ssl3d.load_encoder(exported)
         assert str(error.value).count("is declared by plugin") == 1
+
+
+@pytest.mark.parametrize(
+    ("backbone", "name"),
+    [
+        (
+            {
+                "name": "waveformer",
+                "widths": (8, 16),
+                "depths": (1, 1),
+                "heads": (1, 2),
+                "ffn": "conv",
+            },
+            {"preset": "blueprint"},
+        ),
+        ({"name": "resunet", "widths": (8, 16), "blocks": (1, 1)}, {"size": "M"}),
+    ],
+)
+def test_an_encoder_of_an_older_version(
+    make_spec: MakeSpec, tmp_path: Path, backbone: dict[str, Any], name: dict[str, str]
+) -> None:
+    """Those named a preset in any case, also one that their network was not."""
+    spec = make_spec(backbone=backbone)
+    original = spec.build().backbone.eval()
+    export_encoder(original.state_dict(), spec=spec, out=tmp_path, step=7)
+    description = json.loads((tmp_path / "encoder.json").read_text())
+    description["backbone"] |= name
+    (tmp_path / "encoder.json").write_text(json.dumps(description))
+    volume = torch.randn(1, 1, 16, 16, 16, generator=torch.Generator().manual_seed(0))
+    pairs = zip(ssl3d.load_encoder(tmp_path)(volume), original(volume), strict=True)
+    assert all(torch.equal(mine, theirs) for mine, theirs in pairs)
