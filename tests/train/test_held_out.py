@@ -116,7 +116,7 @@ def test_crops_with_nothing_to_hide_count_in_no_mean(
         data = {**with_tiny(tiny), "batch_size": batch_size}
         spec = make_spec(**PARTS, cell=4, data=data, trainer={"steps": 6, "log_every": 6})
         console = Console(record=True, width=2000)
-        result = ssl3d.train.pretrain(spec, out=tmp_path / f"run{tiny}", console=console)
+        result = ssl3d.pretrain(spec, out=tmp_path / f"run{tiny}", console=console)
         rows.append(rows_without_time(tmp_path / f"run{tiny}"))
     without, tiny_too = (found[0] for found in rows)
     assert tiny_too.pop("held_out/empty_crops") == 2
@@ -198,7 +198,7 @@ def test_a_loss_above_the_trivial_one_is_said(make_spec: MakeSpec, tmp_path: Pat
     assert no_better_than_trivial(None, trivial=None) is None
     console = Console(record=True, width=2000)
     spec = make_spec(optimizer={"lr": 1e-30}, trainer={"steps": 1})
-    result = ssl3d.train.pretrain(spec, out=tmp_path / "a", console=console)
+    result = ssl3d.pretrain(spec, out=tmp_path / "a", console=console)
     assert result.held_out_loss is not None
     assert result.trivial_loss is not None
     assert result.held_out_loss > result.trivial_loss

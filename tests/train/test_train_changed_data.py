@@ -41,7 +41,7 @@ def half_done(spec: ExperimentSpec, out: Path) -> None:
 def resume(spec: ExperimentSpec, out: Path, **options: Any) -> str:
     """Go on; what was printed."""
     console = Console(record=True, width=400)
-    ssl3d.train.pretrain(spec, out=out, resume=True, console=console, **options)
+    ssl3d.pretrain(spec, out=out, resume=True, console=console, **options)
     return console.export_text()
 
 
