@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ssl3d.plugin.hooks import hookimpl
-from ssl3d_plugins.sparse_minkowski.version import REPAIR, version
 
 if TYPE_CHECKING:
     from ssl3d_plugins.sparse_minkowski.config import Minkowski
@@ -36,6 +35,8 @@ def ssl3d_components() -> tuple[type[Minkowski]]:
 @hookimpl
 def ssl3d_checks() -> tuple[tuple[str, Callable[[], str], str], ...]:
     """The version of its library."""
+    from ssl3d_plugins.sparse_minkowski.version import REPAIR, version
+
     return (("MinkowskiEngine", version, REPAIR),)
 
 

@@ -21,7 +21,7 @@ MakeSpec = Callable[..., ExperimentSpec]
 def test_all_gpus_where_there_are_none(make_spec: MakeSpec, tmp_path: Path) -> None:
     spec = make_spec(trainer={"accelerator": "auto", "devices": -1})
     with pytest.raises(RunError, match=r"^trainer: .*devices"):
-        make_trainer(spec, folder=RunFolder(tmp_path), step=0, callbacks=[])
+        make_trainer(spec.trainer, folder=RunFolder(tmp_path), step=0, callbacks=[])
 
 
 def test_the_time_of_a_step(make_spec: MakeSpec) -> None:
