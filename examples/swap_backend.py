@@ -19,7 +19,7 @@ from rich.table import Table
 import ssl3d
 from ssl3d import ExperimentSpec
 from ssl3d.plugin.registry import installed
-from ssl3d.run.metrics import read_metrics
+from ssl3d.run.metrics_file import read_metrics
 
 VOLUMES = Path(__file__).parent / "data" / "hippocampus"
 

@@ -1,88 +1,18 @@
-"""Rows of numbers by step: tidy files that survive a resume, and Lightning's loggers."""
+"""What training logs, averaged, in rows: of the metrics file, and of Lightning's loggers."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Collection, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import lightning
 import torch
 from torch import Tensor
 
-from ssl3d.files import write_text
 from ssl3d.run.callback import RunCallback
+from ssl3d.run.metrics_file import MetricsFile, Row
 from ssl3d.run.module import RunModule
-
-Row = dict[str, float]
-
-
-class MetricsFile:
-    """A CSV file whose rows begin with a step, sorted; columns may come later.
-
-    Args:
-        path: of the file.
-        last_step: rows after it are dropped: they belong to steps that a resumed run takes again.
-            At 0 all are: such a run also measures before its first step again.
-        text: columns that hold no numbers.
-    """
-
-    def __init__(self, path: Path, *, last_step: int = 0, text: Collection[str] = ()) -> None:
-        self._path = path
-        self.rows: list[dict[str, Any]] = [
-            row for row in _read(path, text=text) if last_step > 0 and row["step"] <= last_step
-        ]
-        self._columns = list(dict.fromkeys(name for row in self.rows for name in row))
-        if path.exists():
-            self._write()
-
-    def add(self, row: dict[str, Any]) -> None:
-        """Add a row: appended, or the file is written anew where a column is new."""
-        self.rows.append(row)
-        new = [name for name in row if name not in self._columns]
-        self._columns += new
-        if new:
-            self._write()
-            return
-        with self._path.open("a", encoding="utf-8", newline="") as file:
-            self._writer(file).writerow(_plain(row))
-
-    def _write(self) -> None:
-        text = io.StringIO(newline="")
-        writer = self._writer(text)
-        writer.writeheader()
-        writer.writerows(_plain(row) for row in self.rows)
-        write_text(self._path, text.getvalue())
-
-    def _writer(self, file: Any) -> csv.DictWriter[str]:
-        return csv.DictWriter(file, self._columns, restval="", lineterminator="\n")
-
-
-def read_metrics(path: Path) -> list[Row]:
-    """The rows of a metrics file, without empty cells; none where there is no file."""
-    return _read(path, text=())
-
-
-def _read(path: Path, *, text: Collection[str]) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        lines = list(csv.DictReader(file))
-    return [
-        {
-            name: value if name in text else float(value)
-            for name, value in line.items()
-            if value not in ("", None)
-        }
-        for line in lines
-        if line.get("step")
-    ]
-
-
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    return {**row, "step": int(row["step"])}
+from ssl3d.run.ranks import of_all_ranks, rank
 
 
 class Metrics(RunCallback[RunModule]):
@@ -172,17 +102,18 @@ class Metrics(RunCallback[RunModule]):
         return row
 
     def state_dict(self) -> dict[str, Any]:
-        """What the next row needs of the steps since the last one."""
+        """What the next row needs of the steps since the last one, of all ranks: each calls it."""
+        empty = {"": self._empty}
         return {
-            "sums": self._sums,
-            "shares": self._shares,
-            "empty": self._empty,
+            "sums": _over_ranks(self._sums),
+            "shares": _over_ranks(self._shares),
+            "empty": _over_ranks(empty)[""],
             "samples_before": self._samples_before,
             "seconds_before": self._seconds_before,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up `state_dict`'s."""
+        """Take up `state_dict`'s: the first rank for all, however many there are now."""
         self._sums = dict(state_dict["sums"])
         if "fed" in state_dict:  # of an older version, to which every micro-batch counted whole
             whole = torch.tensor(float(state_dict["fed"]))
@@ -193,12 +124,24 @@ class Metrics(RunCallback[RunModule]):
             }
         self._shares = dict(state_dict["shares"])
         self._empty = state_dict["empty"].cpu()
+        if rank() > 0:
+            self._sums, self._shares = (
+                {name: torch.zeros_like(value) for name, value in found.items()}
+                for found in (self._sums, self._shares)
+            )
+            self._empty = torch.zeros_like(self._empty)
         self._samples_before = state_dict["samples_before"]
         self._seconds_before = state_dict["seconds_before"]
 
 
 def _add(sums: dict[str, Tensor], name: str, value: Tensor) -> None:
     sums[name] = value + sums[name].to(value.device) if name in sums else value
+
+
+def _over_ranks(own: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Sums over ranks, by name."""
+    parts = of_all_ranks({name: value.cpu() for name, value in own.items()})
+    return {name: torch.stack([part[name] for part in parts]).sum(0) for name in own}
 
 
 def _summed(value: Tensor, *, trainer: lightning.Trainer) -> Tensor:

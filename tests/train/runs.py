@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ssl3d.run.metrics import read_metrics
+from ssl3d.run.metrics_file import read_metrics
 
 TIMING = ("volumes_per_second",)
 

@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 import ssl3d
 from ssl3d import ExperimentSpec
 from ssl3d.files import write_json, write_text
-from ssl3d.run.metrics import MetricsFile, read_metrics
+from ssl3d.run.metrics_file import MetricsFile, read_metrics
 from ssl3d.run.optimizer import decayed_names, make_optimizer
 from ssl3d.run.optimizer_spec import OptimizerSpec
 from ssl3d.run.resume import differences

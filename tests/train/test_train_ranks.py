@@ -20,7 +20,7 @@ SCRIPT = """
 import sys, torch, ssl3d
 torch.set_num_threads(1)
 spec = ssl3d.ExperimentSpec.load(sys.argv[1])
-result = ssl3d.pretrain(spec, out=sys.argv[2])
+result = ssl3d.pretrain(spec, out=sys.argv[2], resume=sys.argv[3] == "resume")
 print(result.finished, result.step)
 """
 
@@ -28,12 +28,12 @@ print(result.finished, result.step)
 TRAINER = {"steps": 3, "validate_every": 1, "log_every": 1, "devices": 2, "strategy": "ddp"}
 
 
-def run_two(spec: ExperimentSpec, folder: Path) -> None:
-    """Run a spec of two ranks into `two`."""
+def run_two(spec: ExperimentSpec, folder: Path, *, how: str = "anew") -> None:
+    """Run a spec of two ranks into `two`, anew or to `resume`."""
     (folder / "run.py").write_text(SCRIPT)
     (folder / "spec.json").write_text(spec.to_json())
     done = subprocess.run(
-        [sys.executable, "run.py", "spec.json", "two"],
+        [sys.executable, "run.py", "spec.json", "two", how],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -68,3 +68,14 @@ def test_two_ranks_equal_one_with_the_double_batch(make_spec: MakeSpec, tmp_path
     pairs = (weights(tmp_path / name, step=3) for name in ("two", "one"))
     for (name, mine), (_, theirs) in zip(*(w.items() for w in pairs), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_means_after_a_resume_are_those_of_all_ranks(make_spec: MakeSpec, tmp_path: Path) -> None:
+    """A row whose first steps were taken before the stop is as it would have been."""
+    trainer = {**TRAINER, "log_every": 3, "checkpoint_every": 2}
+    spec = make_spec(data={"batch_size": 1}, trainer=trainer)
+    run_two(spec, tmp_path)
+    before = rows_without_time(tmp_path / "two")
+    (tmp_path / "two/checkpoints/step-000000003.ckpt").unlink()
+    run_two(spec, tmp_path, how="resume")
+    assert rows_without_time(tmp_path / "two") == before

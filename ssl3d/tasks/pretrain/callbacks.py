@@ -11,7 +11,8 @@ from ssl3d.data import BadFileRecord, BadVolume, Source
 from ssl3d.folder import RunFolder
 from ssl3d.run.callback import RunCallback
 from ssl3d.run.checkpoints import Checkpoints
-from ssl3d.run.metrics import Metrics, MetricsFile
+from ssl3d.run.metrics import Metrics
+from ssl3d.run.metrics_file import MetricsFile
 from ssl3d.run.progress import ProgressBar
 from ssl3d.tasks.pretrain.average import EncoderAverage
 from ssl3d.tasks.pretrain.empty_crops import EmptyCrops

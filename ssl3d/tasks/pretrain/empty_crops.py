@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from torch import Tensor
 
 from ssl3d.run.callback import RunCallback
-from ssl3d.run.metrics import Row
+from ssl3d.run.metrics_file import Row
 from ssl3d.tasks.pretrain.module import PretrainModule
 
 

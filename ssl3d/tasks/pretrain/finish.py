@@ -18,7 +18,7 @@ from ssl3d.masked.restoration import RestorationLoss
 from ssl3d.report.curves import draw_curves
 from ssl3d.run.checkpoints import read_checkpoint
 from ssl3d.run.loggers import log_pictures
-from ssl3d.run.metrics import read_metrics
+from ssl3d.run.metrics_file import read_metrics
 from ssl3d.run.module import KEY
 from ssl3d.tasks.pretrain.checkpoint_weights import averaged_weights, backbone_weights
 from ssl3d.tasks.pretrain.empty_crops import all_empty_crops

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 import lightning
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from ssl3d.measure.feature_rank import gram, rankme
 from ssl3d.run.callback import RunCallback
-from ssl3d.run.metrics import Metrics, MetricsFile
+from ssl3d.run.metrics import Metrics
+from ssl3d.run.metrics_file import MetricsFile
+from ssl3d.run.ranks import of_all_ranks
 from ssl3d.tasks.pretrain.measured import means, measured
 from ssl3d.tasks.pretrain.module import PretrainModule
 
@@ -154,11 +155,8 @@ def by_volume(crops: list[Crop]) -> list[dict[str, Any]]:
 
 def _over_ranks(own: dict[int, Crop]) -> list[Crop]:
     """The crops of all ranks in their order: sums do not depend on who measured what."""
-    parts: list[Any] = [own]
-    if dist.is_available() and dist.is_initialized():
-        parts = [None] * dist.get_world_size()
-        dist.all_gather_object(parts, own)
-    return [crop for _, crop in sorted(item for part in parts for item in part.items())]
+    items = [item for part in of_all_ranks(own) for item in part.items()]
+    return [crop for _, crop in sorted(items)]
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from ssl3d.folder import RunFolder
 from ssl3d.run.checkpoints import read_checkpoint
 from ssl3d.run.environment import environment
 from ssl3d.run.interrupt import StopOnSignal
-from ssl3d.run.metrics import MetricsFile
+from ssl3d.run.metrics_file import MetricsFile
 from ssl3d.run.module import KEY
 from ssl3d.run.quiet import quiet_lightning
 from ssl3d.run.resume import check_new, write_spec

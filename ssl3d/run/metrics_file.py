@@ -1,0 +1,79 @@
+"""Rows of numbers by step: tidy files that survive a resume."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from ssl3d.files import write_text
+
+Row = dict[str, float]
+
+
+class MetricsFile:
+    """A CSV file whose rows begin with a step, sorted; columns may come later.
+
+    Args:
+        path: of the file.
+        last_step: rows after it are dropped: they belong to steps that a resumed run takes again.
+            At 0 all are: such a run also measures before its first step again.
+        text: columns that hold no numbers.
+    """
+
+    def __init__(self, path: Path, *, last_step: int = 0, text: Collection[str] = ()) -> None:
+        self._path = path
+        self.rows: list[dict[str, Any]] = [
+            row for row in _read(path, text=text) if last_step > 0 and row["step"] <= last_step
+        ]
+        self._columns = list(dict.fromkeys(name for row in self.rows for name in row))
+        if path.exists():
+            self._write()
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Add a row: appended, or the file is written anew where a column is new."""
+        self.rows.append(row)
+        new = [name for name in row if name not in self._columns]
+        self._columns += new
+        if new:
+            self._write()
+            return
+        with self._path.open("a", encoding="utf-8", newline="") as file:
+            self._writer(file).writerow(_plain(row))
+
+    def _write(self) -> None:
+        text = io.StringIO(newline="")
+        writer = self._writer(text)
+        writer.writeheader()
+        writer.writerows(_plain(row) for row in self.rows)
+        write_text(self._path, text.getvalue())
+
+    def _writer(self, file: Any) -> csv.DictWriter[str]:
+        return csv.DictWriter(file, self._columns, restval="", lineterminator="\n")
+
+
+def read_metrics(path: Path) -> list[Row]:
+    """The rows of a metrics file, without empty cells; none where there is no file."""
+    return _read(path, text=())
+
+
+def _read(path: Path, *, text: Collection[str]) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    return [
+        {
+            name: value if name in text else float(value)
+            for name, value in line.items()
+            if value not in ("", None)
+        }
+        for line in lines
+        if line.get("step")
+    ]
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "step": int(row["step"])}
