@@ -17,7 +17,7 @@ from ssl3d.kinds.output import PretrainOutput
 from ssl3d.measure.feature_rank import gram, rankme
 from ssl3d.measure.image_quality import image_quality
 from ssl3d.sparse import SparseVolume
-from ssl3d.tasks.pretrain.measured import means, measured
+from ssl3d.tasks.pretrain.measured import means, measured, over_crops
 
 MakeSpec = Callable[..., ExperimentSpec]
 
@@ -133,3 +133,10 @@ def test_gram_of_dense_and_visible_features(output: PretrainOutput) -> None:
 def test_means_are_over_what_was_measured() -> None:
     assert means([{"a": 1.0, "b": 5.0}, {"a": 2.0}, {}]) == {"a": 1.5, "b": 5.0}
     assert means([]) == {}
+
+
+def test_the_loss_is_the_weighted_sum_of_the_means() -> None:
+    """A crop in which one loss finds nothing takes nothing from the sum."""
+    crops = [{"loss": 5.0, "a": 1.0, "b": 2.0}, {"loss": 1.0, "a": 1.0}, {}]
+    assert over_crops(crops, weights={"a": 1.0, "b": 2.0}) == {"loss": 5.0, "a": 1.0, "b": 2.0}
+    assert over_crops([{}], weights={"a": 1.0}) == {}

@@ -204,6 +204,28 @@ def test_probe_in_a_run(make_spec: MakeSpec, labelled: Path, tmp_path: Path) -> 
     assert_same_weights(*same)
 
 
+def test_a_labelled_volume_that_cannot_be_used(
+    make_spec: MakeSpec, labelled: Path, tmp_path: Path
+) -> None:
+    """It is left out and recorded, or stops the run before its first step."""
+    image = nibabel.Nifti1Image(np.ones((20, 18, 22), np.float32), np.eye(4))
+    for name in ("image0", "image1"):
+        image.to_filename(labelled / f"{name}.nii.gz")
+    probe = {"images": str(labelled / "image*"), "labels": str(labelled / "labels*")}
+    console = Console(record=True, width=1000)
+    spec = make_spec(probe=probe, trainer={"steps": 1})
+    result = ssl3d.pretrain(spec, out=tmp_path / "skip", console=console)
+    assert result.probe_dice is not None
+    names = [str(labelled / name) for name in ("image0.nii.gz", "image1.nii.gz")]
+    bad = {name: text for name, text in result.bad_files.items() if "probe: " in text}
+    assert [name for name in names if any(name in text for text in bad.values())] == names
+    assert all(f"Went without {name}" in console.export_text(clear=False) for name in bad)
+    stopping = make_spec(probe=probe, data={"on_bad_file": "stop"}, trainer={"steps": 1})
+    with pytest.raises(ValueError, match=r"probe: .*image[01].*contrast"):
+        ssl3d.pretrain(stopping, out=tmp_path / "stop")
+    assert not (tmp_path / "stop" / "metrics.csv").exists()
+
+
 def test_probe_without_files(make_spec: MakeSpec, tmp_path: Path) -> None:
     probe = {"images": str(tmp_path / "*_i.nii.gz"), "labels": str(tmp_path / "*_l.nii.gz")}
     with pytest.raises(ValueError, match="matches no file"):

@@ -15,7 +15,7 @@ from ssl3d.run.callback import RunCallback
 from ssl3d.run.metrics import Metrics
 from ssl3d.run.metrics_file import MetricsFile
 from ssl3d.run.ranks import of_all_ranks
-from ssl3d.tasks.pretrain.measured import means, measured
+from ssl3d.tasks.pretrain.measured import measured, over_crops
 from ssl3d.tasks.pretrain.module import PretrainModule
 
 SINGLE = 2.0
@@ -64,17 +64,18 @@ class HeldOut(RunCallback[PretrainModule]):
 
     def _measure(self, trainer: lightning.Trainer, module: PretrainModule) -> None:
         """Put the means over the held-out crops of all ranks."""
+        weights = module.model.weights
         with module.clock.paused(), evaluating(module):
             own, grams = self._own(trainer, module)
             crops = _over_ranks(own)
-            found = means(crop.numbers for crop in crops)
+            found = over_crops((crop.numbers for crop in crops), weights=weights)
             if found:
                 found |= self._ranks(grams, trainer=trainer, module=module)
         empty = sum(not crop.numbers for crop in crops)
         if empty:
             found["empty_crops"] = float(empty)
         self._metrics.put({f"held_out/{name}": value for name, value in found.items()})
-        for row in by_volume(crops):
+        for row in by_volume(crops, weights=weights):
             if self._file is not None:
                 self._file.add({"step": float(module.step), **row})
         self._say_empty(crops)
@@ -137,7 +138,7 @@ class HeldOut(RunCallback[PretrainModule]):
             )
 
 
-def by_volume(crops: list[Crop]) -> list[dict[str, Any]]:
+def by_volume(crops: list[Crop], *, weights: Mapping[str, float]) -> list[dict[str, Any]]:
     """One row a volume: its name, how many crops count and how many do not, and the means."""
     volumes: dict[str, list[Mapping[str, float]]] = {}
     for crop in crops:
@@ -147,7 +148,7 @@ def by_volume(crops: list[Crop]) -> list[dict[str, Any]]:
             "volume": volume,
             "crops": float(sum(map(bool, numbers))),
             "empty_crops": float(sum(not one for one in numbers)),
-            **means(numbers),
+            **over_crops(numbers, weights=weights),
         }
         for volume, numbers in volumes.items()
     ]

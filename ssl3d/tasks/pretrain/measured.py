@@ -81,6 +81,20 @@ def means(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
     return {name: math.fsum(found) / len(found) for name, found in values.items()}
 
 
+def over_crops(
+    rows: Iterable[Mapping[str, float]], *, weights: Mapping[str, float]
+) -> dict[str, float]:
+    """Means of what `measured` found in several crops.
+
+    `loss` is the weighted sum of the losses' means. The mean of the crops' own sums would be lower
+    by every crop in which one of the losses finds nothing.
+    """
+    found = means(rows)
+    if found:
+        found["loss"] = sum(weights[label] * found[label] for label in weights if label in found)
+    return found
+
+
 def _passes(output: PretrainOutput) -> list[PretrainOutput]:
     """Each encoder pass by itself: it hides its own level, and shows other voxels."""
     passes = zip((output, *output.nested), output.levels.encoder_passes(), strict=True)
