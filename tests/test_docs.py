@@ -151,6 +151,22 @@ def test_commands_and_their_options_exist(page: Path) -> None:
                 command.make_context("ssl3d", list(words))
 
 
+def anchors(page: Path) -> set[str]:
+    """What a link may add to the page's name: its headings, as GitHub writes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", names(PAGES))
+def test_what_a_page_links_to_is_there(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        name, _, heading = link.partition("#")
+        if not name.startswith("http"):
+            target = page.parent / name if name else page
+            assert target.exists(), f"{page.name} links to {link}"
+            assert not heading or heading in anchors(target), f"{page.name} links to {link}"
+
+
 @pytest.mark.parametrize("page", names(PAGES))
 def test_names_in_the_text_are_there(page: Path) -> None:
     text = page.read_text(encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import runpy
 import subprocess
 from pathlib import Path
@@ -32,23 +31,6 @@ def test_a_script_is_a_program_that_stops_at_the_first_error(path: Path) -> None
     assert path.stat().st_mode & 0o111
     assert "set -euo pipefail" in path.read_text(encoding="utf-8")
     subprocess.run(["bash", "-n", path], check=True)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "README.md",
-        "CONTRIBUTING.md",
-        "CHANGELOG.md",
-        *map(str, sorted(path.relative_to(ROOT) for path in (ROOT / "docs").glob("*.md"))),
-    ],
-)
-def test_every_file_that_a_page_links_to_exists(name: str) -> None:
-    page = ROOT / name
-    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
-    for link in links:
-        if not link.startswith("http"):
-            assert (page.parent / link).exists(), f"{name} links to {link}"
 
 
 def test_the_page_of_options_is_current() -> None:
