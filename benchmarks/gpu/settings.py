@@ -35,7 +35,7 @@ NETWORKS = {
     "resL160b4": Network(L, 160, 4),
     # for a dry run
     "tiny_wave": Network({**WAVE, "widths": [16, 32], "depths": [1, 1], "heads": [1, 2]}, 16, 2),
-    "tiny_res": Network({**M, "widths": [8, 16, 16], "blocks": [1, 1, 1]}, 16, 2),
+    "tiny_res": Network({"name": "resunet", "widths": [8, 16, 16], "blocks": [1, 1, 1]}, 16, 2),
 }
 
 

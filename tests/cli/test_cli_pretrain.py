@@ -59,7 +59,7 @@ def test_from_files_to_an_encoder_and_on(ssl3d: Command, folder: Path) -> None:
     done = ssl3d("pretrain", "spec.yaml", "--out", "runs/a", "--resume", "--set", "trainer.steps=3")
     assert done.code == 0, done.err
     with (run / "metrics.csv").open() as file:
-        assert [row["step"] for row in csv.DictReader(file)] == ["1", "2", "3"]
+        assert [row["step"] for row in csv.DictReader(file)] == ["0", "1", "2", "3"]
     assert json.loads((run / "spec.json").read_text())["trainer"]["steps"] == 3
 
 
