@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import pluggy
 
+from ssl3d.plugin.given import one_line
 from ssl3d.plugin.hooks import COMMANDS, GROUP, Hooks, hookimpl
 from ssl3d.plugin.stdout import stdout_to_stderr
 
@@ -209,5 +210,9 @@ def _check_check(item: Any) -> tuple[str, Callable[[], str], str]:
 
 
 def _said(error: BaseException) -> str:
-    """An error on one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    """An error on one line of a readable length."""
+    try:
+        text = str(error)
+    except Exception:  # a stranger's error may fail even here
+        text = "an error that cannot say what is wrong"
+    return one_line(f"{type(error).__name__}: {' '.join(text.split())}")

@@ -34,6 +34,14 @@ def ssl3d_components():
 UNBUILT = GOOD.replace("def build(self)", "def make(self)")
 ABSTRACT = GOOD.replace("masker_config", "loss_config").replace("MaskerConfig", "LossConfig")
 UNNAMED = GOOD.replace('name: Literal["{name}"] = "{name}"', "name: str")
+SPEECHLESS = """
+class Speechless(Exception):
+    def __str__(self):
+        raise RuntimeError
+
+raise Speechless
+"""
+
 GENERATOR = GOOD.replace("return [Stripes]", "yield Stripes\n    raise ValueError('midway')")
 UNKNOWN_HOOK = GOOD + "\n@hookimpl\ndef ssl3d_maskers():\n    return []\n"
 UNFINISHED = "from __future__ import annotations\n" + GOOD.replace(
@@ -62,6 +70,8 @@ def test_a_strangers_component_is_found_with_its_distribution(distribution) -> N
         ("raise SystemError('broken')", "SystemError: broken"),
         ("import sys; sys.exit('CUDA not found')", "SystemExit: CUDA not found"),
         ("raise BaseException('odd')", "BaseException: odd"),
+        (SPEECHLESS, "Speechless: an error that cannot say what is wrong"),
+        ("raise ValueError('red \\x1b[31m ' + 'x' * 10**6)", "ValueError: red \\x1b[31m xxx"),
         (GENERATOR, "ValueError: midway"),
         (UNKNOWN_HOOK, "implements ssl3d_maskers, which is no hook of ssl3d"),
         (UNFINISHED, "Stripes: name 'Path' is not defined: import it where"),
@@ -89,6 +99,8 @@ def test_a_plugin_that_fails_is_named_and_the_others_still_work(
     (failure,) = [failure for failure in failures if failure.plugin == "aaa_bad"]
     assert failure.distribution == "a-bad-one"
     assert why in failure.error
+    assert len(failure.error) <= 2000
+    assert failure.error.isprintable()
     assert registry.config("masker", name="stripes").component_name() == "stripes"
     assert {"random", "mim"} < set(registry.names("masker"))
 
