@@ -80,6 +80,14 @@ def test_what_is_no_batch_of_volumes(encoder: Backbone) -> None:
             encoder(wrong)
     with pytest.raises(ValueError, match=r"^volume is of torch.int16; must be floating point"):
         encoder(volume.to(torch.int16))
+    with pytest.raises(ValueError, match=r"^volume is of torch.float64; this encoder computes in"):
+        encoder(volume.double())
+    assert encoder.double()(volume.double())[0].dtype == torch.float64
+    encoder.float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert len(encoder(volume.bfloat16())) == len(encoder.stages)
+    with pytest.raises(ValueError, match="there is no volume in the batch"):
+        encoder(volume[:0])
     array: Any = np.asarray(volume)
     with pytest.raises(ValueError, match=r"^volume is a ndarray; must be a tensor"):
         encoder(array)

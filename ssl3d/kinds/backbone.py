@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ssl3d.geometry import Stage, Triple
@@ -55,3 +56,14 @@ def _check_input(backbone: Backbone, args: tuple[Any, ...], named: dict[str, Any
     """What is wrong with a backbone's argument, before it is called."""
     for volume in args[:1] or tuple(named.values())[:1]:
         check_volume(volume, channels=backbone.in_channels, multiple=backbone.divisor)
+        if isinstance(volume, Tensor):
+            _check_precision(backbone, volume)
+
+
+def _check_precision(backbone: Backbone, volume: Tensor) -> None:
+    own = next((p.dtype for p in backbone.parameters() if p.is_floating_point()), volume.dtype)
+    # In mixed precision torch casts by itself.
+    if volume.dtype != own and not torch.is_autocast_enabled(volume.device.type):
+        raise ValueError(
+            f"volume is of {volume.dtype}; this encoder computes in {own}: volume.to({own})"
+        )

@@ -35,6 +35,8 @@ def check_volume(volume: Any, *, channels: int | None, multiple: Triple) -> None
         size = (volume.shape[2], volume.shape[3], volume.shape[4])
     if not values.is_floating_point():
         raise ValueError(f"volume is of {values.dtype}; must be floating point: volume.float()")
+    if isinstance(volume, Tensor) and not len(volume):
+        raise ValueError(f"volume has shape {tuple(volume.shape)}: there is no volume in the batch")
     if channels is not None and given != channels:
         raise ValueError(f"volume has {given} channels; this encoder was built for {channels}")
     if not divides(multiple, size):
