@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ssl3d.data.data_error import BadVolume, DataError
 from ssl3d.data.files import Source
 from ssl3d.data.preparation import Prepared
+from ssl3d.data.scan import files_of
 from ssl3d.data.spec import DataSpec
 from ssl3d.files import cache_root, written_whole
 
@@ -102,7 +103,7 @@ class DiskCache:
             BadVolume: a file is gone.
         """
         identity = []
-        for file in source.files:
+        for file in (part for one in source.files for part in files_of(one)):
             try:
                 stat = file.stat()
             except OSError as error:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ssl3d.data.data_error import BadVolume
 from ssl3d.data.files import Source
+from ssl3d.data.scan import files_of
 from ssl3d.files import write_json
 
 FORMAT = 1
@@ -21,8 +22,8 @@ class ListedFile:
 
     Attributes:
         path: the whole path.
-        size: in bytes.
-        modified: time of the last change, in nanoseconds since 1970.
+        size: in bytes, with those of a file beside it that holds its voxels.
+        modified: time of the last change of either, in nanoseconds since 1970.
     """
 
     path: str
@@ -106,7 +107,8 @@ def listed(sources: Sequence[Source], *, groups: Sequence[str | None]) -> list[L
 
 def _file(path: Path) -> ListedFile:
     try:
-        stat = path.stat()
+        stats = [part.stat() for part in files_of(path)]
     except OSError as error:
         raise BadVolume(path.as_posix(), f"cannot be read: {error.strerror}") from error
-    return ListedFile(str(path.absolute()), size=stat.st_size, modified=stat.st_mtime_ns)
+    size, modified = sum(stat.st_size for stat in stats), max(stat.st_mtime_ns for stat in stats)
+    return ListedFile(str(path.absolute()), size=size, modified=modified)

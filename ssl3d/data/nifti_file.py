@@ -32,6 +32,13 @@ def open_file(path: Path) -> Scan:
     with ImageOpener(str(path)) as stream:
         # nibabel.load mends the header, a voxel size of 0 becomes 1: here it is as stored.
         header = type(image.header).from_fileobj(stream, check=False)
+    least = image.header.single_vox_offset
+    if header["magic"].tobytes().startswith(b"n+") and not header["vox_offset"] >= least:
+        raise BadVolume(
+            path,
+            f"its header says that voxels begin at byte {header['vox_offset']}, in the header "
+            f"itself: they begin at {least} or later",
+        )
     shape = tuple(int(size) for size in image.shape)
     needed = math.prod(shape) * image.header.get_data_dtype().itemsize
     data: Any = image.dataobj

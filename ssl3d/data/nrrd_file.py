@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,12 +23,19 @@ _SPACES = {
 }
 _SHORT = {"ras": "right-anterior-superior", "las": "left-anterior-superior"}
 _SHORT["lps"] = "left-posterior-superior"
-_UNITS = {"m": 1000.0, "cm": 10.0, "mm": 1.0, "um": 0.001, "µm": 0.001, "micron": 0.001}
+_UNITS = {
+    **dict.fromkeys(("m", "meter", "metre", "meters", "metres"), 1000.0),
+    **dict.fromkeys(("cm", "centimeter", "centimetre"), 10.0),
+    **dict.fromkeys(("mm", "millimeter", "millimetre", "millimeters", "millimetres"), 1.0),
+    **dict.fromkeys(("um", "\u00b5m", "\u03bcm", "micron", "microns"), 0.001),  # both mu
+    **dict.fromkeys(("micrometer", "micrometre", "micrometers", "micrometres"), 0.001),
+}
 
 
 def open_file(path: Path) -> Scan:
     """See `open_scan`."""
-    header = nrrd.read_header(str(path))
+    with path.open("rb") as stream:
+        header = _header(stream)
     if header["type"] == "block":
         raise BadVolume(path, "its voxels are blocks of bytes, not one value")
     order, affine, notes = geometry(path, header)
@@ -37,7 +44,32 @@ def open_file(path: Path) -> Scan:
     def read() -> NDArray[Any]:
         return _read(path).transpose(order)
 
-    return Scan(path, tuple(sizes[axis] for axis in order), affine, notes, read)
+    shape = tuple(sizes[axis] for axis in order)
+    data = _data_file(path, header)
+    return Scan(path, shape, affine, notes, read, beside=() if data is None else (data,))
+
+
+def _header(stream: BinaryIO) -> dict[str, Any]:
+    """The header; the stream is left where it ends. pynrrd would drop what is not ASCII."""
+
+    def lines() -> Iterator[str]:
+        for line in stream:
+            yield line.decode("utf-8", "replace")
+            if not line.strip():
+                return
+
+    header: dict[str, Any] = nrrd.read_header(lines())
+    return header
+
+
+def _data_file(path: Path, header: Mapping[str, Any]) -> Path | None:
+    """The file of the voxels, where it is another one."""
+    name = header.get("data file", header.get("datafile"))
+    if name is None:
+        return None
+    if str(name).startswith("LIST") or "%" in str(name):
+        raise BadVolume(path, "its voxels are in a file for each slice: write it as one file")
+    return path.parent / str(name)
 
 
 def geometry(
@@ -74,9 +106,9 @@ def geometry(
     if directions is None and not len(units):
         units = [header["units"][axis] for axis in spatial] if "units" in header else ()
     for axis, unit in enumerate(str(unit).strip('"') for unit in units[:3]):
-        scale = _UNITS.get(unit, 1.0)
+        scale = _UNITS.get(unit.lower(), 1.0)
         affine[axis] *= scale
-        if unit not in ("mm", "", "nan"):
+        if scale != 1.0 or unit.lower() not in (*_UNITS, "", "nan"):
             notes.append(f"counts in {unit}: one is taken as {scale:g} mm")
     signs, assumed = _signs(header.get("space"))
     affine = np.diag([*signs, 1.0]) @ affine
@@ -99,15 +131,15 @@ def _signs(space: Any) -> tuple[tuple[int, int, int], list[str]]:
 
 def _read(path: Path) -> NDArray[Any]:
     with path.open("rb") as stream:
-        header = nrrd.read_header(stream)
-        detached = header.get("data file", header.get("datafile"))
-        if detached is None:
+        header = _header(stream)
+        data_file = _data_file(path, header)
+        if data_file is None:
             start = stream.tell()
-            _check(path, stream, encoding=header["encoding"])
+            _check(path, stream, header=header)
             stream.seek(start)
         else:
-            with (path.parent / detached).open("rb") as data:
-                _check(path, data, encoding=header["encoding"])
+            with data_file.open("rb") as data:
+                _check(path, data, header=header)
         try:
             array: NDArray[Any] = nrrd.read_data(header, stream, str(path))
         except nrrd.NRRDError as error:
@@ -119,10 +151,13 @@ def _read(path: Path) -> NDArray[Any]:
     return array
 
 
-def _check(path: Path, stream: BinaryIO, *, encoding: str) -> None:
+def _check(path: Path, stream: BinaryIO, *, header: Mapping[str, Any]) -> None:
     """Read compressed data to their end, where the checksum and the length stand."""
+    encoding = header["encoding"]
     if encoding not in ("gzip", "gz", "bzip2", "bz2"):
         return
+    for _ in range(header.get("line skip", header.get("lineskip", 0))):
+        stream.readline()
     try:
         with gzip.open(stream) if encoding in ("gzip", "gz") else bz2.open(stream) as packed:
             while packed.read(1 << 20):

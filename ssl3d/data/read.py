@@ -135,7 +135,7 @@ def _plan(source: Source, spacing: Sequence[float] | None) -> tuple[list[_Channe
 def _check_geometry(scan: Scan) -> None:
     """Trailing axes of one are no axes."""
     edges = scan.shape[:3]
-    if any(size > 1 for size in scan.shape[3:]):
+    if any(size != 1 for size in scan.shape[3:]):
         raise BadVolume(
             scan.path,
             f"shape {scan.shape} has {len(scan.shape)} dimensions, 3 are needed: split it into 3D "

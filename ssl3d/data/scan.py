@@ -34,6 +34,7 @@ class Scan:
         notes: what had to be assumed, as words that go after "its header".
         read: the voxels, of this shape, in the file's unit, with its scaling applied; integers
             stay integers and doubles stay doubles. Raises BadVolume where the file is damaged.
+        beside: other files that hold its voxels, where the header is a file of its own.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class Scan:
     affine: NDArray[np.float64]
     notes: tuple[str, ...]
     read: Callable[[], NDArray[Any]]
+    beside: tuple[Path, ...] = ()
 
     def voxels(self) -> NDArray[Any]:
         """Read the voxels.
@@ -75,6 +77,17 @@ def open_scan(path: Path) -> Scan:
     except Exception as error:
         raise unreadable(path, error) from error
     return scan
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """The file, and others that hold its voxels: a change of any is one of the scan.
+
+    Raises:
+        BadVolume: the header that would name them cannot be read.
+    """
+    if path.suffix.lower() not in _FORMATS:
+        return (path,)
+    return (path, *open_scan(path).beside)
 
 
 def unreadable(path: Path, error: Exception) -> BadVolume:

@@ -131,3 +131,24 @@ def test_mha(tmp_path: Path, compressed: bool) -> None:
     with pytest.raises(BadVolume, match=r"a\.mha: cannot be read: \S.*") as caught:
         check_header(path)
     assert "itkMetaImageIO" not in str(caught.value)
+
+
+@pytest.mark.parametrize("offset", [0, 100])
+def test_voxels_cannot_begin_in_the_header(tmp_path: Path, offset: int) -> None:
+    path = tmp_path / "a.nii"
+    nibabel.Nifti1Image(ARRAY, np.eye(4)).to_filename(path)
+    content = bytearray(path.read_bytes())
+    content[108:112] = np.float32(offset).tobytes()  # vox_offset
+    path.write_bytes(bytes(content))
+    with pytest.raises(BadVolume, match=r"a\.nii: "):
+        check_header(path)
+
+
+def test_no_time_point_is_no_volume(tmp_path: Path) -> None:
+    path = tmp_path / "a.nii"
+    nibabel.Nifti1Image(ARRAY, np.eye(4)).to_filename(path)
+    content = bytearray(path.read_bytes())
+    content[40:50] = np.array([4, *ARRAY.shape, 0], dtype="<i2").tobytes()  # dim
+    path.write_bytes(bytes(content))
+    with pytest.raises(BadVolume, match=r"a\.nii: shape .* has 4 dimensions"):
+        check_header(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import nibabel
@@ -143,3 +144,36 @@ def test_mha_with_several_values_a_voxel_or_two_axes(tmp_path: Path) -> None:
     itk.imwrite(itk.image_from_array(ARRAY[0].copy()), str(tmp_path / "b.mha"))
     with pytest.raises(BadVolume, match="is a 2D image"):
         check_header(tmp_path / "b.mha")
+
+
+@pytest.mark.parametrize(
+    ("unit", "scale"),
+    [
+        *[("um", 0.001), ("\u00b5m", 0.001), ("\u03bcm", 0.001), ("microns", 0.001)],
+        *[("MM", 1.0), ("millimeter", 1.0), ("meter", 1000.0), ("cm", 10.0)],
+    ],
+)
+def test_every_spelling_of_a_unit(tmp_path: Path, unit: str, scale: float) -> None:
+    lines = ("space: RAS", "space directions: (1,0,0) (0,1,0) (0,0,1)", "space origin: (0,0,0)")
+    path = nrrd_file(tmp_path / "a.nrrd", *lines, "space units:" + f' "{unit}"' * 3)
+    _, affine = read(path)
+    assert np.allclose(np.diag(affine)[:3], scale)
+    said = () if scale == 1 else (f"counts in {unit}: one is taken as {scale:g} mm",)
+    assert check_header(path) == said
+
+
+def test_lines_before_packed_voxels_are_skipped(tmp_path: Path) -> None:
+    lines = ("space: RAS", "space directions: (1,0,0) (0,1,0) (0,0,1)", "space origin: (0,0,0)")
+    path = nrrd_file(tmp_path / "a.nrrd", *lines, "line skip: 1")
+    head, raw = path.read_bytes()[: -ARRAY.nbytes], ARRAY.tobytes(order="F")
+    head = head.replace(b"encoding: raw", b"encoding: gzip")
+    path.write_bytes(head + b"one line\n" + gzip.compress(raw))
+    volume, _ = read(path)
+    assert np.array_equal(volume.transpose(2, 1, 0), ARRAY)
+
+
+def test_slices_in_files_of_their_own_are_refused(tmp_path: Path) -> None:
+    lines = ("space: RAS", "space directions: (1,0,0) (0,1,0) (0,0,1)", "space origin: (0,0,0)")
+    path = nrrd_file(tmp_path / "a.nrrd", *lines, "data file: slice%02d.raw 0 6 1")
+    with pytest.raises(BadVolume, match="a file for each slice: write it as one file"):
+        check_header(path)

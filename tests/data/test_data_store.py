@@ -13,8 +13,9 @@ from ssl3d.data import disk as disk_module
 from ssl3d.data import store as store_module
 from ssl3d.data.crops import cut
 from ssl3d.data.data_error import BadVolume, DataError
-from ssl3d.data.disk import DiskVolume, cache_folder
+from ssl3d.data.disk import DiskCache, DiskVolume, cache_folder
 from ssl3d.data.files import Source, find_sources
+from ssl3d.data.listing import listed
 from ssl3d.data.preparation import prepare
 from ssl3d.data.spec import DataSpec
 from ssl3d.data.store import MemoryVolume, VolumeStore
@@ -208,3 +209,26 @@ def test_a_crop_reads_only_the_chunks_that_it_touches(tmp_path, write_nifti) -> 
     # One of 27 chunks of random numbers, 1 MB, of which not all blocks are touched.
     assert used < 1.2 * 64**3 * 4
     assert volume.path.stat().st_size > 10 * used
+
+
+@pytest.mark.parametrize("ending", ["mha", "nrrd"])
+def test_a_change_of_the_file_that_holds_the_voxels_is_one(tmp_path: Path, ending: str) -> None:
+    pytest.importorskip({"mha": "itk", "nrrd": "nrrd"}[ending])
+    heads = {
+        "mha": "NDims = 3\nDimSize = 8 8 8\nElementType = MET_FLOAT\nElementDataFile = a.raw\n",
+        "nrrd": "NRRD0004\ntype: float\ndimension: 3\nsizes: 8 8 8\nspacings: 1 1 1\n"
+        "endian: little\nencoding: raw\ndata file: a.raw\n",
+    }
+    (tmp_path / f"a.{ending}").write_text(heads[ending])
+    beside = tmp_path / "a.raw"
+    random = np.random.default_rng(0)
+    spec = DataSpec(volumes=str(tmp_path / f"a.{ending}"), cache={"folder": tmp_path / "cache"})
+    source = Source((tmp_path / f"a.{ending}",))
+    beside.write_bytes(random.normal(size=(8, 8, 8)).astype("<f4").tobytes())
+    before = DiskCache(spec).path(source), listed([source], groups=[None])
+    assert (DiskCache(spec).path(source), listed([source], groups=[None])) == before
+    beside.write_bytes(random.normal(size=(8, 8, 8)).astype("<f4").tobytes())
+    os.utime(beside, ns=(0, 10**18 * 2))
+    after = DiskCache(spec).path(source), listed([source], groups=[None])
+    assert before[0] != after[0]
+    assert before[1] != after[1]
