@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -86,7 +87,11 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
     from ssl3d.plugin.spec_file import parse_yaml
 
     values: dict[str, Any] = {}
-    for setting in settings:
+    for given in settings:
+        try:
+            setting = os.fsencode(given).decode()  # also where the locale is no UTF-8
+        except UnicodeDecodeError:
+            raise SpecError([("--set", f"given {given!a}; must be UTF-8")]) from None
         path, equals, value = setting.partition("=")
         if not (path and equals):
             raise SpecError([("--set", f"given {setting!r}; must be PATH=VALUE")])

@@ -121,7 +121,9 @@ class DiskCache:
             with path.open("rb") as file:
                 if _intact(file):
                     return DiskVolume(path)
-            path.unlink()
+                # Another process may have prepared it anew in the meantime.
+                if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    path.unlink()
         except FileNotFoundError:  # or another process was quicker to remove it
             return None
         except OSError as error:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from glob import has_magic
 from pathlib import Path
+from typing import Any
 
 from ssl3d.data.data_error import DataError, DataWarning, shown
 from ssl3d.data.notes import Notes
@@ -29,9 +30,16 @@ class Source:
         """Path of the first channel as text: what reports call this sample."""
         return shown(self.files[0])
 
+    @property
+    def whole(self) -> Source:
+        """The same with whole paths: its name is the same from every folder."""
+        return Source(tuple(file.absolute() for file in self.files))
 
-def find_sources(spec: DataSpec) -> list[Source]:
+
+def find_sources(spec: DataSpec, *, folder: Path | None = None) -> list[Source]:
     """Samples of a run, sorted by path; no file is opened.
+
+    `exclude` sees paths from `folder`, where the run was begun; none: as they are given.
 
     What is passed over on the way, such as links that lead nowhere, folders that cannot be searched
     and files that `exclude` leaves out, is said (`DataWarning`).
@@ -46,28 +54,46 @@ def find_sources(spec: DataSpec) -> list[Source]:
         else:
             assert spec.volumes is not None
             given = (spec.volumes,) if isinstance(spec.volumes, str) else spec.volumes
-            sources = [Source((path,)) for path in _find_volumes(given, notes)]
-        sources = _without_excluded(sources, spec.exclude)
+            sources = [Source((path,)) for entry in given for path in _expand(entry, notes)]
+        sources = _each_once(sources, notes)
+        sources = _without_excluded(sources, spec.exclude, folder=folder)
     finally:
         notes.say()
     return sorted(sources, key=lambda source: source.name)
 
 
-def _find_volumes(given: Sequence[str], notes: Notes) -> list[Path]:
-    """Each file once, under the name that was given first."""
-    found: dict[str, Path] = {}
-    for entry in given:
-        for path in _expand(entry, notes):
-            first = found.setdefault(os.path.realpath(path), path)
-            if first.absolute() != path.absolute():
-                notes.add(path, f"is another name of {shown(first)} and counts once")
+def _each_once(sources: Sequence[Source], notes: Notes) -> list[Source]:
+    """Each sample once, under the name that was given first, whatever links lead to its files."""
+    found: dict[tuple[Any, ...], Source] = {}
+    for source in sources:
+        first = found.setdefault(tuple(map(_identity, source.files)), source)
+        path, before = source.files[0], first.files[0]
+        if path.absolute() != before.absolute():
+            notes.add(path, f"is another name of {shown(before)} and counts once")
+        elif source is not first and len(source.files) > 1:  # lists that were paired by hand
+            notes.add(path, "is given more than once and counts once")
     return list(found.values())
 
 
-def _without_excluded(sources: list[Source], patterns: Sequence[str]) -> list[Source]:
+def _identity(path: Path) -> Any:
+    """What all names of a file have in common, hard links among them."""
+    try:
+        stat = path.stat()
+    except OSError:  # said when its header is read
+        return os.path.realpath(path)
+    return (stat.st_dev, stat.st_ino) if stat.st_ino else os.path.realpath(path)
+
+
+def _without_excluded(
+    sources: list[Source], patterns: Sequence[str], *, folder: Path | None
+) -> list[Source]:
     """Samples of which no file matches a pattern; how many each leaves out is said."""
     for pattern in patterns:
-        kept = [s for s in sources if not any(matches(file, pattern) for file in s.files)]
+        kept = [
+            source
+            for source in sources
+            if not any(matches(file, pattern, folder=folder) for file in source.files)
+        ]
         warnings.warn(
             f"data.exclude: {pattern!r} leaves out {len(sources) - len(kept)} of {len(sources)} "
             "samples",

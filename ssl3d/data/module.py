@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import lightning
@@ -87,7 +88,8 @@ class DataModule(lightning.LightningDataModule):
         """
         if self.train_files:
             return
-        sources = find_sources(self.spec)
+        begun = Path.cwd() if self._earlier is None else Path(self._earlier.listing.folder)
+        sources = find_sources(self.spec, folder=begun)
         self._policy = BadFilePolicy(
             self._record,
             total=len(sources),
@@ -95,7 +97,7 @@ class DataModule(lightning.LightningDataModule):
             max_share=self.spec.max_bad_share,
         )
         usable = self._with_good_headers(sources)
-        self._split(usable)
+        self._split(usable, folder=begun)
         if self.spec.holdout > 0 and not self.held_out_files:
             missing = "what was held out is missing"
             one = "there is only one group of files to train on"
@@ -105,9 +107,11 @@ class DataModule(lightning.LightningDataModule):
         self._train_store = VolumeStore(self.spec, share=share)
         self._held_out_store = VolumeStore(self.spec, share=share)
 
-    def _split(self, sources: list[Source]) -> None:
+    def _split(self, sources: list[Source], *, folder: Path) -> None:
         grouped = self.spec.group_by is not None or self.spec.group_file is not None
-        groups = group_of(sources, spec=self.spec) if grouped else [None] * len(sources)
+        groups: Sequence[str | None] = [None] * len(sources)
+        if grouped:
+            groups = group_of(sources, spec=self.spec, folder=folder)
         now = listed(sources, groups=groups)
         if self._earlier is not None:
             self.resumed = resumed_split(sources, now=now, earlier=self._earlier)
@@ -115,13 +119,12 @@ class DataModule(lightning.LightningDataModule):
             self.held_out_files = self.resumed.side(held_out=True)
             self.listing = self.resumed.listing
             return
-        self.train_files, self.held_out_files = split_sources(sources, spec=self.spec)
+        sides = split_sources(sources, spec=self.spec, folder=folder)
         by_source = dict(zip(sources, now, strict=True))
-        training, held_out = (
-            tuple(by_source[source] for source in side)
-            for side in (self.train_files, self.held_out_files)
-        )
-        self.listing = Listing(str(Path.cwd()), training, held_out)
+        training, held_out = (tuple(by_source[source] for source in side) for side in sides)
+        # Split as they were given, named as a run that goes on names them.
+        self.train_files, self.held_out_files = ([one.whole for one in side] for side in sides)
+        self.listing = Listing(str(folder), training, held_out)
 
     def _with_good_headers(self, sources: list[Source]) -> list[Source]:
         silent = len(sources) < _SILENT or self._rank() > 0

@@ -18,13 +18,27 @@ TRASH = ("$RECYCLE.BIN", "#recycle", "@Recycle", "@eaDir", "lost+found")
 States = frozenset[int]
 
 
-def matches(path: Path, pattern: str) -> bool:
-    """True where the end of the path matches, such as `*_seg.nii.gz` or `labels/**`."""
+def seen_from(folder: Path | None, path: Path) -> Path:
+    """The path from a folder that holds it, else the whole path; without a folder as it is given.
+
+    Seen from where a run was begun a path is the same later, when the current folder is another.
+    """
+    if folder is None:
+        return path
+    whole = path.absolute()
+    return whole.relative_to(folder) if whole.is_relative_to(folder) else whole
+
+
+def matches(path: Path, pattern: str, *, folder: Path | None = None) -> bool:
+    """True where the end of the path matches, such as `*_seg.nii.gz` or `labels/**`.
+
+    The path is seen from `folder`, see `seen_from`.
+    """
     given = Path(pattern).expanduser()
     absolute = given.is_absolute()
     parts = given.parts if absolute else ("**", *given.parts)
     states = _closed({0}, parts)
-    for name in (path.absolute() if absolute else path).parts:
+    for name in (path.absolute() if absolute else seen_from(folder, path)).parts:
         states = _after(states, name, parts)
     return len(parts) in states
 

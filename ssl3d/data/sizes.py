@@ -5,14 +5,13 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
-from nibabel.loadsave import load
-from nibabel.orientations import io_orientation
-from nibabel.spatialimages import SpatialImage
 
 from ssl3d.data.files import Source
+from ssl3d.data.grid import oriented
+from ssl3d.data.scan import open_scan
 from ssl3d.data.spec import DataSpec
 from ssl3d.geometry import product, show
 
@@ -30,22 +29,16 @@ class Grid(NamedTuple):
     spacing: tuple[float, float, float]
 
 
-def header_grid(path: Path) -> Grid | None:
-    """The grid of a NIfTI file; None for formats whose header is not read without the voxels.
+def header_grid(path: Path) -> Grid:
+    """The grid of a file, as it is before it is resampled.
 
     Raises:
-        Exception: what nibabel raises; headers are checked before (`check_header`).
+        BadVolume: the header cannot be used.
     """
-    if not path.name.lower().endswith((".nii", ".nii.gz")):
-        return None
-    image = cast(SpatialImage, load(path))
-    affine = np.asarray(image.affine, dtype=np.float64)
-    steps = np.linalg.norm(affine[:3, :3], axis=0)
-    # The world's axis of each of the file's.
-    order = io_orientation(affine)[:, 0].astype(int)
-    z, y, x = (int(np.flatnonzero(order == axis)[0]) for axis in (2, 1, 0))
-    shape, sizes = image.shape, [float(step) for step in steps]
-    return Grid((shape[z], shape[y], shape[x]), (sizes[z], sizes[y], sizes[x]))
+    scan = open_scan(path)
+    grid, _ = oriented(scan.shape, scan.affine)
+    (x, y, z), (width, depth, height) = grid.shape, map(float, grid.steps)
+    return Grid((z, y, x), (height, depth, width))
 
 
 def size_warnings(sources: Sequence[Source], *, spec: DataSpec) -> Iterator[str]:
@@ -55,8 +48,7 @@ def size_warnings(sources: Sequence[Source], *, spec: DataSpec) -> Iterator[str]
         sources: with good headers; their first channel counts.
         spec: patch and spacing.
     """
-    found = [(source, header_grid(source.files[0])) for source in sources]
-    grids = [(source, grid) for source, grid in found if grid is not None]
+    grids = [(source, header_grid(source.files[0])) for source in sources]
     small = [
         (source, edges) for source, edges in _edges(grids, spec) if _share(edges, spec) < SMALL
     ]

@@ -37,6 +37,13 @@ def _as_text(value: Any) -> Any:
             raise ValueError(
                 f"{text!a} is not UTF-8, which a spec must be: give its folder or a glob"
             ) from error
+        try:
+            os.fsencode(text)
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"{text!a} cannot be a file's name here, where Python takes names as "
+                f"{error.encoding}: set PYTHONUTF8=1, or a locale such as LC_ALL=C.UTF-8"
+            ) from error
     return text
 
 

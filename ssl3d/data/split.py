@@ -7,14 +7,15 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from ssl3d.data.data_error import DataError
+from ssl3d.data.data_error import DataError, shown
 from ssl3d.data.files import Source
 from ssl3d.data.group_file import groups_from_file
+from ssl3d.data.search import seen_from
 from ssl3d.data.spec import DataSpec
 
 
 def split_sources(
-    sources: Sequence[Source], *, spec: DataSpec
+    sources: Sequence[Source], *, spec: DataSpec, folder: Path | None = None
 ) -> tuple[list[Source], list[Source]]:
     """(training samples, held-out samples); no group is on both sides.
 
@@ -24,7 +25,7 @@ def split_sources(
     Raises:
         DataError: a sample has no group, or the grouping file cannot be used.
     """
-    groups = group_of(sources, spec=spec)
+    groups = group_of(sources, spec=spec, folder=folder)
     ranked = sorted(set(groups), key=_digest)
     count = 0
     if spec.holdout > 0 and len(ranked) > 1:
@@ -40,10 +41,13 @@ def _digest(group: str) -> bytes:
     return hashlib.sha256(group.encode("utf-8", "surrogateescape")).digest()
 
 
-def group_of(sources: Sequence[Source], *, spec: DataSpec) -> list[str]:
-    """Group of each sample; its own path where the spec has no grouping."""
+def group_of(sources: Sequence[Source], *, spec: DataSpec, folder: Path | None = None) -> list[str]:
+    """Group of each sample; its own path where the spec has no grouping.
+
+    `group_by` sees paths from `folder`, where the run was begun; none: as they are given.
+    """
     if spec.group_by is not None:
-        return _by_expression(sources, spec.group_by)
+        return _by_expression(sources, spec.group_by, folder=folder)
     if spec.group_file is not None:
         return groups_from_file(sources, path=Path(spec.group_file).expanduser())
     # The end of the path: a set that was moved to another folder or machine splits alike.
@@ -51,11 +55,13 @@ def group_of(sources: Sequence[Source], *, spec: DataSpec) -> list[str]:
     return short if len(set(short)) == len(short) else [source.name for source in sources]
 
 
-def _by_expression(sources: Sequence[Source], expression: str) -> list[str]:
+def _by_expression(sources: Sequence[Source], expression: str, *, folder: Path | None) -> list[str]:
     pattern = re.compile(expression)
     groups = []
     for source in sources:
-        match = pattern.search(source.files[0].name) or pattern.search(source.name)
+        match = pattern.search(source.files[0].name) or pattern.search(
+            shown(seen_from(folder, source.files[0]))
+        )
         if match is None or not match.group(1):
             raise DataError(
                 f"data.group_by: {expression!r} names no group in {source.name!r}: give an "

@@ -62,7 +62,10 @@ class ProbeSpec(Section):
     def data(self, data: DataSpec) -> DataSpec:
         """How the labelled volumes are found: the label map is the last channel."""
         images = self.images if isinstance(self.images, dict) else {"image": self.images}
-        changes: dict[str, Any] = {"channels": {**images, "labels": self.labels}, "volumes": None}
+        name = "labels"
+        while name in images:
+            name = f"probe's {name}"
+        changes: dict[str, Any] = {"channels": {**images, name: self.labels}, "volumes": None}
         changes["exclude"] = ()  # it may name just these label maps
         if self.group_by is not None or self.group_file is not None:
             changes |= {"group_by": self.group_by, "group_file": self.group_file}

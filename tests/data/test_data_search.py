@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +23,7 @@ from ssl3d.data.files import find_sources
 from ssl3d.data.module import DataModule
 from ssl3d.data.search import matches
 from ssl3d.data.spec import DataSpec
-from ssl3d.data.split import split_sources
+from ssl3d.data.split import group_of, split_sources
 
 ODD = os.fsdecode(b"M\xfcller.nii.gz")
 
@@ -280,3 +282,65 @@ def test_label_maps_among_the_volumes_are_warned_about(tmp_path: Path) -> None:
     ]
     excluded = said(exclude=["labelsTr/*", "*_seg.nii.gz"])
     assert not any("label maps" in line for line in excluded)
+
+
+def test_hard_links_and_samples_of_channels_count_once(tmp_path: Path) -> None:
+    touch(tmp_path / "set", "a_t1.nii.gz", "a_t2.nii.gz")
+    for name in ("a_t1", "a_t2"):
+        os.link(tmp_path / "set" / f"{name}.nii.gz", tmp_path / "set" / f"b{name[1:]}.nii.gz")
+    folder = str(tmp_path / "set")
+    found, said = find(tmp_path / "set")
+    assert found == ["a_t1.nii.gz", "a_t2.nii.gz"]
+    assert len(said) == 2
+    stars = {"t1": f"{folder}/*_t1.nii.gz", "t2": f"{folder}/*_t2.nii.gz"}
+    lists = {
+        "t1": [f"{folder}/a_t1.nii.gz", f"{folder}/a_t1.nii.gz"],
+        "t2": [f"{folder}/a_t2.nii.gz", f"{folder}/a_t2.nii.gz"],
+    }
+    for channels, line in ((stars, "is another name of"), (lists, "is given more than once")):
+        with pytest.warns(DataWarning, match=f"{line}.* counts once"):
+            sources = find_sources(DataSpec(channels=channels))
+        assert [source.files[0].name for source in sources] == ["a_t1.nii.gz"]
+    swapped = {"t1": lists["t1"], "t2": [lists["t2"][0], f"{folder}/a_t1.nii.gz"]}
+    assert len(find_sources(DataSpec(channels=swapped))) == 2  # one file of two samples
+
+
+def test_paths_are_seen_from_where_the_run_was_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Relative before, whole when it goes on: folders above count for neither."""
+    begun = tmp_path / "sub-99" / "labels"
+    touch(begun / "set", "sub-1/t1.nii.gz", "sub-2/t1.nii.gz")
+    monkeypatch.chdir(begun)
+    options = {"group_by": "(sub-[0-9])", "exclude": ["labels/**"]}
+    for volumes in ("set", str(begun / "set")):
+        spec = DataSpec(volumes=volumes, **options)
+        with pytest.warns(DataWarning, match="leaves out 0 of 2"):
+            sources = find_sources(spec, folder=begun)
+        assert group_of(sources, spec=spec, folder=begun) == ["sub-1", "sub-2"]
+        monkeypatch.chdir(tmp_path)
+
+
+def test_names_that_the_locale_cannot_write_are_named(tmp_path: Path) -> None:
+    """In a spec; those that are found below a folder work."""
+    touch(tmp_path, "Müller.nii.gz")
+    code = """
+import sys
+from ssl3d.data.files import find_sources
+from ssl3d.data.spec import DataSpec
+print(ascii(find_sources(DataSpec(volumes="."))[0].name))
+try:
+    DataSpec(volumes="M\\xfcller.nii.gz")
+except ValueError as error:
+    print("PYTHONUTF8=1" in str(error))
+"""
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, **plain},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["'M\\xfcller.nii.gz'", "True"]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ssl3d.data.files import find_sources
+from ssl3d.data.outline import outline
 from ssl3d.data.read import read_source
 from ssl3d.data.sizes import header_grid, size_warnings
 from ssl3d.data.spec import DataSpec
@@ -70,3 +71,32 @@ def test_mixed_spacings(tmp_path: Path) -> None:
     assert said(tmp_path, spacing=1.0, patch=(8, 8, 8)) == []
     (tmp_path / "2.nii.gz").unlink()
     assert said(tmp_path) == []
+
+
+def test_every_format_is_looked_into(tmp_path: Path) -> None:
+    """By the header's codes, units and directions, as the volume is read."""
+    for module in ("itk", "nrrd"):
+        pytest.importorskip(module)
+    raw = np.random.default_rng(0).normal(size=(5, 7, 9)).astype("<f4").tobytes()
+    (tmp_path / "a.mha").write_bytes(
+        b"NDims = 3\nDimSize = 5 7 9\nElementSpacing = 1 2 3\nElementType = MET_FLOAT\n"
+        b"ElementDataFile = LOCAL\n" + raw
+    )
+    (tmp_path / "b.nrrd").write_bytes(
+        b"NRRD0004\ntype: float\ndimension: 3\nsizes: 5 7 9\nspace: LPS\nspace directions: "
+        b"(0,0,1) (2,0,0) (0,3,0)\nendian: little\nencoding: raw\n\n" + raw
+    )
+    image = nibabel.Nifti1Image(np.frombuffer(raw, "<f4").reshape(5, 7, 9), np.eye(4))
+    image.set_sform(np.diag([0.001, 0.002, 0.003, 1]), 1)
+    image.header["pixdim"][1:4] = 5
+    image.header.set_xyzt_units("meter")
+    image.to_filename(tmp_path / "c.nii.gz")
+    found = outline(DataSpec(volumes=str(tmp_path)))
+    assert len(found.grids) == 3
+    for source in find_sources(DataSpec(volumes=str(tmp_path))):
+        volume, affine = read_source(source)
+        grid = header_grid(source.files[0])
+        assert grid in found.grids
+        assert grid.shape == tuple(volume.shape[1:])
+        x, y, z = affine[:3, :3].norm(dim=0).tolist()
+        assert grid.spacing == pytest.approx((z, y, x), rel=1e-6)

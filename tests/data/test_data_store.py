@@ -232,3 +232,25 @@ def test_a_change_of_the_file_that_holds_the_voxels_is_one(tmp_path: Path, endin
     after = DiskCache(spec).path(source), listed([source], groups=[None])
     assert before[0] != after[0]
     assert before[1] != after[1]
+
+
+def test_a_damaged_entry_that_was_replaced_meanwhile_stays(
+    tmp_path, write_nifti, noisy, monkeypatch
+) -> None:
+    """Another process was quicker to prepare it anew."""
+    write_nifti("set/a.nii.gz", noisy())
+    spec = spec_for(tmp_path)
+    (source,) = find_sources(spec)
+    cache = DiskCache(spec)
+    path, volume = cache.path(source), prepare(source, spec=spec)
+    cache.write(path, volume)
+    good = path.read_bytes()
+    path.write_bytes(good[:-1])
+
+    def replaced(file) -> bool:  # noqa: ARG001
+        cache.write(path, volume)
+        return False
+
+    monkeypatch.setattr(disk_module, "_intact", replaced)
+    assert cache.find(path, source=source) is None
+    assert path.read_bytes() == good

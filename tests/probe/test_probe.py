@@ -270,3 +270,16 @@ def test_padding_does_not_count() -> None:
 def test_no_class_to_find() -> None:
     empty = [LabelledCrop(c.volume, c.valid, torch.zeros_like(c.labels)) for c in crops(2)]
     assert probe_dice(Intensity(blind=False), fit=empty[:1], test=empty[1:], sites=8) == {}
+
+
+def test_a_channel_may_be_called_labels(write: Write, tmp_path: Path) -> None:
+    for i in range(2):
+        write(f"case{i}", noise((8, 8, 8), seed=i), block((8, 8, 8), (2, 2, 2)))
+    images = {"image": f"{tmp_path}/images/*.nii.gz", "labels": f"{tmp_path}/images/*.nii.gz"}
+    probe = ProbeSpec(images=images, labels=f"{tmp_path}/labels/*.nii.gz")
+    both = probe.data(DataSpec(volumes="unused"))
+    assert list((both.channels or {}).values())[:2] == list(images.values())
+    fit, test = labelled_crops(probe, data=DataSpec(volumes="unused", patch=(8, 8, 8)))
+    for crop in (*fit, *test):
+        assert crop.volume.shape == (2, 8, 8, 8)
+        assert set(crop.labels.unique().tolist()) == {0, 2}

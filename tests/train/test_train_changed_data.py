@@ -10,13 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nibabel
+import numpy as np
 import pytest
 from rich.console import Console
 from runs import assert_same_weights, rows_without_time, weights
 
 import ssl3d
 from ssl3d import ExperimentSpec
-from ssl3d.data import DataError
+from ssl3d.data import DataError, DataModule
+from ssl3d.data.listing import Listing
+from ssl3d.data.outline import outline
 from ssl3d.run.run_error import RunError
 
 MakeSpec = Callable[..., ExperimentSpec]
@@ -113,7 +117,7 @@ def test_names_that_are_no_utf8_can_be_said(
     ssl3d.pretrain(spec, out=tmp_path / "a")
     add(work / "set", os.fsdecode(b"caf\xe9"))
     said = resume(spec, tmp_path / "a", accept_changed_data=True)
-    assert r"caf\udce9.nii.gz" in said
+    assert r"caf\xe9.nii.gz" in said
     assert "from before" not in resume(spec, tmp_path / "a")
 
 
@@ -256,3 +260,75 @@ def test_a_new_run_has_nothing_to_accept(make_spec: MakeSpec, tmp_path: Path) ->
     with pytest.raises(RunError, match="accept_changed_data goes with resume"):
         ssl3d.pretrain(make_spec(), out=tmp_path / "a", accept_changed_data=True)
     assert not (tmp_path / "a").exists()
+
+
+def test_relative_paths_mean_the_same_to_every_part_of_a_run(
+    make_spec: MakeSpec, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Split, dry run, groups by folders above, probe and names, before and after a resume."""
+    home = work / "sub-9"
+    for i, name in enumerate(sorted(os.listdir(work / "set"))):
+        (home / f"set/sub-{i}").mkdir(parents=True)
+        shutil.move(work / "set" / name, home / f"set/sub-{i}/t1.nii.gz")
+        image = nibabel.load(home / f"set/sub-{i}/t1.nii.gz")
+        labels = nibabel.Nifti1Image((image.get_fdata() > 0).astype(np.uint8), image.affine)
+        (home / "lab").mkdir(exist_ok=True)
+        labels.to_filename(home / f"lab/sub-{i}_l.nii.gz")
+    monkeypatch.chdir(home)
+    spec = make_spec(
+        data={"volumes": "set", "exclude": ["work/**"], "group_by": "(sub-[0-9])", "holdout": 0.4},
+        probe={"images": "set/*/t1.nii.gz", "labels": "lab/*_l.nii.gz", "group_by": "(sub-[0-9])"},
+    )
+    found = outline(spec.data)
+    half_done(spec, tmp_path / "a")
+    listing = json.loads((tmp_path / "a/data.json").read_text())
+    sides = [[one["group"] for one in listing[side]] for side in ("training", "held_out")]
+    assert tuple(map(len, sides)) == (found.training, found.held_out) == (3, 2)
+    assert sorted(sides[0] + sides[1]) == [f"sub-{i}" for i in range(5)]
+    monkeypatch.chdir(tmp_path)
+    resume(spec, tmp_path / "a")
+    assert_as_if_never_stopped(tmp_path / "a")
+    for name in ("held_out.csv", "data.json"):
+        assert (tmp_path / "a" / name).read_text() == (tmp_path / "a-whole" / name).read_text()
+
+
+def test_a_held_out_volume_that_cannot_be_read_keeps_its_side(
+    make_spec: MakeSpec, work: Path, tmp_path: Path
+) -> None:
+    """It is listed; the run goes without it, again when it goes on."""
+    spec = make_spec(data={"volumes": str(work / "set"), "holdout": 0.4})
+    data = DataModule(spec.data, seed=0)
+    data.setup()
+    bad = data.held_out_files[0].files[0]
+    content = bytearray(bad.read_bytes())
+    content[-5] ^= 1  # of the checksum
+    bad.write_bytes(bytes(content))
+    out = tmp_path / "a"
+    half_done(spec, out)
+    listed = Listing.read(out / "data.json")
+    held = [one.paths for one in listed.held_out]
+    assert (str(bad),) in held
+    assert len(held) == 2
+    said = resume(spec, out)
+    assert said.count(str(bad)) == 1  # not "Went without NAME: NAME: ..."
+    assert "Going on with other files" not in said
+    assert Listing.read(out / "data.json") == listed
+    assert_as_if_never_stopped(out)
+    os.utime(bad)  # as if it was put right
+    with pytest.raises(DataError, match="was written since"):
+        resume(spec, out)
+
+
+def test_a_working_folder_that_is_not_utf8_is_named(
+    make_spec: MakeSpec, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(os.fsdecode(os.fsencode(work) + b"/M\xfcller"))
+    shutil.copytree(work / "set", folder / "set")
+    monkeypatch.chdir(folder)
+    with pytest.raises(RunError, match=r"M\\xfcller, has a name that is not UTF-8"):
+        ssl3d.pretrain(make_spec(data={"volumes": "set"}), out=tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+    spec = make_spec(data={"volumes": f"{work}/M?ller/set/*.nii.gz"}, trainer={"steps": 1})
+    console = Console(record=True, width=400)
+    assert ssl3d.pretrain(spec, out="run", console=console).finished
+    assert "M" in console.export_text()

@@ -37,13 +37,18 @@ class LabelledCrop:
 
 
 def labelled_crops(
-    spec: ProbeSpec, *, data: DataSpec, left_out: Callable[[Source, BadVolume], None] | None = None
+    spec: ProbeSpec,
+    *,
+    data: DataSpec,
+    folder: Path | None = None,
+    left_out: Callable[[Source, BadVolume], None] | None = None,
 ) -> tuple[list[LabelledCrop], list[LabelledCrop]]:
     """(crops to fit on, crops to test on), one a volume; no group is on both sides.
 
     Args:
         spec: what is labelled.
         data: how volumes are prepared.
+        folder: where `group_by` sees paths from, see `group_of`.
         left_out: takes each volume that cannot be used, and the next of its side takes its place;
             without it such a volume is an error.
 
@@ -51,17 +56,21 @@ def labelled_crops(
         DataError: a file is missing or cannot be used, or there are fewer than two groups.
     """
     try:
-        return _read(spec, data=data, left_out=left_out)
+        return _read(spec, data=data, folder=folder, left_out=left_out)
     except DataError as error:
         raise DataError(f"probe: {error}") from error
 
 
 def _read(
-    spec: ProbeSpec, *, data: DataSpec, left_out: Callable[[Source, BadVolume], None] | None
+    spec: ProbeSpec,
+    *,
+    data: DataSpec,
+    folder: Path | None,
+    left_out: Callable[[Source, BadVolume], None] | None,
 ) -> tuple[list[LabelledCrop], list[LabelledCrop]]:
     both = spec.data(data)
     grouped = both.model_copy(update={"holdout": spec.test})
-    fit, test = split_sources(find_sources(both), spec=grouped)
+    fit, test = split_sources(find_sources(both), spec=grouped, folder=folder)
     if not fit or not test:
         raise DataError(
             f"{len(fit) + len(test)} labelled volumes in one group: two groups are needed, "

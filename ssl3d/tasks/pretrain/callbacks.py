@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -28,6 +29,7 @@ def make_callbacks(
     folder: RunFolder,
     file: MetricsFile | None,
     volumes: MetricsFile | None,
+    begun: Path,
     console: Console,
     warn: Callable[[str], None],
 ) -> list[RunCallback[Any]]:
@@ -38,6 +40,7 @@ def make_callbacks(
         folder: of the run.
         file: for metrics; None on ranks that write nothing.
         volumes: the same for each held-out volume.
+        begun: where relative paths of the spec start from.
         console: for progress.
         warn: takes a line for the user.
 
@@ -56,7 +59,14 @@ def make_callbacks(
             record.add(source.name, f"probe: {error}")
 
         callbacks.append(
-            Probe(spec.probe, data=spec.data, metrics=metrics, encoder=encoder, left_out=left_out)
+            Probe(
+                spec.probe,
+                data=spec.data,
+                metrics=metrics,
+                encoder=encoder,
+                begun=begun,
+                left_out=left_out,
+            )
         )
     shown = f"held_out/{restoration_label(module.model) or 'loss'}"
     bar = ProgressBar(console, metrics=metrics, shown=shown)

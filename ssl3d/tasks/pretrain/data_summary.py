@@ -40,11 +40,6 @@ def _rows(found: Outline, *, spec: DataSpec) -> Iterable[tuple[str, str]]:
     grouped = spec.group_by is not None or spec.group_file is not None
     groups = f", in {found.groups} groups" if grouped else ""
     yield "split", f"{found.training} to train on, {found.held_out} held out{groups}"
-    unread = usable - len(found.grids)
-    if unread:
-        yield "not looked into", f"{unread} whose format tells size and spacing when it is read"
-    if not found.grids:
-        return
     sizes, spacings = zip(*found.grids, strict=True)
     yield "spacing", f"{_ranges(spacings)} mm"
     yield "size", f"{_ranges(sizes)} voxels in the files"

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ssl3d.data import DataModule
+from ssl3d.data.data_error import shown
 from ssl3d.files import write_json
 from ssl3d.folder import RunFolder
 from ssl3d.masked.model import PretrainModel
@@ -137,7 +138,8 @@ def print_result(result: RunResult, *, console: Console, said: int = 0) -> None:
     for text in result.warnings[said:]:
         console.print(text, style="yellow", markup=False, highlight=False)
     for name, problem in result.bad_files.items():
-        console.print(f"Went without {name}: {problem}", style="yellow", markup=False)
+        told = problem if name in problem else f"{name}: {problem}"
+        console.print(f"Went without {told}", style="yellow", markup=False, soft_wrap=True)
     if not result.finished:
         console.print(
             f"Stopped after step {result.step}; the checkpoint is written. Go on with the same "
@@ -165,6 +167,6 @@ def print_result(result: RunResult, *, console: Console, said: int = 0) -> None:
             highlight=False,
         )
     console.print(f"{result.volumes_per_second:.3g} volumes per second over {result.seconds:.0f} s")
-    console.print(f"Encoder: {result.encoder}", markup=False, highlight=False, soft_wrap=True)
-    for picture in result.pictures:
-        console.print(f"Picture: {picture}", markup=False, highlight=False, soft_wrap=True)
+    where = [("Encoder", result.encoder), *(("Picture", path) for path in result.pictures)]
+    for what, path in where:
+        console.print(f"{what}: {shown(path)}", markup=False, highlight=False, soft_wrap=True)

@@ -7,13 +7,19 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from ssl3d.data.data_error import shown
+from ssl3d.run.run_error import RunError
 from ssl3d.tasks.pretrain.spec import ExperimentSpec
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 def absolute(spec: ExperimentSpec, *, folder: Path) -> ExperimentSpec:
-    """The same spec with whole paths; relative ones start from `folder`."""
+    """The same spec with whole paths; relative ones start from `folder`.
+
+    Raises:
+        RunError: a whole path is not UTF-8.
+    """
     data = _whole(spec.data, "volumes", "channels", "group_file", folder=folder)
     cache = _whole(data.cache, "folder", folder=folder)
     probe = spec.probe and _whole(spec.probe, "images", "labels", "group_file", folder=folder)
@@ -26,7 +32,14 @@ def _whole(model: Model, *fields: str, folder: Path) -> Model:
 
     def whole(value: Any) -> Any:
         if isinstance(value, str):
-            return str(folder / Path(value).expanduser())
+            path = str(folder / Path(value).expanduser())
+            if shown(path) != path:
+                raise RunError(
+                    f"{shown(value)}: its folder, {shown(folder)}, has a name that is not UTF-8, "
+                    "which a run's spec must be: start from another folder, with a whole path or a "
+                    "glob such as /data/M?ller"
+                )
+            return path
         if isinstance(value, tuple):
             return tuple(map(whole, value))
         if isinstance(value, dict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import lightning
@@ -26,6 +27,7 @@ class Probe(RunCallback[PretrainModule]):
         data: how volumes are prepared; the labelled ones are read here.
         metrics: takes the numbers.
         encoder: gives what is probed: what will be exported.
+        begun: where the run was begun: paths are grouped as they are seen from there.
         left_out: takes each labelled volume that cannot be used, where `data.on_bad_file` lets the
             run go on.
 
@@ -40,11 +42,15 @@ class Probe(RunCallback[PretrainModule]):
         data: DataSpec,
         metrics: Metrics,
         encoder: Callable[[PretrainModule], Backbone],
+        begun: Path,
         left_out: Callable[[Source, BadVolume], None],
     ) -> None:
         self._spec = spec
         self._fit, self._test = labelled_crops(
-            spec, data=data, left_out=left_out if data.on_bad_file == "skip" else None
+            spec,
+            data=data,
+            folder=begun,
+            left_out=left_out if data.on_bad_file == "skip" else None,
         )
         self._metrics = metrics
         self._encoder = encoder

@@ -13,6 +13,7 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from rich.console import Console
 
 from ssl3d.data import DataModule, DataWarning
+from ssl3d.data.data_error import shown
 from ssl3d.data.resumed import Earlier
 from ssl3d.data.sizes import size_warnings
 from ssl3d.files import write_json
@@ -73,7 +74,7 @@ def pretrain(
     stop, notes = StopOnSignal(console), list[str]()
 
     def warn(text: str) -> None:
-        text = text.encode("utf-8", "backslashreplace").decode()  # names may be no UTF-8
+        text = shown(text)  # names may be no UTF-8
         notes.append(text)
         console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
@@ -84,13 +85,15 @@ def pretrain(
         raise RunError("accept_changed_data goes with resume: a new run has no earlier files")
     elif main:
         check_new(folder)
+    # Files are found by the paths as given: the split of relative ones stays what it was.
+    whole = absolute(spec, folder=Path.cwd())
     checkpoint = folder.newest_checkpoint() if resume else None
     done = {"step": 0, "samples": 0}
     if checkpoint is not None:
         content = read_checkpoint(checkpoint)
         check_decoder(content, spec=spec)
         done = content[KEY]
-    module = PretrainModule(spec.build(), spec=spec)
+    module = PretrainModule(spec.build(), spec=whole)
     earlier = before.earlier(accept_changes=accept_changed_data) if before else None
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", DataWarning)
@@ -109,7 +112,13 @@ def pretrain(
         MetricsFile(folder.held_out, last_step=done["step"], text=("volume",)) if main else None
     )
     callbacks = make_callbacks(
-        module, folder=folder, file=file, volumes=volumes, console=console, warn=warn
+        module,
+        folder=folder,
+        file=file,
+        volumes=volumes,
+        begun=Path(data.listing.folder),
+        console=console,
+        warn=warn,
     )
     # Loaders of data draw from the global generator: it is given back as it was.
     with quiet_lightning(), torch.random.fork_rng(devices=[]):
@@ -124,7 +133,7 @@ def pretrain(
         device = trainer.strategy.root_device
         if main:
             data.listing.write(folder.data)  # before the spec: other ranks read both, this first
-            write_spec(folder, absolute(spec, folder=Path.cwd()))
+            write_spec(folder, whole)
             write_json(folder.environment, environment(spec.components(), device=str(device)))
             _greet(console, module, data=data, folder=folder, step=done["step"])
         if done["step"] < spec.trainer.steps:
@@ -196,7 +205,8 @@ def _greet(
     encoder = sum(p.numel() for p in module.model.backbone.parameters())
     console.print(
         f"Pre-training {spec.backbone.name} ({encoder / 1e6:.3g} M parameters) on "
-        f"{len(data.train_files)} volumes, {len(data.held_out_files)} held out, into {folder.root}",
+        f"{len(data.train_files)} volumes, {len(data.held_out_files)} held out, into "
+        f"{shown(folder.root)}",
         markup=False,
         soft_wrap=True,
     )
