@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -50,3 +50,14 @@ class PretrainOutput:
         for label, value in self.losses.items():
             total = total + self.weights[label] * value
         return total
+
+    @property
+    def numbers(self) -> dict[str, Tensor]:
+        """Losses under their labels and metrics under `label/...`, without gradient."""
+        return {name: value.detach() for name, value in {**self.losses, **self.metrics}.items()}
+
+
+def label_of(name: str, *, labels: Iterable[str]) -> str | None:
+    """Label of the loss that a number is of, such as `mse` for `mse/level0`; None for the total."""
+    own = [label for label in labels if name == label or name.startswith(f"{label}/")]
+    return max(own, key=len, default=None)

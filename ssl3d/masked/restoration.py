@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ssl3d.kinds.loss import Loss
 from ssl3d.kinds.output import PretrainOutput
@@ -76,6 +77,12 @@ class RestorationLoss(Loss):
         if len(means) > 1:
             losses |= {f"level{i}": mean.detach() for i, mean in enumerate(means)}
         return losses
+
+
+def restoration_label(labels: Iterable[str], *, losses: Iterable[nn.Module]) -> str | None:
+    """Label of the first loss that restores, by which a run is judged; None where none does."""
+    pairs = zip(labels, losses, strict=True)
+    return next((label for label, loss in pairs if isinstance(loss, RestorationLoss)), None)
 
 
 def _counted(output: PretrainOutput, *, patches: HiddenPatches) -> list[Tensor]:

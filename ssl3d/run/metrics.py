@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import lightning
 import torch
 from torch import Tensor
 
+from ssl3d.kinds.output import label_of
 from ssl3d.run.callback import RunCallback
 from ssl3d.run.metrics_file import MetricsFile, Row
 from ssl3d.run.module import RunModule
@@ -153,9 +154,3 @@ def _summed(value: Tensor, *, trainer: lightning.Trainer) -> Tensor:
 def _exact(device: torch.device) -> torch.dtype:
     """What sums are kept in; Apple's GPUs have no double precision."""
     return torch.float32 if device.type == "mps" else torch.float64
-
-
-def label_of(name: str, *, labels: Iterable[str]) -> str | None:
-    """The loss that a number in the logs is of; None for the total."""
-    own = [label for label in labels if name == label or name.startswith(f"{label}/")]
-    return max(own, key=len, default=None)

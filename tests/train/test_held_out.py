@@ -19,8 +19,8 @@ import ssl3d
 from ssl3d import ExperimentSpec
 from ssl3d.kinds.output import PretrainOutput
 from ssl3d.masked.model import PretrainModel
+from ssl3d.measure.losses import measured
 from ssl3d.tasks.pretrain.finish import no_better_than_trivial
-from ssl3d.tasks.pretrain.measured import measured
 
 MakeSpec = Callable[..., ExperimentSpec]
 

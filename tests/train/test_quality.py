@@ -16,8 +16,8 @@ from ssl3d import ExperimentSpec
 from ssl3d.kinds.output import PretrainOutput
 from ssl3d.measure.feature_rank import gram, rankme
 from ssl3d.measure.image_quality import image_quality
+from ssl3d.measure.losses import means, measured, over_crops
 from ssl3d.sparse import SparseVolume
-from ssl3d.tasks.pretrain.measured import means, measured, over_crops
 
 MakeSpec = Callable[..., ExperimentSpec]
 

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from ssl3d.data import BadFileRecord, BadVolume, Source
 from ssl3d.folder import RunFolder
+from ssl3d.masked.restoration import restoration_label
 from ssl3d.run.callback import RunCallback
 from ssl3d.run.checkpoints import Checkpoints
 from ssl3d.run.metrics import Metrics
@@ -17,7 +18,6 @@ from ssl3d.run.metrics_file import MetricsFile
 from ssl3d.run.progress import ProgressBar
 from ssl3d.tasks.pretrain.average import EncoderAverage
 from ssl3d.tasks.pretrain.empty_crops import EmptyCrops
-from ssl3d.tasks.pretrain.finish import restoration_label
 from ssl3d.tasks.pretrain.held_out import HeldOut
 from ssl3d.tasks.pretrain.module import PretrainModule
 from ssl3d.tasks.pretrain.probe import Probe
@@ -68,6 +68,7 @@ def make_callbacks(
                 left_out=left_out,
             )
         )
-    shown = f"held_out/{restoration_label(module.model) or 'loss'}"
+    judged = restoration_label(module.model.labels, losses=module.model.losses)
+    shown = f"held_out/{judged or 'loss'}"
     bar = ProgressBar(console, metrics=metrics, shown=shown)
     return [*callbacks, metrics, bar, Checkpoints(folder)]

@@ -15,7 +15,7 @@ from ssl3d.data.data_error import shown
 from ssl3d.files import write_json
 from ssl3d.folder import RunFolder
 from ssl3d.masked.model import PretrainModel
-from ssl3d.masked.restoration import RestorationLoss
+from ssl3d.masked.restoration import restoration_label
 from ssl3d.report.curves import draw_curves
 from ssl3d.run.checkpoints import read_checkpoint
 from ssl3d.run.loggers import log_pictures
@@ -27,12 +27,6 @@ from ssl3d.tasks.pretrain.export import export_encoder
 from ssl3d.tasks.pretrain.pictures import draw_held_out
 from ssl3d.tasks.pretrain.result import RunResult
 from ssl3d.tasks.pretrain.spec import ExperimentSpec
-
-
-def restoration_label(model: PretrainModel) -> str | None:
-    """Label of the first loss that restores: the one that a run is judged by."""
-    pairs = zip(model.labels, model.losses, strict=True)
-    return next((label for label, loss in pairs if isinstance(loss, RestorationLoss)), None)
 
 
 def finish(
@@ -80,7 +74,7 @@ def finish(
         for name, value in latest.items()
         if name.startswith("held_out/")
     }
-    label = restoration_label(model)
+    label = restoration_label(model.labels, losses=model.losses)
     loss, trivial = held_out.get(label or ""), held_out.get(f"{label}/trivial")
     said = [all_empty_crops(rows, crops=done["samples"])]
     if finished:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import lightning
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ssl3d.measure.feature_rank import gram, rankme
+from ssl3d.measure.losses import measured, over_crops
 from ssl3d.run.callback import RunCallback
+from ssl3d.run.evaluating import evaluating
 from ssl3d.run.metrics import Metrics
 from ssl3d.run.metrics_file import MetricsFile
 from ssl3d.run.ranks import of_all_ranks
-from ssl3d.tasks.pretrain.measured import measured, over_crops
 from ssl3d.tasks.pretrain.module import PretrainModule
 
 SINGLE = 2.0
@@ -158,16 +158,3 @@ def _over_ranks(own: dict[int, Crop]) -> list[Crop]:
     """The crops of all ranks in their order: sums do not depend on who measured what."""
     items = [item for part in of_all_ranks(own) for item in part.items()]
     return [crop for _, crop in sorted(items)]
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients, and back to what each module was in."""
-    training = {one: one.training for one in module.modules()}
-    module.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for one, was in training.items():
-            one.training = was

@@ -42,7 +42,7 @@ class PretrainModule(RunModule):
             sources=list(batch["source"]),
             measurable=measurable(self.model, output),
         )
-        return {"loss": output.loss, **scalars(output)}
+        return {"loss": output.loss, **output.numbers}
 
     def _draw(self, valid: Tensor) -> HiddenLevels:
         """Hidden levels of this rank's crops, cut from those of the global batch.
@@ -126,8 +126,3 @@ def measurable(model: PretrainModel, output: PretrainOutput) -> dict[str, Tensor
         assert isinstance(loss, Loss)
         found[label] = loss.measurable(output)
     return found
-
-
-def scalars(output: PretrainOutput) -> dict[str, Tensor]:
-    """Every loss and metric of an output by name, without gradient."""
-    return {name: value.detach() for name, value in {**output.losses, **output.metrics}.items()}

@@ -18,9 +18,9 @@ from ssl3d.kinds.output import PretrainOutput
 from ssl3d.masked.model import PretrainModel
 from ssl3d.masked.target import restored_volume
 from ssl3d.measure.image_quality import TRUE_STATISTICS, image_quality
+from ssl3d.measure.losses import means, measured
 from ssl3d.report.slices import Restoration, draw_restoration
 from ssl3d.streams import Stream, generator
-from ssl3d.tasks.pretrain.measured import means, measured
 from ssl3d.tasks.pretrain.module import held_out_levels
 from ssl3d.tasks.pretrain.spec import ExperimentSpec
 

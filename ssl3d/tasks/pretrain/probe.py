@@ -14,8 +14,8 @@ from ssl3d.kinds.backbone import Backbone
 from ssl3d.measure.probe import labelled_crops, probe_dice
 from ssl3d.measure.spec import ProbeSpec
 from ssl3d.run.callback import RunCallback
+from ssl3d.run.evaluating import evaluating
 from ssl3d.run.metrics import Metrics
-from ssl3d.tasks.pretrain.held_out import evaluating
 from ssl3d.tasks.pretrain.module import PretrainModule
 
 

@@ -1,4 +1,4 @@
-"""The numbers of held-out crops, beside the trivial prediction's on the very same patches."""
+"""Losses of an output, beside the trivial prediction's on the very same patches."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ import torch
 from torch import Tensor
 
 from ssl3d.kinds.loss import Loss
-from ssl3d.kinds.output import PretrainOutput
+from ssl3d.kinds.output import PretrainOutput, label_of
 from ssl3d.masked.model import PretrainModel
 from ssl3d.masked.restoration import RestorationLoss
 from ssl3d.measure.image_quality import image_quality
-from ssl3d.run.metrics import label_of
-from ssl3d.tasks.pretrain.module import scalars
 
 
 def measured(
@@ -40,7 +38,7 @@ def measured(
         assert isinstance(loss, Loss)
         own = {
             name: float(value)
-            for name, value in scalars(output).items()
+            for name, value in output.numbers.items()
             if label_of(name, labels=model.labels) == label
         }
         there = _parts(loss, output)
