@@ -45,67 +45,54 @@ def examine_apart(part: Part, *, limit: float) -> list[Result]:
     results: list[Result] = []
     end = time.monotonic() + limit
     while True:
-        attempt = _Attempt(part)
-        cause = attempt.run(done={r.title for r in results}, end=end)
-        results += attempt.results
+        cause, gate, begun = _attempt(part, results, end=end)
         if cause == "":
             return results
-        hung = cause is None
-        last = hung or attempt.gate
-        reason = f"no answer after {limit:.0f} s" if hung else f"died of {cause}"
+        last = cause is None or gate
+        reason = f"no answer after {limit:.0f} s" if cause is None else f"died of {cause}"
         detail = reason + ("; what comes after it was not tried" if last else "")
-        results.append(replace(attempt.begun, detail=detail, output=attempt.output))
+        results.append(replace(begun, detail=detail))
         if last:
             return results
 
 
-class _Attempt:
-    """One process, and what came of it."""
+def _attempt(part: Part, results: list[Result], *, end: float) -> tuple[str | None, bool, Result]:
+    """One process; adds what it finds to `results`.
 
-    def __init__(self, part: Part) -> None:
-        self.part = part
-        self.results: list[Result] = []
-        self.output = ""
-        self._nothing_begun()
-
-    def _nothing_begun(self) -> None:
-        advice = "run it again with --json and read the output of this line"
-        self.begun = Result(self.part.title, "start", "failed", 0.0, "", advice)
-        self.gate = True
-        """What comes after it makes no sense without it."""
-
-    def run(self, *, done: Collection[str], end: float) -> str | None:
-        """Empty when it finished; else what killed it, None where it had to be stopped."""
-        spawn = multiprocessing.get_context("spawn")
-        receiver, sender = spawn.Pipe(duplex=False)
-        with tempfile.TemporaryDirectory(prefix="ssl3d-doctor-") as folder:
-            log = Path(folder) / "log"
-            log.touch()
-            given = (self.part.checks, done, sender, str(log))
-            process = spawn.Process(target=_perform_all, args=given)
-            began = time.monotonic()
-            process.start()
-            sender.close()
-            try:
-                while receiver.poll(max(0.0, end - time.monotonic())):
-                    self._note(*receiver.recv())
-                    began = time.monotonic()
-            except EOFError:
-                process.join(max(0.0, end - time.monotonic()))
-            finally:
-                hung = process.is_alive()
-                process.kill()
-                process.join()
-            self.begun = replace(self.begun, seconds=time.monotonic() - began)
-            self.output = "\n".join(log.read_text("utf-8", "replace").splitlines()[-KEPT_LINES:])
-        return None if hung else _cause(process.exitcode or 0)
-
-    def _note(self, result: Result, finished: bool, gate: bool) -> None:
-        if finished:
-            self.results.append(result)
-            self._nothing_begun()
-        else:
-            self.begun, self.gate = result, gate
+    Returns:
+        What killed it, empty where it finished and None where it had to be stopped; whether what
+        comes after makes no sense then; and the check that it had begun.
+    """
+    advice = "run it again with --json and read the output of this line"
+    nothing = (True, Result(part.title, "start", "failed", 0.0, "", advice))
+    gate, begun = nothing
+    spawn = multiprocessing.get_context("spawn")
+    receiver, sender = spawn.Pipe(duplex=False)
+    with tempfile.TemporaryDirectory(prefix="ssl3d-doctor-") as folder:
+        log = Path(folder) / "log"
+        log.touch()
+        given = (part.checks, {r.title for r in results}, sender, str(log))
+        process = spawn.Process(target=_perform_all, args=given)
+        began = time.monotonic()
+        process.start()
+        sender.close()
+        try:
+            while receiver.poll(max(0.0, end - time.monotonic())):
+                result, finished, gate = receiver.recv()
+                began = time.monotonic()
+                if finished:
+                    results.append(result)
+                gate, begun = nothing if finished else (gate, result)
+        except EOFError:
+            process.join(max(0.0, end - time.monotonic()))
+        finally:
+            hung = process.is_alive()
+            process.kill()
+            process.join()
+        seconds = time.monotonic() - began
+        output = "\n".join(log.read_text("utf-8", "replace").splitlines()[-KEPT_LINES:])
+    cause = None if hung else _cause(process.exitcode or 0)
+    return cause, gate, replace(begun, seconds=seconds, output=output)
 
 
 def _perform_all(

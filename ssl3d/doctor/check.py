@@ -11,20 +11,20 @@ from unittest import SkipTest
 from ssl3d.doctor.result import Result
 
 
-class Wrong(AssertionError):
+class _WithAdvice(Exception):
+    """Says what to do about it; empty leaves that to others."""
+
+    def __init__(self, message: str, *, advice: str = "") -> None:
+        super().__init__(message)
+        self.advice = advice
+
+
+class Wrong(_WithAdvice, AssertionError):
     """What was tried does not work as it should. Overrides the check's advice where it has one."""
 
-    def __init__(self, message: str, *, advice: str = "") -> None:
-        super().__init__(message)
-        self.advice = advice
 
-
-class NotThere(SkipTest):
+class NotThere(_WithAdvice, SkipTest):
     """What was to be tried is not installed, or is not to be had."""
-
-    def __init__(self, message: str, *, advice: str = "") -> None:
-        super().__init__(message)
-        self.advice = advice
 
 
 @dataclass(frozen=True)
@@ -53,30 +53,20 @@ class Check:
     @property
     def unfinished(self) -> Result:
         """What is known of its result before it is performed, if it should never end."""
-        return Result(
-            self.part,
-            self.name,
-            "failed",
-            seconds=0.0,
-            detail="",
-            advice=self.advice,
-            device=self.device,
-            required=self.required,
-        )
+        part, name, advice, device = self.part, self.name, self.advice, self.device
+        return Result(part, name, "failed", 0.0, "", advice, device, self.required)
 
 
 def perform(check: Check) -> Result:
     """Try it; whatever an `Exception` can tell ends up in the result."""
-    start = time.perf_counter()
-    result = check.unfinished
+    start, result = time.perf_counter(), check.unfinished
     try:
         result = replace(result, status="ok", detail=check.run(), advice="")
-    except SkipTest as error:
+    except (SkipTest, AssertionError) as error:
         advice = getattr(error, "advice", "")
-        result = replace(result, status="not there", detail=str(error), advice=advice)
-    except AssertionError as error:
-        advice = getattr(error, "advice", "") or check.advice
-        result = replace(result, detail=str(error) or repr(error), advice=advice)
+        result = replace(result, detail=str(error) or repr(error), advice=advice or check.advice)
+        if isinstance(error, SkipTest):
+            result = replace(result, status="not there", advice=advice)
     except Exception as error:  # whatever a library may raise
         detail = f"{type(error).__name__}: {error}"
         result = replace(result, detail=detail, output=traceback.format_exc())

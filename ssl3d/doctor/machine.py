@@ -40,7 +40,11 @@ def cuda() -> str:
 
     built, driver = torch.version.cuda, driver_version()
     if built is None:
-        raise _cpu_build(driver)
+        found, advice = "CPU build: GPU checks left out", "install a CUDA build of torch"
+        if driver is None:
+            raise NotThere(found, advice=f"{advice} on a machine with a GPU")
+        found += f", although the NVIDIA driver {driver} is here"
+        raise NotThere(found, advice=f"{advice}: {GET_TORCH}")
     if driver is None and not torch.cuda.is_available():
         raise NotThere(
             f"torch is built for CUDA {built}, there is no NVIDIA driver: GPU checks left out",
@@ -60,16 +64,6 @@ def cuda() -> str:
             raise Wrong(f"GPU {index} does not add up")
     gpus = ", ".join(torch.cuda.get_device_name(index) for index in range(count))
     return f"torch built for CUDA {built}, driver {driver or 'unknown'}, {gpus}"
-
-
-def _cpu_build(driver: str | None) -> NotThere:
-    found = "CPU build: GPU checks left out"
-    if driver is None:
-        return NotThere(found, advice="install a CUDA build of torch on a machine with a GPU")
-    return NotThere(
-        f"{found}, although the NVIDIA driver {driver} is here",
-        advice=f"install a CUDA build of torch: {GET_TORCH}",
-    )
 
 
 def driver_version() -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from ssl3d.doctor.check import Check
@@ -27,31 +27,24 @@ def checks_of_backend(
     import torch
 
     from ssl3d.doctor.trials import TRIALS, library
+    from ssl3d.testing.sparse_under_test import SparseBackendUnderTest
+
+    def perform(trial: Callable[[SparseBackendUnderTest], str]) -> str:
+        config = default_config(entry)
+        return trial(SparseBackendUnderTest(config, torch.float32, TOLERANCE, device))
 
     # Reduced precision would hide errors of the size that is looked for.
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
-    for title in TRIALS:
-        first = TRIALS[title] is library
+    for title, trial in TRIALS.items():
+        first = trial is library
         yield Check(
             f"sparse backend {entry.config.component_name()}",
             title,
-            partial(_try, entry, title, device=device),
+            partial(perform, trial),
             advice,
             device=device,
             # That it is there was asked for; an operation that it lacks is no fault.
             required=required and first,
             gate=first,
         )
-
-
-def _try(entry: Registered, title: str, *, device: str) -> str:
-    import torch
-
-    from ssl3d.doctor.trials import TRIALS
-    from ssl3d.testing.sparse_under_test import SparseBackendUnderTest
-
-    config = default_config(entry)
-    return TRIALS[title](
-        SparseBackendUnderTest(config, dtype=torch.float32, tolerance=TOLERANCE, device=device)
-    )

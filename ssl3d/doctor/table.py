@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
+import itertools
+from dataclasses import asdict, replace
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from ssl3d.doctor.result import Report, Result
 
-
-def plain(report: Report) -> dict[str, Any]:
-    """Values for JSON: `ok`, and `checks` with every field of `Result`."""
-    return {
-        "ok": report.ok,
-        "checks": [
-            {**dataclasses.asdict(result), "seconds": round(result.seconds, 3)}
-            for result in report.results
-        ],
-    }
-
-
 LOG_WIDTH = 120
 """Columns where nobody's window sets them, as in the log of a container build."""
 
-
 MOST_CHARACTERS = 300
 """Of what a library said; some say pages."""
+
+
+def plain(report: Report) -> dict[str, Any]:
+    """Values for JSON: `ok`, and `checks` with every field of `Result`."""
+    rounded = (replace(result, seconds=round(result.seconds, 3)) for result in report.results)
+    return {"ok": report.ok, "checks": [asdict(result) for result in rounded]}
 
 
 def wide_enough(console: Console) -> Console:
@@ -40,24 +34,18 @@ def wide_enough(console: Console) -> Console:
 
 def print_report(report: Report, *, console: Console) -> None:
     """One line a check, and what to do beneath each that is not ok."""
-    table = Table()
-    for title in ("check", "result"):
-        table.add_column(title, no_wrap=True)
-    table.add_column("seconds", justify="right", no_wrap=True)
-    table.add_column("found", overflow="fold")
-    previous = ""
-    for result in report.results:
-        part = _part(result)
-        if part != previous:
-            table.add_section()
-            table.add_row(Text(part, style="bold"))
-        table.add_row(
-            Text(f"  {result.check}"),
-            Text(result.status, style=_style(result)),
-            f"{result.seconds:.1f}",
-            _found(result),
-        )
-        previous = part
+    table = Table(
+        *(Column(title, no_wrap=True) for title in ("check", "result")),
+        Column("seconds", justify="right", no_wrap=True),
+        Column("found", overflow="fold"),
+    )
+    for part, results in itertools.groupby(report.results, _part):
+        table.add_section()
+        table.add_row(Text(part, style="bold"))
+        for result in results:
+            status = Text(result.status, style=_style(result))
+            seconds = f"{result.seconds:.1f}"
+            table.add_row(Text(f"  {result.check}"), status, seconds, _found(result))
     console.print(table)
     console.print(_summary(report))
 

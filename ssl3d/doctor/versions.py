@@ -11,6 +11,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from ssl3d.doctor.check import Check, NotThere, Wrong
+from ssl3d.plugin.origin import installed_version
 
 PART = "versions"
 DISTRIBUTION = "ssl3d"
@@ -24,14 +25,15 @@ def version_checks() -> Iterator[Check]:
     """Python, every requirement, the optional libraries, and whether they fit one another."""
     metadata = importlib.metadata.metadata(DISTRIBUTION)
     yield Check(PART, "python", lambda: python(metadata["Requires-Python"]), REINSTALL)
-    requirements = required_by(DISTRIBUTION)
-    for requirement in requirements:
-        yield Check(PART, requirement.name, partial(mandatory, requirement), REINSTALL)
-    extras = list(_of_extras(metadata.get_all("Provides-Extra") or []))
-    for requirement, source in extras:
-        run = partial(optional, requirement, source=source)
+    asked = {str(requirement): (requirement, "") for requirement in required_by(DISTRIBUTION)}
+    for extra in metadata.get_all("Provides-Extra") or []:
+        for requirement in required_by(DISTRIBUTION, extra=extra) if extra != DEVELOPMENT else ():
+            install = f'pip install "{DISTRIBUTION}[{extra}]"'
+            asked.setdefault(str(requirement), (requirement, install))
+    for requirement, optional in asked.values():
+        run = partial(library, requirement, optional=optional)
         yield Check(PART, requirement.name, run, REINSTALL)
-    names = [r.name for r in [*requirements, *(r for r, _ in extras)]]
+    names = [requirement.name for requirement, _ in asked.values()]
     yield Check(PART, "fit one another", lambda: fit_one_another(names), REINSTALL)
 
 
@@ -41,50 +43,34 @@ def required_by(distribution: str, *, extra: str = "") -> list[Requirement]:
     return [r for r in found if r.marker is None or r.marker.evaluate({"extra": extra})]
 
 
-def installed_version(name: str) -> str | None:
-    """The version of an installed distribution, or None."""
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
 def python(supported: str) -> str:
     """The running Python is in the supported range."""
-    version = platform.python_version()
-    if not SpecifierSet(supported).contains(version, prereleases=True):
-        raise Wrong(
-            f"{version}; supported: {supported}",
-            advice=f"make an environment with Python {supported}",
-        )
-    return f"{version}; supported: {supported}"
+    line = f"{platform.python_version()}; supported: {supported}"
+    if not SpecifierSet(supported).contains(platform.python_version(), prereleases=True):
+        raise Wrong(line, advice=f"make an environment with Python {supported}")
+    return line
 
 
-def mandatory(requirement: Requirement) -> str:
-    """A library that must be there, in a supported version."""
-    if installed_version(requirement.name) is None:
-        raise Wrong(
-            f"not installed; supported: {_range(requirement)}",
-            advice=f'python -m pip install "{_bare(requirement)}"',
-        )
-    return _compare(requirement)
-
-
-def optional(requirement: Requirement, *, source: str, repair: str = "") -> str:
-    """A library that may be there; if so, in a supported version.
+def library(requirement: Requirement, *, optional: str = "", repair: str = "") -> str:
+    """A library is there, in a supported version.
 
     Args:
         requirement: the supported versions.
-        source: what installs it.
+        optional: what installs a library that may be absent; empty: it must be there.
         repair: what installs a supported version over another; default: with pip.
 
     Raises:
-        NotThere: it is not installed.
-        Wrong: the installed version is not supported.
+        NotThere: it is optional and not installed.
+        Wrong: it is not installed, or in a version that is not supported.
     """
-    if installed_version(requirement.name) is None:
-        raise NotThere(f"optional: {source}")
-    return _compare(requirement, repair=repair)
+    version = installed_version(requirement.name)
+    if version is None and optional:
+        raise NotThere(f"optional: {optional}")
+    line = f"{version or 'not installed'}; supported: {requirement.specifier or 'any'}"
+    # A local version such as 2.13.0+cpu counts as 2.13.0.
+    if version is None or not requirement.specifier.contains(version, prereleases=True):
+        raise Wrong(line, advice=repair or f'python -m pip install "{_bare(requirement)}"')
+    return line
 
 
 def fit_one_another(names: list[str]) -> str:
@@ -104,30 +90,6 @@ def fit_one_another(names: list[str]) -> str:
             advice="install versions that fit one another; python -m pip check lists all conflicts",
         )
     return f"{len(names)} distributions"
-
-
-def _of_extras(extras: list[str]) -> Iterator[tuple[Requirement, str]]:
-    always = [str(requirement) for requirement in required_by(DISTRIBUTION)]
-    for name in extras:
-        if name == DEVELOPMENT:
-            continue
-        for requirement in required_by(DISTRIBUTION, extra=name):
-            if str(requirement) not in always:
-                yield requirement, f'pip install "{DISTRIBUTION}[{name}]"'
-
-
-def _compare(requirement: Requirement, *, repair: str = "") -> str:
-    version = installed_version(requirement.name)
-    assert version is not None
-    line = f"{version}; supported: {_range(requirement)}"
-    # A local version such as 2.13.0+cpu counts as 2.13.0.
-    if not requirement.specifier.contains(version, prereleases=True):
-        raise Wrong(line, advice=repair or f'python -m pip install "{_bare(requirement)}"')
-    return line
-
-
-def _range(requirement: Requirement) -> str:
-    return str(requirement.specifier) or "any"
 
 
 def _bare(requirement: Requirement) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import sys
@@ -13,7 +12,7 @@ import torch
 
 import ssl3d
 from ssl3d.plugin.config import ComponentConfig
-from ssl3d.plugin.origin import plugins_of
+from ssl3d.plugin.origin import installed_version, plugins_of
 
 LIBRARIES = ("torch", "lightning", "monai", "numpy", "nibabel", "ptwt", "pydantic", "blosc2")
 
@@ -30,7 +29,7 @@ def environment(components: Iterable[ComponentConfig], *, device: str) -> dict[s
         "plugins": plugins_of(components),
         "python": sys.version.split()[0],
         "platform": platform.platform(),
-        "libraries": {name: _version(name) for name in LIBRARIES},
+        "libraries": {name: installed_version(name) for name in LIBRARIES},
         "device": device,
         "cuda": torch.version.cuda,
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
@@ -38,10 +37,3 @@ def environment(components: Iterable[ComponentConfig], *, device: str) -> dict[s
         "threads": torch.get_num_threads(),
         "command": sys.argv,
     }
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None

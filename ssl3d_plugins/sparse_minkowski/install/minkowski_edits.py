@@ -20,6 +20,7 @@ _ATEN_FIRST = "ATen's CUDA utilities no longer include the tensor class that the
 _NVCC_ONLY = "thrust headers need nvcc; plain C++ files of a CUDA build include this one too"
 
 _HASH_MAP = "src/3rdparty/concurrent_unordered_map.cuh"
+_ATEN_CONTEXT = "#include <ATen/cuda/CUDAContext.h>\n"
 _PREFETCH_HELPER = """\
 namespace {
 inline cudaError_t prefetch_to_device(void const *pointer, std::size_t bytes,
@@ -61,11 +62,14 @@ def _prefetch(lines: str) -> Edit:
     return _swap(_HASH_MAP, lines, "cudaMemPrefetchAsync", "prefetch_to_device", _PREFETCH)
 
 
+def _thrust(names: str) -> str:
+    """Lines that include some of thrust's headers."""
+    return "".join(f"#include <thrust/{name}.h>\n" for name in sorted(names.split()))
+
+
 def _thrust_includes(path: str, *, beside: str, more: str) -> Edit:
     """The headers of what a file uses, which it got through others before."""
-    names = sorted((beside, *more.split()))
-    new = "".join(f"#include <thrust/{name}.h>\n" for name in names)
-    return Edit(path, f"#include <thrust/{beside}.h>\n", new, _THRUST_INCLUDES)
+    return Edit(path, _thrust(beside), _thrust(f"{beside} {more}"), _THRUST_INCLUDES)
 
 
 def _nvcc_only(next_line: str) -> Edit:
@@ -74,10 +78,8 @@ def _nvcc_only(next_line: str) -> Edit:
 
 
 PYTHON_EDITS: Final = (
-    _abstract_sequence("MinkowskiCommon"),
-    _abstract_sequence("MinkowskiCoordinateManager"),
-    _abstract_sequence("MinkowskiTensorField"),
-    _abstract_sequence("utils/quantization"),
+    *map(_abstract_sequence, ("MinkowskiCommon", "MinkowskiCoordinateManager")),
+    *map(_abstract_sequence, ("MinkowskiTensorField", "utils/quantization")),
     Edit(
         "MinkowskiEngine/MinkowskiKernelGenerator.py",
         "from collections import Sequence, namedtuple\n",
@@ -98,7 +100,7 @@ CUDA_EDITS: Final = (
     Edit(
         _HASH_MAP,
         "#include <cudf/detail/nvtx/ranges.hpp>\n",
-        "#include <thrust/execution_policy.h>\n",
+        _thrust("execution_policy"),
         _NO_NVTX,
     ),
     Edit(_HASH_MAP, "    CUDF_FUNC_RANGE();\n", "", _NO_NVTX),
@@ -135,28 +137,17 @@ CUDA_EDITS: Final = (
     Edit(
         "src/storage.cuh",
         '#include "utils.hpp"\n',
-        '#include "utils.hpp"\n#include <thrust/device_vector.h>\n',
+        '#include "utils.hpp"\n' + _thrust("device_vector"),
         _THRUST_INCLUDES,
     ),
     Edit(
         "src/spmm.cu",
-        "#include <ATen/cuda/CUDAContext.h>\n",
-        "#include <thrust/execution_policy.h>\n"
-        "#include <thrust/iterator/zip_iterator.h>\n"
-        "#include <thrust/reduce.h>\n"
-        "#include <thrust/sort.h>\n"
-        "#include <thrust/tuple.h>\n"
-        "\n"
-        "#include <ATen/ATen.h>\n"
-        "#include <ATen/cuda/CUDAContext.h>\n",
+        _ATEN_CONTEXT,
+        _thrust("execution_policy iterator/zip_iterator reduce sort tuple")
+        + f"\n#include <ATen/ATen.h>\n{_ATEN_CONTEXT}",
         f"{_ATEN_FIRST}; {_THRUST_INCLUDES}",
     ),
-    Edit(
-        "src/spmm.cuh",
-        "#include <ATen/cuda/CUDAContext.h>\n",
-        "#include <ATen/ATen.h>\n#include <ATen/cuda/CUDAContext.h>\n",
-        _ATEN_FIRST,
-    ),
+    Edit("src/spmm.cuh", _ATEN_CONTEXT, f"#include <ATen/ATen.h>\n{_ATEN_CONTEXT}", _ATEN_FIRST),
     _nvcc_only("#include <thrust/host_vector.h>"),
     _nvcc_only("template <typename T>"),
 )

@@ -5,35 +5,35 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 
 def run_logged(
     command: Sequence[str],
     *,
     log: Path,
-    cwd: Path | None = None,
-    env: Mapping[str, str] | None = None,
     on_line: Callable[[str], object] = lambda _: None,
+    **options: Any,
 ) -> int:
     """Run `command`, keep what it prints in `log`, give its exit status.
 
     Args:
         on_line: called with every line as it appears.
+        options: further ones of `subprocess.Popen`, such as `cwd` and `env`.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with (
         log.open("w", encoding="utf-8") as file,
         subprocess.Popen(
             command,
-            cwd=cwd,
-            env=env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            **options,
         ) as process,
     ):
         for line in process.stdout or ():
@@ -58,6 +58,6 @@ def build_environment(folder: Path) -> dict[str, str]:
     return {**os.environ, "PATH": os.pathsep.join(path)}
 
 
-def last_lines(log: Path, *, count: int = 12) -> str:
+def last_lines(log: Path) -> str:
     """The end of a log file, for an error message."""
-    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:])
+    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-12:])
