@@ -36,6 +36,16 @@ def crop_generator(seed: int, *, stream: CropStream, number: int) -> np.random.G
     return np.random.default_rng((seed, int(stream), number))
 
 
+def point_generator() -> np.random.Generator:
+    """NumPy's generator for the points of a volume that crops are placed on: alike in all runs."""
+    return np.random.default_rng(0)
+
+
+def probe_generator(number: int) -> torch.Generator:
+    """A CPU generator for the sites that a probe is fitted on in the `number`-th labelled crop."""
+    return torch.Generator().manual_seed(number)
+
+
 def derived_seed(seed: int, *numbers: int) -> int:
     """A seed for one purpose: a hash, so that neighbouring numbers give unrelated seeds."""
     digest = hashlib.blake2b(repr((seed, *map(int, numbers))).encode(), digest_size=4).digest()
@@ -46,6 +56,14 @@ def derived_seed(seed: int, *numbers: int) -> int:
 def generator(seed: int, *numbers: int) -> torch.Generator:
     """A CPU generator that depends on (seed, *numbers) alone."""
     return torch.Generator().manual_seed(derived_seed(seed, *numbers))
+
+
+@contextmanager
+def weights_seed(seed: int) -> Iterator[None]:
+    """Seed torch's global state for a while: modules draw their weights from it on the CPU."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from ssl3d.data.files import Source
 from ssl3d.data.intensity import NoContrast, check_values, foreground, normalise
 from ssl3d.data.read import read_source
 from ssl3d.data.spec import DataSpec
+from ssl3d.streams import point_generator
 
 FOREGROUND_POINTS = 1024
 
@@ -69,7 +70,7 @@ def _prepare(source: Source, *, spec: DataSpec) -> Prepared:
 
 
 def _some_points(inside: NDArray[np.bool_]) -> NDArray[np.int32]:
-    rng = np.random.default_rng(0)  # the same points for the same volume, whatever the run's seed
+    rng = point_generator()
     flat = np.flatnonzero(inside)
     if flat.size > FOREGROUND_POINTS:
         chosen = flat[rng.integers(flat.size, size=FOREGROUND_POINTS)]

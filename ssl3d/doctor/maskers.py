@@ -27,9 +27,9 @@ def draw(entry: Registered, *, edge: int) -> str:
     from ssl3d.testing import masker_checks as kit
 
     config, grid = default_config(entry), (edge, edge, edge)
-    objections = [problem.message for problem in config.problems(grid=grid)]
-    if objections:
-        raise NotThere(f"does not work with its default options: {'; '.join(objections)}")
+    problems = [problem.message for problem in config.problems(grid=grid)]
+    if problems:
+        raise NotThere(f"does not work with its default options: {'; '.join(problems)}")
     masker = kit.MaskerUnderTest(config, grids=(grid,))
     kit.the_same_generator_state_gives_the_same_cells(masker)
     kit.levels_are_boolean_cells_on_the_cpu_and_nested(masker)

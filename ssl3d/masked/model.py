@@ -9,13 +9,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ssl3d.geometry import Triple, show
+from ssl3d.geometry import Triple
 from ssl3d.kinds.backbone import Backbone
 from ssl3d.kinds.decoder import Decoder
 from ssl3d.kinds.loss import Loss
 from ssl3d.kinds.masker import Masker
 from ssl3d.kinds.output import PretrainOutput
-from ssl3d.masked.drawn import check_drawn
+from ssl3d.masked.inputs import check_drawn, checked_valid, given_levels, valid_share
 from ssl3d.sparse import (
     CellGrid,
     FeatureMap,
@@ -23,9 +23,7 @@ from ssl3d.sparse import (
     SparseBackend,
     SparseVolume,
     grid_of,
-    split_cells,
 )
-from ssl3d.sparse.hidden import voxels_to_cells
 
 
 class PretrainModel(nn.Module):
@@ -100,7 +98,7 @@ class PretrainModel(nn.Module):
             raise ValueError(
                 f"volume has {volume.shape[1]} channels; this model takes {self.in_channels}"
             )
-        valid = self._valid(volume, valid)
+        valid = checked_valid(valid, volume=volume)
         # Select: multiplying by zero would keep NaN.
         volume = torch.where(valid[:, None], volume, 0.0)
         if hidden is None:
@@ -113,7 +111,7 @@ class PretrainModel(nn.Module):
                 hideable=self.hideable(valid),
             )
         else:
-            levels = self._levels(hidden, volume=volume)
+            levels = given_levels(hidden, volume=volume, cell=self.cell)
         levels = levels.to(volume.device)
         passes = [
             self._restore(volume, valid=valid, levels=level, generator=generator)
@@ -139,7 +137,7 @@ class PretrainModel(nn.Module):
 
     def hideable(self, valid: Tensor) -> Tensor:
         """(B, Gd, Gh, Gw) bool on the CPU: cells of which at least half of the voxels are valid."""
-        return (self._valid_share(valid) >= 0.5).cpu()
+        return (valid_share(valid, cell=self.cell) >= 0.5).cpu()
 
     def encode(self, volume: Tensor, *, cells: CellGrid) -> tuple[FeatureMap, ...]:
         """The backbone's feature maps of what is visible, fine to coarse.
@@ -165,7 +163,7 @@ class PretrainModel(nn.Module):
     ) -> PretrainOutput:
         """One encoder pass and its losses."""
         # Cells without any valid voxel are neither encoded nor restored.
-        visible = ~levels.levels[0] & (self._valid_share(valid) > 0)
+        visible = ~levels.levels[0] & (valid_share(valid, cell=self.cell) > 0)
         cells = CellGrid(visible, cell=self.cell)
         stages = self.encode(volume, cells=cells)
         output = PretrainOutput(
@@ -214,42 +212,3 @@ class PretrainModel(nn.Module):
             hidden=levels.voxels(self.cell),
             nested=tuple(passes[1:]),
         )
-
-    def _valid(self, volume: Tensor, valid: Tensor | None) -> Tensor:
-        shape = (volume.shape[0], *volume.shape[2:])
-        if valid is None:
-            return torch.ones(shape, dtype=torch.bool, device=volume.device)
-        if valid.dtype != torch.bool or tuple(valid.shape) != shape:
-            raise ValueError(
-                f"valid must be boolean of shape {shape}, got {valid.dtype} of shape "
-                f"{tuple(valid.shape)}"
-            )
-        return valid
-
-    def _valid_share(self, valid: Tensor) -> Tensor:
-        """(B, Gd, Gh, Gw): share of valid voxels in each cell."""
-        boxes = split_cells(valid[:, None], cell=self.cell)
-        grid = grid_of(valid[:, None], cell=self.cell)
-        return boxes.flatten(1).float().mean(1).view(len(valid), *grid)
-
-    def _levels(
-        self, hidden: HiddenLevels | Tensor | Sequence[Tensor], *, volume: Tensor
-    ) -> HiddenLevels:
-        """Levels in cells from what a caller gave."""
-        if isinstance(hidden, HiddenLevels):
-            levels = hidden
-        else:
-            given = (hidden,) if isinstance(hidden, Tensor) else tuple(hidden)
-            size = tuple(volume.shape[2:])
-            cells = tuple(
-                voxels_to_cells(level, cell=self.cell) if tuple(level.shape[1:]) == size else level
-                for level in given
-            )
-            levels = HiddenLevels(cells, weights=(1.0,) * len(cells))
-        expected = (len(volume), *grid_of(volume, cell=self.cell))
-        if tuple(levels.levels[0].shape) != expected:
-            raise ValueError(
-                f"hidden has shape {tuple(levels.levels[0].shape)}; it must be {expected}, one "
-                f"value for each cell of {show(self.cell)} voxels, or one for each voxel"
-            )
-        return levels

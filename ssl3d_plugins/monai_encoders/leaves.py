@@ -99,7 +99,7 @@ PLAIN: dict[type[nn.Module], dict[str, Any]] = {
 """Settings that a form does not have: they must keep these values."""
 
 
-def refusal(module: nn.Module) -> str | None:
+def problem_of(module: nn.Module) -> str | None:
     """Why a module has no form on visible cells, or None when it has one."""
     kind = type(module)
     if kind not in LEAVES:

@@ -14,7 +14,7 @@ from torch import fx, nn
 from torch.fx.proxy import TraceError
 
 from ssl3d.sparse import SparseVolume
-from ssl3d_plugins.monai_encoders.leaves import LEAVES, refusal
+from ssl3d_plugins.monai_encoders.leaves import LEAVES, problem_of
 
 SUMS = (operator.add, operator.iadd, torch.add)
 
@@ -63,7 +63,7 @@ class _Tracer(fx.Tracer):
             return True
         torch_own = type(m).__module__.startswith("torch.nn")
         if isinstance(m, tuple(LEAVES)) or (torch_own and not isinstance(m, nn.Sequential)):
-            raise ValueError(f"{module_qualified_name}: {refusal(m)}")
+            raise ValueError(f"{module_qualified_name}: {problem_of(m)}")
         return False
 
 
@@ -99,7 +99,7 @@ def _step(node: fx.Node, network: nn.Module, order: dict[fx.Node, int]) -> Step 
     last_use = {n.name: None for n in inputs if max(n.users, key=order.__getitem__) is node}
     plain = len(inputs) == len(node.args) and not node.kwargs
     if node.op == "call_module":
-        reason = refusal(network.get_submodule(str(node.target)))
+        reason = problem_of(network.get_submodule(str(node.target)))
         if reason is not None:
             raise ValueError(f"{node.target}: {reason}")
         if plain and len(inputs) == 1:

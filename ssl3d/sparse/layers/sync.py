@@ -8,6 +8,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from ssl3d.precision import at_least_single
+
 
 def world_size() -> int:
     """Ranks that train together; 1 where no process group is set up."""
@@ -63,7 +65,7 @@ def synchronised_batch_norm(
     assert training
     axes = [axis for axis in range(x.dim()) if axis != 1]
     shape = [-1 if axis == 1 else 1 for axis in range(x.dim())]
-    full = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    full = at_least_single(x)
     local = torch.cat([full.new_tensor([x.numel() / x.shape[1]]), full.sum(axes)])
     total = all_reduce_sum(local)
     count, mean = total[0].detach(), total[1:] / total[0].detach()

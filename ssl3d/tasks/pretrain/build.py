@@ -6,13 +6,13 @@ import torch
 from torch import nn
 
 from ssl3d.masked.model import PretrainModel
+from ssl3d.streams import weights_seed
 from ssl3d.tasks.pretrain.fields import ExperimentFields
 
 
 def build_model(spec: ExperimentFields) -> PretrainModel:
     """The model of a spec, with weights drawn from its seed; global random state is left alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(spec.seed)
+    with weights_seed(spec.seed):
         stages, sparse = spec.backbone.stages(), spec.encoder_input == "visible"
         backbone = spec.backbone.build(in_channels=spec.data.in_channels)
         if sparse:

@@ -1,10 +1,15 @@
-"""What a run comes to."""
+"""What a run comes to, as values and in words."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from ssl3d.data.data_error import shown
 
 
 @dataclass(frozen=True)
@@ -43,3 +48,42 @@ class RunResult:
     bad_files: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     volumes_per_second: float = 0.0
+
+
+def print_result(result: RunResult, *, console: Console, said: int = 0) -> None:
+    """Say what came out, and where it is; the first `said` warnings were printed before."""
+    for text in result.warnings[said:]:
+        console.print(text, style="yellow", markup=False, highlight=False)
+    for name, problem in result.bad_files.items():
+        told = problem if name in problem else f"{name}: {problem}"
+        console.print(f"Went without {told}", style="yellow", markup=False, soft_wrap=True)
+    if not result.finished:
+        console.print(
+            f"Stopped after step {result.step}; the checkpoint is written. Go on with the same "
+            "command and --resume (resume=True).",
+            markup=False,
+        )
+        return
+    if result.held_out_loss is not None and result.trivial_loss is not None:
+        table = Table(title=f"Held-out restoration loss after {result.step} steps")
+        table.add_column("of")
+        table.add_column("loss", justify="right")
+        table.add_row("this model", f"{result.held_out_loss:.4f}", style="bold")
+        table.add_row("trivial prediction, same patches", f"{result.trivial_loss:.4f}")
+        console.print(table)
+    elif "loss" in result.held_out:
+        console.print(
+            f"Held-out loss after {result.step} steps: {result.held_out['loss']:.4f}. No loss of "
+            "this run restores hidden patches, so there is no trivial prediction to compare with",
+            highlight=False,
+        )
+    if result.probe_dice is not None:
+        console.print(
+            f"Linear probe: Dice {result.probe_dice:.3f}, {result.untrained_dice:.3f} before the "
+            "first step",
+            highlight=False,
+        )
+    console.print(f"{result.volumes_per_second:.3g} volumes per second over {result.seconds:.0f} s")
+    where = [("Encoder", result.encoder), *(("Picture", path) for path in result.pictures)]
+    for what, path in where:
+        console.print(f"{what}: {shown(path)}", markup=False, highlight=False, soft_wrap=True)

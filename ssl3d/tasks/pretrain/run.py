@@ -30,10 +30,10 @@ from ssl3d.run.trainer import make_trainer
 from ssl3d.tasks.encoder import WEIGHTS, warm_start
 from ssl3d.tasks.pretrain.callbacks import make_callbacks
 from ssl3d.tasks.pretrain.checkpoint_weights import check_decoder
-from ssl3d.tasks.pretrain.finish import finish, print_result
+from ssl3d.tasks.pretrain.finish import finish
 from ssl3d.tasks.pretrain.module import PretrainModule
 from ssl3d.tasks.pretrain.paths import absolute
-from ssl3d.tasks.pretrain.result import RunResult
+from ssl3d.tasks.pretrain.result import RunResult, print_result
 from ssl3d.tasks.pretrain.resumable import resumable
 from ssl3d.tasks.pretrain.spec import ExperimentSpec
 

@@ -18,6 +18,7 @@ from ptwt.conv_transform_3 import wavedec3, waverec3
 from torch import Tensor
 
 from ssl3d.geometry import Triple
+from ssl3d.precision import at_least_single
 from ssl3d_plugins.waveformer.levels import axes_at
 
 Bands = dict[str, Tensor]
@@ -60,7 +61,7 @@ def decompose(volume: Tensor, *, levels: Triple, wavelet: str = "haar") -> Decom
     details: list[Bands] = []
     sizes: list[torch.Size] = []
     with torch.autocast(volume.device.type, enabled=False):
-        rest = _precise(volume)
+        rest = at_least_single(volume)
         for depth in range(1, max(levels) + 1):
             sizes.append(rest.shape[-3:])
             bands = _analyse(rest, axes=axes_at(levels, depth), wavelet=wavelet)
@@ -76,20 +77,15 @@ def reconstruct(bands: Decomposition) -> Tensor:
     dtype = bands.approximation.dtype
     depth = len(bands.details)
     with torch.autocast(bands.approximation.device.type, enabled=False):
-        rest = _precise(bands.approximation)
+        rest = at_least_single(bands.approximation)
         for details, (d, h, w) in zip(bands.details, bands.sizes, strict=True):
-            precise = {name: _precise(band) for name, band in details.items()}
+            precise = {name: at_least_single(band) for name, band in details.items()}
             rest = _synthesise(
                 rest, precise, axes=axes_at(bands.levels, depth), wavelet=bands.wavelet
             )
             rest = rest[..., :d, :h, :w]  # an odd edge was padded by one site
             depth -= 1
     return rest.to(dtype)
-
-
-def _precise(x: Tensor) -> Tensor:
-    """ptwt has no half precision."""
-    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
 def _analyse(x: Tensor, *, axes: tuple[int, ...], wavelet: str) -> Bands:
