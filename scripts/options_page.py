@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ssl3d.cli.show import facts
+from ssl3d.cli.print_options import facts
 from ssl3d.plugin.catalogue import components
 from ssl3d.plugin.option import Option, options_of, parts_of, tag_of
 from ssl3d.tasks.pretrain.spec import ExperimentSpec

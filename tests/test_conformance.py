@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ssl3d.plugin.catalogue import components
-from ssl3d.plugin.find import Registered
+from ssl3d.plugin.declared import Registered
 from ssl3d.plugin.registry import installed
 
 TESTS = Path(__file__).parent

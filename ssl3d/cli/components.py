@@ -72,7 +72,7 @@ def _print_list(console: Console, found: tuple[Component, ...]) -> None:
 def _print_options(console: Console, component: Component) -> None:
     from rich.text import Text
 
-    from ssl3d.cli.show import print_options
+    from ssl3d.cli.print_options import print_options
 
     console.print(Text(f"{component.kind} {component.name}", style="bold"))
     console.print(

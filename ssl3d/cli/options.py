@@ -19,7 +19,7 @@ def options(
     from rich.console import Console
     from rich.text import Text
 
-    from ssl3d.cli.show import print_options
+    from ssl3d.cli.print_options import print_options
     from ssl3d.plugin.option import options_of, parts_of, tag_of
     from ssl3d.plugin.registry import did_you_mean
     from ssl3d.tasks.pretrain.spec import ExperimentSpec

@@ -8,7 +8,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from ssl3d.plugin.find import Command, PluginFailure, load_commands
+from ssl3d.plugin.declared import Command, PluginFailure
+from ssl3d.plugin.find import load_commands
 
 
 class Program(TyperGroup):

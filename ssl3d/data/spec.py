@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from ssl3d.geometry import as_triple
-from ssl3d.plugin.given import shown
 from ssl3d.plugin.section import Section, by_name, name_of
+from ssl3d.plugin.shown import shown
 
 Voxels = Annotated[int, Field(ge=1, le=2048)]
 Millimetres = Annotated[float, Field(gt=0)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ssl3d.doctor.check import NotThere
-from ssl3d.plugin.find import Registered
+from ssl3d.plugin.declared import Registered
 
 REPORT = "report it to the authors with the output of: ssl3d doctor --json"
 

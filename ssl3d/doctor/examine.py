@@ -14,9 +14,10 @@ from ssl3d.doctor.machine import PART as TORCH
 from ssl3d.doctor.maskers import masker_checks
 from ssl3d.doctor.plugins import look_at_plugins, plugin_checks
 from ssl3d.doctor.result import Report, Result
-from ssl3d.doctor.sparse import sparse_checks
+from ssl3d.doctor.sparse_backends import sparse_checks
 from ssl3d.doctor.versions import version_checks
-from ssl3d.plugin.find import Registered, load_checks
+from ssl3d.plugin.declared import Registered
+from ssl3d.plugin.find import load_checks
 from ssl3d.plugin.registry import installed
 
 LIMIT = 600.0

@@ -8,7 +8,7 @@ from functools import partial
 from ssl3d.doctor.check import Check, NotThere
 from ssl3d.doctor.components import advice_for, default_config
 from ssl3d.geometry import product
-from ssl3d.plugin.find import Registered
+from ssl3d.plugin.declared import Registered
 from ssl3d.plugin.registry import Registry
 
 EDGES = (2, 4, 8)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from ssl3d.doctor.check import Check
 from ssl3d.doctor.result import Result
-from ssl3d.plugin.find import PluginFailure, Registered, load_checks, load_plugins
+from ssl3d.plugin.declared import PluginFailure, Registered
+from ssl3d.plugin.find import load_checks, load_plugins
 from ssl3d.plugin.registry import Registry
 
 PART = "plugins"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass
 
-from ssl3d.plugin.find import PluginFailure
+from ssl3d.plugin.declared import PluginFailure
 from ssl3d.plugin.option import Option, all_options_of
 from ssl3d.plugin.registry import UnknownComponentError, did_you_mean, installed
 

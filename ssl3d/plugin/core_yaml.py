@@ -16,7 +16,7 @@ from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
 from yaml.reader import ReaderError
 
-from ssl3d.plugin.given import shown
+from ssl3d.plugin.shown import shown
 
 DEEPEST = 32
 """Levels of lists and mappings; a spec has about five."""

@@ -1,49 +1,94 @@
-"""What is wrong with a config that a plugin declares, found when it is loaded."""
+"""What plugins declare, as it is kept: components, commands, checks, and plugins that failed."""
 
 from __future__ import annotations
 
-from typing import Any
+import pkgutil
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
+from ssl3d.plugin.shown import one_line
+from ssl3d.plugin.stdout import stdout_to_stderr
 
-from ssl3d.plugin.config import ComponentConfig
-from ssl3d.plugin.option import all_options_of
+if TYPE_CHECKING:
+    from ssl3d.plugin.config import ComponentConfig
 
 
-def check_config(config: Any) -> type[ComponentConfig]:
-    """The config class itself, once it is sure that it can be listed, described and validated.
+@dataclass(frozen=True)
+class Registered:
+    """A component and where it comes from."""
 
-    Raises:
-        TypeError: it is none, has no name, leaves something out, or pydantic cannot finish it or
-            describe its options.
-    """
-    if not (isinstance(config, type) and issubclass(config, ComponentConfig)):
-        raise TypeError(f"ssl3d_components() gave {config!r}, which is no ComponentConfig class")
-    if not hasattr(config, "kind"):
-        raise TypeError(f"{config.__name__} has no kind: derive it from MaskerConfig or the like")
-    name = config.model_fields["name"].default
-    if not isinstance(name, str):
-        raise TypeError(f"{config.__name__} has no default name: add name: Literal[...] = ...")
-    missing = ", ".join(sorted(getattr(config, "__abstractmethods__", ())))
-    if missing:
-        raise TypeError(f"{config.__name__} lacks {missing}")
-    if not _can_be_built(config):
-        raise TypeError(f'{config.__name__} lacks builds: add builds = "package.module:Class"')
+    config: type[ComponentConfig]
+    plugin: str
+    distribution: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of the program that a plugin brings; `app` is where its code is."""
+
+    name: str
+    app: str
+    help: str
+    plugin: str
+    distribution: str
+
+    def load(self) -> Any:
+        """Import its application; raises ImportError, whatever the import raises."""
+        try:
+            with stdout_to_stderr():
+                return pkgutil.resolve_name(self.app)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise ImportError(
+                f"the command {self.name!r} of plugin {self.plugin} ({self.distribution}) cannot "
+                f"be loaded: {one_line_of(error)}"
+            ) from error
+
+
+@dataclass(frozen=True)
+class PluginCheck:
+    """Something that `ssl3d doctor` tries for a plugin; see `Hooks.ssl3d_checks`."""
+
+    name: str
+    run: Callable[[], str]
+    advice: str
+    plugin: str
+    distribution: str
+
+
+@dataclass(frozen=True)
+class PluginFailure:
+    """A plugin that could not be loaded, and why. The others still work."""
+
+    plugin: str
+    distribution: str
+    error: str
+
+
+def check_command(item: Any) -> tuple[str, str, str]:
+    """What a plugin gave as a command; raises TypeError where it is none."""
+    name, app, text = item
+    if not (re.fullmatch("[a-z][a-z0-9-]*", name) and ":" in app and isinstance(text, str)):
+        raise TypeError(f'ssl3d_commands() gave {item!r}; must be (name, "module:app", help)')
+    return name, app, text
+
+
+def check_check(item: Any) -> tuple[str, Callable[[], str], str]:
+    """What a plugin gave as a check; raises TypeError where it is none."""
+    name, run, advice = item
+    if not (isinstance(name, str) and callable(run) and isinstance(advice, str)):
+        raise TypeError(f"ssl3d_checks() gave {item!r}; must be (name, function, advice)")
+    return name, run, advice
+
+
+def one_line_of(error: BaseException) -> str:
+    """An error on one line of a readable length."""
     try:
-        config.model_rebuild()
-        all_options_of(config)
-        fixed = config.model_json_schema()["properties"]["name"].get("const", name)
-    except PydanticUndefinedAnnotation as error:
-        where = "import it where the class is defined, and not for type checkers only"
-        raise TypeError(f"{config.__name__}: {error.message}: {where}") from error
-    except PydanticUserError as error:
-        raise TypeError(f"{config.__name__}: {error.message}") from error
-    if fixed != name:
-        raise TypeError(f"{config.__name__} is named {name!r} by default and allows {fixed!r} only")
-    return config
-
-
-def _can_be_built(config: type[ComponentConfig]) -> bool:
-    """It says what it builds, or has a way of its own."""
-    kind = next(base for base in config.__mro__ if "kind" in vars(base))
-    return hasattr(config, "builds") or config.build is not kind.build  # type: ignore[attr-defined]
+        text = str(error)
+    except Exception:  # a stranger's error may fail even here
+        text = "an error that cannot say what is wrong"
+    return one_line(f"{type(error).__name__}: {' '.join(text.split())}")

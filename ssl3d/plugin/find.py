@@ -3,79 +3,26 @@
 from __future__ import annotations
 
 import importlib.metadata
-import pkgutil
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import pluggy
 
-from ssl3d.plugin.given import one_line
-from ssl3d.plugin.hooks import COMMANDS, GROUP, Hooks, hookimpl
+from ssl3d.plugin.declared import (
+    Command,
+    PluginCheck,
+    PluginFailure,
+    Registered,
+    check_check,
+    check_command,
+    one_line_of,
+)
+from ssl3d.plugin.hooks import COMMANDS, GROUP, Hooks
 from ssl3d.plugin.stdout import stdout_to_stderr
-
-if TYPE_CHECKING:
-    from ssl3d.plugin.config import ComponentConfig
-
-__all__ = ["hookimpl", "load_checks", "load_commands", "load_plugins"]
 
 EntryPoint = importlib.metadata.EntryPoint
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Registered:
-    """A component and where it comes from."""
-
-    config: type[ComponentConfig]
-    plugin: str
-    distribution: str
-    version: str
-
-
-@dataclass(frozen=True)
-class Command:
-    """A command of the program that a plugin brings; `app` is where its code is."""
-
-    name: str
-    app: str
-    help: str
-    plugin: str
-    distribution: str
-
-    def load(self) -> Any:
-        """Import its application; raises ImportError, whatever the import raises."""
-        try:
-            with stdout_to_stderr():
-                return pkgutil.resolve_name(self.app)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            raise ImportError(
-                f"the command {self.name!r} of plugin {self.plugin} ({self.distribution}) cannot "
-                f"be loaded: {_said(error)}"
-            ) from error
-
-
-@dataclass(frozen=True)
-class PluginCheck:
-    """Something that `ssl3d doctor` tries for a plugin; see `Hooks.ssl3d_checks`."""
-
-    name: str
-    run: Callable[[], str]
-    advice: str
-    plugin: str
-    distribution: str
-
-
-@dataclass(frozen=True)
-class PluginFailure:
-    """A plugin that could not be loaded, and why. The others still work."""
-
-    plugin: str
-    distribution: str
-    error: str
 
 
 @dataclass(frozen=True)
@@ -99,7 +46,7 @@ def load_plugins(
     Returns:
         The declared components in the order of the plugins' names, and the failures.
     """
-    from ssl3d.plugin.declared import check_config
+    from ssl3d.plugin.check_config import check_config
 
     found, failures = _ask("ssl3d_components", check_config, group=GROUP, points=points)
     components = {
@@ -115,7 +62,7 @@ def load_commands(
     points: Iterable[EntryPoint] | None = None,
 ) -> tuple[tuple[Command, ...], tuple[PluginFailure, ...]]:
     """The commands of every plugin that is named in the group `ssl3d.commands`."""
-    found, failures = _ask("ssl3d_commands", _check_command, group=COMMANDS, points=points)
+    found, failures = _ask("ssl3d_commands", check_command, group=COMMANDS, points=points)
     commands = [
         Command(*item, given.plugin, given.distribution) for given in found for item in given.items
     ]
@@ -126,7 +73,7 @@ def load_checks(
     points: Iterable[EntryPoint] | None = None,
 ) -> tuple[tuple[PluginCheck, ...], tuple[PluginFailure, ...]]:
     """What the plugins want to have tried, in the order of their names."""
-    found, failures = _ask("ssl3d_checks", _check_check, group=GROUP, points=points)
+    found, failures = _ask("ssl3d_checks", check_check, group=GROUP, points=points)
     checks = [
         PluginCheck(*item, given.plugin, given.distribution)
         for given in found
@@ -159,7 +106,7 @@ def _ask(
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a stranger's code may raise anything, and may exit
-            failures.append(PluginFailure(point.name, distribution, _said(error)))
+            failures.append(PluginFailure(point.name, distribution, one_line_of(error)))
             continue
         found.append(_Declared(point.name, distribution, version, items))
     return found, tuple(failures)
@@ -193,26 +140,3 @@ def _call(hook: str, point: EntryPoint) -> list[Any]:
 def _named_for_commands(point: EntryPoint) -> bool:
     named = importlib.metadata.entry_points(group=COMMANDS)
     return point.group == COMMANDS or any(other.value == point.value for other in named)
-
-
-def _check_command(item: Any) -> tuple[str, str, str]:
-    name, app, text = item
-    if not (re.fullmatch("[a-z][a-z0-9-]*", name) and ":" in app and isinstance(text, str)):
-        raise TypeError(f'ssl3d_commands() gave {item!r}; must be (name, "module:app", help)')
-    return name, app, text
-
-
-def _check_check(item: Any) -> tuple[str, Callable[[], str], str]:
-    name, run, advice = item
-    if not (isinstance(name, str) and callable(run) and isinstance(advice, str)):
-        raise TypeError(f"ssl3d_checks() gave {item!r}; must be (name, function, advice)")
-    return name, run, advice
-
-
-def _said(error: BaseException) -> str:
-    """An error on one line of a readable length."""
-    try:
-        text = str(error)
-    except Exception:  # a stranger's error may fail even here
-        text = "an error that cannot say what is wrong"
-    return one_line(f"{type(error).__name__}: {' '.join(text.split())}")

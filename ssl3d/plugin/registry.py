@@ -7,7 +7,8 @@ import functools
 from collections.abc import Iterable
 
 from ssl3d.plugin.config import ComponentConfig
-from ssl3d.plugin.find import PluginFailure, Registered, load_plugins
+from ssl3d.plugin.declared import PluginFailure, Registered
+from ssl3d.plugin.find import load_plugins
 
 
 class UnknownComponentError(ValueError):

@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from ssl3d.plugin.given import shown
+from ssl3d.plugin.shown import shown
 
 LARGEST_INTEGER = 2**32 - 1
 LARGEST_FLOAT = 1e30

@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from ssl3d.plugin.given import cut, one_line, shown
 from ssl3d.plugin.option import models_in, tag_of
 from ssl3d.plugin.registry import did_you_mean
+from ssl3d.plugin.shown import cut, one_line, shown
 
 MOST_LINES = 50
 LONGEST_PATH = 200

@@ -13,9 +13,9 @@ from typing import Any, Protocol, Self, TypeVar
 from pydantic import ValidationError
 
 from ssl3d.plugin import core_yaml
-from ssl3d.plugin.given import cut, shown
 from ssl3d.plugin.registry import did_you_mean
 from ssl3d.plugin.section import Section
+from ssl3d.plugin.shown import cut, shown
 from ssl3d.plugin.spec_error import SpecError
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ssl3d.plugin.config import ComponentConfig
-from ssl3d.plugin.find import hookimpl
+from ssl3d.plugin.hooks import hookimpl
 from ssl3d_plugins.losses.info_nce_config import InfoNCE
 from ssl3d_plugins.losses.restoration_config import L1, MSE
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ssl3d.plugin.config import ComponentConfig
-from ssl3d.plugin.find import hookimpl
+from ssl3d.plugin.hooks import hookimpl
 from ssl3d_plugins.maskers.mim_config import MiM
 from ssl3d_plugins.maskers.random_config import Random
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, WithJsonSchema
 
 from ssl3d.geometry import Triple
-from ssl3d.plugin.given import shown
+from ssl3d.plugin.shown import shown
 
 # Both types are checked by one function each: a union would report one error for each member.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ssl3d.plugin.find import hookimpl
+from ssl3d.plugin.hooks import hookimpl
 from ssl3d_plugins.monai_encoders.config import Monai
 from ssl3d_plugins.monai_encoders.resnet_options import ResNet
 from ssl3d_plugins.monai_encoders.segresnet_options import SegResNet

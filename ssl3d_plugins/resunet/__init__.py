@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ssl3d.plugin.find import hookimpl
+from ssl3d.plugin.hooks import hookimpl
 from ssl3d_plugins.resunet.config import ResUNet
 
 __all__ = ["ResUNet", "ssl3d_components"]

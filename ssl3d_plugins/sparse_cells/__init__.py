@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ssl3d.plugin.find import hookimpl
+from ssl3d.plugin.hooks import hookimpl
 from ssl3d_plugins.sparse_cells.config import Cells
 
 __all__ = ["Cells", "ssl3d_components"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ssl3d.plugin.config import ComponentConfig
-from ssl3d.plugin.find import hookimpl
+from ssl3d.plugin.hooks import hookimpl
 from ssl3d_plugins.sparse_spconv.config import Spconv
 from ssl3d_plugins.sparse_spconv.library import REPAIR, installed_build
 

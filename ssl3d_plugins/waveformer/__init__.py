@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from ssl3d.plugin.config import ComponentConfig
-from ssl3d.plugin.find import hookimpl
+from ssl3d.plugin.hooks import hookimpl
 from ssl3d_plugins.waveformer.config import WaveFormer
 from ssl3d_plugins.waveformer.round_trip import REPAIR, round_trip
 

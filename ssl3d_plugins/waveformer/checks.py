@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationInfo
 
 from ssl3d.geometry import Triple
-from ssl3d.plugin.given import shown
+from ssl3d.plugin.shown import shown
 
 
 def one_per_stage(value: Any, info: ValidationInfo, *, fewer: int = 0) -> Any:

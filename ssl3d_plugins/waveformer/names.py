@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 
-from ssl3d.plugin.given import shown
+from ssl3d.plugin.shown import shown
 
 
 def is_haar(name: str) -> bool:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from ssl3d import ExperimentSpec, components
 from ssl3d.geometry import PerAxis
 from ssl3d.plugin import catalogue
-from ssl3d.plugin.find import PluginFailure
+from ssl3d.plugin.declared import PluginFailure
 from ssl3d.plugin.option import options_of, parts_of
 from ssl3d.plugin.registry import Registry, installed
 

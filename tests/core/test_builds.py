@@ -14,7 +14,7 @@ from ssl3d.kinds.loss_config import LossConfig
 from ssl3d.kinds.masker import Masker
 from ssl3d.kinds.masker_config import MaskerConfig
 from ssl3d.plugin.config import ComponentConfig
-from ssl3d.plugin.find import Registered
+from ssl3d.plugin.declared import Registered
 from ssl3d.plugin.registry import installed
 from ssl3d.sparse import SparseBackend
 from ssl3d_plugins.maskers import Random

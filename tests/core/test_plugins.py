@@ -12,7 +12,7 @@ from ssl3d.plugin.registry import DuplicateComponentError, Registry
 GOOD = """
 from typing import Literal
 from ssl3d.kinds.masker_config import MaskerConfig
-from ssl3d.plugin.find import hookimpl
+from ssl3d.plugin.hooks import hookimpl
 
 class Stripes(MaskerConfig):
     name: Literal["{name}"] = "{name}"
@@ -25,7 +25,7 @@ def ssl3d_components():
 """
 NO_HOOK = "def ssl3d_components():\n    return []\n"
 NO_CONFIG = """
-from ssl3d.plugin.find import hookimpl
+from ssl3d.plugin.hooks import hookimpl
 
 @hookimpl
 def ssl3d_components():

@@ -8,7 +8,7 @@ import pytest
 
 from ssl3d.kinds.loss_config import LossConfig
 from ssl3d.kinds.masker_config import MaskerConfig
-from ssl3d.plugin.find import PluginFailure, Registered
+from ssl3d.plugin.declared import PluginFailure, Registered
 from ssl3d.plugin.registry import Registry, UnknownComponentError, did_you_mean, installed
 
 

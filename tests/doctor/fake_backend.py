@@ -9,7 +9,7 @@ import os, signal, sys, time
 from typing import Literal
 
 from ssl3d.sparse.backend_config import SparseBackendConfig
-from ssl3d.plugin.find import hookimpl
+from ssl3d.plugin.hooks import hookimpl
 
 class Fake(SparseBackendConfig):
     name: Literal["fake"] = "fake"

@@ -17,7 +17,7 @@ from fake_backend import plugin_source
 from ssl3d.doctor.apart import Part, examine_apart
 from ssl3d.doctor.check import Check
 from ssl3d.doctor.result import Report, Result
-from ssl3d.doctor.sparse import sparse_checks
+from ssl3d.doctor.sparse_backends import sparse_checks
 
 CRASH = "os.kill(os.getpid(), signal.SIGSEGV)"
 EVERY = [

@@ -21,7 +21,7 @@ from ssl3d.kinds.backbone_config import BackboneConfig
 from ssl3d.kinds.masker import Masker
 from ssl3d.kinds.masker_config import MaskerConfig
 from ssl3d.plugin.config import ComponentConfig, Problem
-from ssl3d.plugin.find import Registered
+from ssl3d.plugin.declared import Registered
 from ssl3d.plugin.registry import Registry, installed
 from ssl3d.sparse import FeatureMap, HiddenLevels
 from ssl3d.sparse.layers import Conv3d
@@ -61,7 +61,7 @@ def test_a_plugin_that_fails_is_named_with_why_and_what_to_do(plugin) -> None:  
 TWICE = """
 from typing import Literal
 from ssl3d.kinds.masker_config import MaskerConfig
-from ssl3d.plugin.find import hookimpl
+from ssl3d.plugin.hooks import hookimpl
 
 class Mine(MaskerConfig):
     name: Literal["random"] = "random"

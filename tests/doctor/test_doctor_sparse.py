@@ -19,9 +19,9 @@ from spoiled_backends import (
 
 from ssl3d.doctor.check import perform
 from ssl3d.doctor.result import Result
-from ssl3d.doctor.sparse import checks_of_backend
+from ssl3d.doctor.sparse_backends import checks_of_backend
 from ssl3d.geometry import Triple
-from ssl3d.plugin.find import Registered
+from ssl3d.plugin.declared import Registered
 from ssl3d.plugin.registry import Registry, installed
 from ssl3d.sparse import SparseBackend, SparseVolume
 from ssl3d.sparse.backend_config import SparseBackendConfig

@@ -12,7 +12,7 @@ from ssl3d import ExperimentSpec
 from ssl3d.run.resume import RunFolder
 from ssl3d.run.run_error import RunError
 from ssl3d.run.trainer import make_trainer
-from ssl3d.tasks.pretrain.trial import time_step
+from ssl3d.tasks.pretrain.step_time import time_step
 
 MakeSpec = Callable[..., ExperimentSpec]
 

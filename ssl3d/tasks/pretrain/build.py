@@ -7,7 +7,7 @@ from torch import nn
 
 from ssl3d.masked.model import PretrainModel
 from ssl3d.streams import weights_seed
-from ssl3d.tasks.pretrain.fields import ExperimentFields
+from ssl3d.tasks.pretrain.spec_fields import ExperimentFields
 
 
 def build_model(spec: ExperimentFields) -> PretrainModel:

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from ssl3d.plugin import spec_file
 from ssl3d.plugin.spec_error import SpecError, explain
-from ssl3d.tasks.pretrain import checks
-from ssl3d.tasks.pretrain.fields import ExperimentFields
+from ssl3d.tasks.pretrain import spec_checks
+from ssl3d.tasks.pretrain.spec_fields import ExperimentFields
 
 if TYPE_CHECKING:
     from ssl3d.masked.model import PretrainModel
@@ -34,10 +34,10 @@ class ExperimentSpec(ExperimentFields):
             super().__init__(**values)
         except ValidationError as error:
             raise SpecError(explain(error, model=type(self), given=values)) from None
-        found = list(checks.problems(self))
+        found = list(spec_checks.problems(self))
         if found:
             raise SpecError(found)
-        for message in checks.warnings_of(self):
+        for message in spec_checks.warnings_of(self):
             warnings.warn(message, stacklevel=2)
 
     def replace(self, /, **changes: Any) -> ExperimentSpec:

@@ -16,7 +16,7 @@ from ssl3d.geometry import Triple, product, quotient, show, times
 from ssl3d.masked.model import PretrainModel
 from ssl3d.streams import Stream, generator
 from ssl3d.tasks.pretrain.spec import ExperimentSpec
-from ssl3d.tasks.pretrain.trial import time_step
+from ssl3d.tasks.pretrain.step_time import time_step
 
 MOST_CELLS = 64
 """Larger patches are measured on a part of this many cells, and scaled."""

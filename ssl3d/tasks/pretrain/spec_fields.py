@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from ssl3d.data.spec import DataSpec, PathText
 from ssl3d.geometry import PerAxis, Triple
-from ssl3d.kinds.fields import (
+from ssl3d.kinds.component_fields import (
     BackboneField,
     DecoderField,
     LossField,

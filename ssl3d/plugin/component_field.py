@@ -10,8 +10,8 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from ssl3d.plugin.config import ComponentConfig
-from ssl3d.plugin.given import cut, shown
 from ssl3d.plugin.registry import DuplicateComponentError, UnknownComponentError, installed
+from ssl3d.plugin.shown import cut, shown
 from ssl3d.plugin.spec_error import explain
 
 

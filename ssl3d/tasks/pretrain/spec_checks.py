@@ -9,7 +9,7 @@ from ssl3d.geometry import Operation, divides, quotient, show, times
 from ssl3d.plugin.config import ComponentConfig
 from ssl3d.plugin.registry import installed
 from ssl3d.sparse.backend_config import SparseBackendConfig
-from ssl3d.tasks.pretrain.fields import ExperimentFields
+from ssl3d.tasks.pretrain.spec_fields import ExperimentFields
 from ssl3d.tasks.pretrain.visible_sites import INSTANCE, FewSites, batch_norm, few_sites
 
 

@@ -8,7 +8,7 @@ from ssl3d.kinds.backbone_config import BackboneConfig
 from ssl3d.kinds.decoder_config import DecoderConfig
 from ssl3d.kinds.loss_config import LossConfig
 from ssl3d.kinds.masker_config import MaskerConfig
-from ssl3d.plugin.field import ComponentField
+from ssl3d.plugin.component_field import ComponentField
 from ssl3d.sparse.backend_config import SparseBackendConfig
 
 BackboneField = Annotated[BackboneConfig, ComponentField(BackboneConfig)]

@@ -7,7 +7,7 @@ from functools import partial
 
 from ssl3d.doctor.check import Check
 from ssl3d.doctor.components import default_config
-from ssl3d.plugin.find import Registered
+from ssl3d.plugin.declared import Registered
 from ssl3d.plugin.registry import installed
 
 TOLERANCE = 1e-3
