@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,8 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
-from ssl3d.report.anatomy import PLANES, place_in_patient, spacing_of
+from ssl3d.report.anatomy import PLANES, place_in_patient
+from ssl3d.report.restored_crop import RestoredCrop
 
 HIDDEN_COLOUR = (0.16, 0.22, 0.33)
 PADDING_COLOUR = (0.85, 0.85, 0.85)
@@ -27,40 +27,9 @@ ERRORS = "inferno"
 VIEWS = ("original", "what the encoder saw", "restored where hidden", "error")
 
 
-@dataclass(frozen=True, eq=False)
-class Restoration:
-    """One channel of a restored crop; every array is (D, H, W), in RAS orientation.
-
-    Attributes:
-        original: intensities.
-        restored: the same with hidden cells replaced by the prediction.
-        valid: bool, what is data.
-        hidden: nested levels, bool; the encoder did not see the first.
-        corner: (z, y, x) of the crop in its volume.
-        affine: (4, 4), from (x, y, z, 1) indices of the volume to mm; None where it is not known,
-            and then voxels are drawn as cubes.
-    """
-
-    original: NDArray[np.float32]
-    restored: NDArray[np.float32]
-    valid: NDArray[np.bool_]
-    hidden: Sequence[NDArray[np.bool_]]
-    corner: Sequence[int] = (0, 0, 0)
-    affine: NDArray[np.float64] | None = None
-
-    @property
-    def spacing(self) -> tuple[float, float, float]:
-        """Size of a voxel, (z, y, x)."""
-        return (1.0, 1.0, 1.0) if self.affine is None else spacing_of(self.affine)
-
-    @property
-    def scored(self) -> NDArray[np.bool_]:
-        """Bool, where the prediction can be compared with what was there."""
-        scored: NDArray[np.bool_] = self.hidden[0] & self.valid
-        return scored
-
-
-def draw_restoration(case: Restoration, *, title: str, numbers: str, note: str, path: Path) -> Path:
+def draw_restoration(
+    case: RestoredCrop, *, title: str, numbers: str, note: str, path: Path
+) -> Path:
     """Write a PNG of 3 planes by 4 views through the middle of what is valid.
 
     Args:
@@ -73,10 +42,10 @@ def draw_restoration(case: Restoration, *, title: str, numbers: str, note: str, 
     Returns:
         `path`.
     """
-    low, high = _range(case)
-    at = [_middle(case.valid, axis) for axis in range(3)]
+    low, high = case.greys
+    at = [case.middle(axis) for axis in range(3)]
     errors = ScalarMappable(Normalize(0, (high - low) / 2), ERRORS)
-    heights = [_height(case, axis) for axis in range(3)]
+    heights = [case.height(axis) for axis in range(3)]
     figure = Figure(figsize=(11.6, 2.45 * sum(heights) + 2.0), layout="constrained")
     grid = figure.subplots(3, 4, height_ratios=heights)
     for axis, plane in enumerate(PLANES):
@@ -89,7 +58,7 @@ def draw_restoration(case: Restoration, *, title: str, numbers: str, note: str, 
             if view == VIEWS[1]:
                 image[_slice(case.hidden[0] & case.valid, axis, at[axis])] = HIDDEN_COLOUR
             image[~_slice(case.valid, axis, at[axis])] = PADDING_COLOUR
-            axes.imshow(image, origin="lower", interpolation="nearest", aspect=_aspect(case, axis))
+            axes.imshow(image, origin="lower", interpolation="nearest", aspect=case.aspect(axis))
             if view in VIEWS[2:]:
                 _outline(axes, case=case, axis=axis, at=at[axis])
             _mark_sides(axes, axis=axis)
@@ -114,22 +83,6 @@ def draw_restoration(case: Restoration, *, title: str, numbers: str, note: str, 
     return path
 
 
-def _range(case: Restoration) -> tuple[float, float]:
-    """What is shown black and white."""
-    values = case.original[case.valid]
-    if not values.size:
-        return 0.0, 1.0
-    low, high = np.percentile(values, (0.5, 99.5))
-    return (float(low), float(high)) if high > low else (float(low), float(low) + 1.0)
-
-
-def _middle(valid: NDArray[np.bool_], axis: int) -> int:
-    """Middle of the valid part along an axis."""
-    other = tuple(a for a in range(3) if a != axis)
-    places = np.flatnonzero(valid.any(axis=other))
-    return int(places[len(places) // 2]) if places.size else valid.shape[axis] // 2
-
-
 def _slice(volume: NDArray[np.bool_], axis: int, at: int) -> NDArray[np.bool_]:
     found: NDArray[np.bool_] = np.take(volume, at, axis)
     return found
@@ -143,7 +96,9 @@ def _greys(
     return np.repeat(shades[..., None].astype(np.float64), 3, axis=-1)
 
 
-def _error(case: Restoration, *, axis: int, at: int, errors: ScalarMappable) -> NDArray[np.float64]:
+def _error(
+    case: RestoredCrop, *, axis: int, at: int, errors: ScalarMappable
+) -> NDArray[np.float64]:
     """(rows, columns, 3) colours of the absolute error; grey where nothing was hidden."""
     difference = np.abs(np.take(case.restored - case.original, at, axis))
     image: NDArray[np.float64] = errors.to_rgba(difference)[..., :3]
@@ -151,19 +106,7 @@ def _error(case: Restoration, *, axis: int, at: int, errors: ScalarMappable) -> 
     return image
 
 
-def _aspect(case: Restoration, axis: int) -> float:
-    """Height of a voxel over its width in a slice."""
-    height, width = (case.spacing[a] for a in range(3) if a != axis)
-    return float(height / width)
-
-
-def _height(case: Restoration, axis: int) -> float:
-    """Height of a slice over its width."""
-    rows, columns = (case.original.shape[a] for a in range(3) if a != axis)
-    return max(0.2, float(rows / columns) * _aspect(case, axis))
-
-
-def _place(case: Restoration, at: Sequence[int]) -> str:
+def _place(case: RestoredCrop, at: Sequence[int]) -> str:
     """Where the planes meet."""
     voxel = [corner + own for corner, own in zip(case.corner, at, strict=True)]
     z, y, x = voxel
@@ -199,7 +142,7 @@ def _mark_sides(axes: Axes, *, axis: int) -> None:
         )
 
 
-def _legend(case: Restoration) -> list[Patch | Line2D]:
+def _legend(case: RestoredCrop) -> list[Patch | Line2D]:
     """What colours and outlines stand for."""
     handles: list[Patch | Line2D] = [
         Patch(color=HIDDEN_COLOUR, label="hidden from the encoder"),
@@ -213,7 +156,7 @@ def _legend(case: Restoration) -> list[Patch | Line2D]:
     return handles
 
 
-def _outline(axes: Axes, *, case: Restoration, axis: int, at: int) -> None:
+def _outline(axes: Axes, *, case: RestoredCrop, axis: int, at: int) -> None:
     """Draw the edges of hidden cells, each level in its colour."""
     for level, colour in zip(case.hidden, LEVEL_COLOURS, strict=False):
         inside = np.pad(np.take(level, at, axis), 1).astype(np.int8)

@@ -15,11 +15,11 @@ from matplotlib.image import imread
 
 from ssl3d.report.anatomy import place_in_patient, spacing_of
 from ssl3d.report.curves import BASELINE, HELD_OUT, TRAIN, Rows, draw_curves
+from ssl3d.report.restored_crop import RestoredCrop
 from ssl3d.report.slices import (
     HIDDEN_COLOUR,
     LEVEL_COLOURS,
     PADDING_COLOUR,
-    Restoration,
     draw_restoration,
 )
 
@@ -37,17 +37,17 @@ def count() -> Count:
     return count
 
 
-def case(*, hidden: float = 0.5, valid: float = 1.0) -> Restoration:
+def case(*, hidden: float = 0.5, valid: float = 1.0) -> RestoredCrop:
     """A ramp whose first slices along x are hidden and whose last along y are padding."""
     size = (8, 12, 16)
     ramp = np.linspace(0, 1, 16, dtype=np.float32) * np.ones(size, np.float32)
     covered, inside = np.zeros(size, bool), np.ones(size, bool)
     covered[..., : int(16 * hidden)] = True
     inside[:, int(12 * valid) :] = False
-    return Restoration(original=ramp, restored=ramp, valid=inside, hidden=[covered])
+    return RestoredCrop(original=ramp, restored=ramp, valid=inside, hidden=[covered])
 
 
-def draw(one: Restoration, folder: Path) -> Path:
+def draw(one: RestoredCrop, folder: Path) -> Path:
     path = folder / "deep" / "a.png"
     return draw_restoration(one, title="a case", numbers="none", note="a note", path=path)
 
@@ -73,7 +73,7 @@ def test_constant_and_empty_volumes_can_be_drawn(tmp_path: Path) -> None:
     flat = np.full((4, 4, 4), 3.0, np.float32)
     none = np.zeros((4, 4, 4), bool)
     for valid in (~none, none):
-        drawn = draw(Restoration(flat, flat, valid, [none]), tmp_path)
+        drawn = draw(RestoredCrop(flat, flat, valid, [none]), tmp_path)
         assert drawn.stat().st_size > 0
 
 

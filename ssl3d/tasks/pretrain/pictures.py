@@ -19,7 +19,8 @@ from ssl3d.masked.model import PretrainModel
 from ssl3d.masked.target import restored_volume
 from ssl3d.measure.image_quality import TRUE_STATISTICS, image_quality
 from ssl3d.measure.losses import means, measured
-from ssl3d.report.slices import Restoration, draw_restoration
+from ssl3d.report.restored_crop import RestoredCrop
+from ssl3d.report.slices import draw_restoration
 from ssl3d.streams import Stream, generator
 from ssl3d.tasks.pretrain.module import held_out_levels
 from ssl3d.tasks.pretrain.spec import ExperimentSpec
@@ -63,7 +64,7 @@ def draw_held_out(
         losses = measured(output, model=model)
         restored = restored_volume(output)[0].cpu().float().numpy()
         for i, channel in enumerate(names):
-            one = Restoration(
+            one = RestoredCrop(
                 original=output.volume[0, i].cpu().float().numpy(),
                 restored=restored[i],
                 valid=output.valid[0].cpu().numpy(),

@@ -1,0 +1,69 @@
+"""What a picture shows: one channel of a crop, restored where it was hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssl3d.report.anatomy import spacing_of
+
+
+@dataclass(frozen=True, eq=False)
+class RestoredCrop:
+    """One channel of a restored crop; every array is (D, H, W), in RAS orientation.
+
+    Attributes:
+        original: intensities.
+        restored: the same with hidden cells replaced by the prediction.
+        valid: bool, what is data.
+        hidden: nested levels, bool; the encoder did not see the first.
+        corner: (z, y, x) of the crop in its volume.
+        affine: (4, 4), from (x, y, z, 1) indices of the volume to mm; None where it is not known,
+            and then voxels are drawn as cubes.
+    """
+
+    original: NDArray[np.float32]
+    restored: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+    hidden: Sequence[NDArray[np.bool_]]
+    corner: Sequence[int] = (0, 0, 0)
+    affine: NDArray[np.float64] | None = None
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Size of a voxel, (z, y, x)."""
+        return (1.0, 1.0, 1.0) if self.affine is None else spacing_of(self.affine)
+
+    @property
+    def scored(self) -> NDArray[np.bool_]:
+        """Bool, where the prediction can be compared with what was there."""
+        scored: NDArray[np.bool_] = self.hidden[0] & self.valid
+        return scored
+
+    @property
+    def greys(self) -> tuple[float, float]:
+        """What is shown black and white."""
+        values = self.original[self.valid]
+        if not values.size:
+            return 0.0, 1.0
+        low, high = np.percentile(values, (0.5, 99.5))
+        return (float(low), float(high)) if high > low else (float(low), float(low) + 1.0)
+
+    def middle(self, axis: int) -> int:
+        """Middle of the valid part along an axis."""
+        other = tuple(a for a in range(3) if a != axis)
+        places = np.flatnonzero(self.valid.any(axis=other))
+        return int(places[len(places) // 2]) if places.size else self.valid.shape[axis] // 2
+
+    def aspect(self, axis: int) -> float:
+        """Height of a voxel over its width in a slice."""
+        height, width = (self.spacing[a] for a in range(3) if a != axis)
+        return float(height / width)
+
+    def height(self, axis: int) -> float:
+        """Height of a slice over its width."""
+        rows, columns = (self.original.shape[a] for a in range(3) if a != axis)
+        return max(0.2, float(rows / columns) * self.aspect(axis))
