@@ -16,8 +16,8 @@ from typing import Any
 from ssl3d.data.data_error import DataError
 from ssl3d.data.files import Source, stem
 
-NO_GROUP = ("", "n/a", "nan")
-"""What tables write where they have nothing, in any case of letters; `n/a` is BIDS's."""
+NO_GROUP = ("", "n/a", "na", "nan", "null", "none", "#n/a", "<na>")
+"""What tables write where they have nothing, in any case of letters: `n/a` is BIDS's, `NA` R's."""
 
 Row = tuple[str, Any, str]
 """Name, group, and where that stands in the file."""

@@ -30,6 +30,13 @@ _TYPES = {
     "MET_FLOAT": "f4",
     "MET_DOUBLE": "f8",
 }
+# Fields of one meaning, and what is assumed without them.
+_ASSUMED = {
+    ("TransformMatrix", "Rotation", "Orientation"): "gives no TransformMatrix: its axes are taken "
+    "as left, posterior, superior",
+    ("ElementSpacing", "ElementSize"): "gives no ElementSpacing: voxels are taken as 1 mm",
+    ("Offset", "Position", "Origin"): "gives no Offset: the first voxel is taken to lie at 0, 0, 0",
+}
 _UNITS = {"um": 0.001, "cm": 10.0, "m": 1000.0}
 
 
@@ -52,7 +59,7 @@ def open_file(path: Path) -> Scan:
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine  # ITK counts to the left and back
     with path.open("rb") as stream:
         header, start = _header(path, stream), stream.tell()
-    notes = []
+    notes = [said for keys, said in _ASSUMED.items() if header.keys().isdisjoint(keys)]
     unit = header.get("DistanceUnits", "mm")  # which ITK passes over
     if unit not in ("mm", "?"):
         affine[:3] *= _UNITS.get(unit, 1.0)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from ssl3d.data.listing import ListedFile, ListedSample, Listing
 
+Mark = Callable[[ListedFile], tuple[str, int, int]]
+
 
 class Places:
     """Where files of before are now: at their path, at the place that the user says they moved to,
-    or wherever the one file of that name, size and time is.
+    or wherever the one file of that name, size and time is, or the one of that size and time, which
+    was renamed.
     """
 
     def __init__(
@@ -26,8 +29,8 @@ class Places:
         self._moves = moves
         self._now = {file.path for file in files}
         self._new = self._now - {file.path for file in known}
-        self._once = _once(known)
-        self._alike = _once(file for file in files if file.path in self._new)
+        new = [file for file in files if file.path in self._new]
+        self._pairs = [(mark, _once(known, mark), _once(new, mark)) for mark in (_named, _unnamed)]
 
     def of(self, sample: ListedSample) -> tuple[str, ...]:
         """Paths of its files; those of before where they are nowhere."""
@@ -41,16 +44,20 @@ class Places:
                 place = str(Path(new) / Path(file.path).relative_to(old))
                 if place in self._new:
                     yield place
-        if self._once.get(_mark(file)) == file.path and _mark(file) in self._alike:
-            yield self._alike[_mark(file)]
+        for mark, before, now in self._pairs:
+            if before.get(mark(file)) == file.path and mark(file) in now:
+                yield now[mark(file)]
 
 
-def _once(files: Iterable[ListedFile]) -> dict[tuple[str, int, int], str]:
-    """Path by name, size and time, of files that share these with no other."""
-    files = list(files)
-    counts = Counter(map(_mark, files))
-    return {_mark(file): file.path for file in files if counts[_mark(file)] == 1}
+def _once(files: Sequence[ListedFile], mark: Mark) -> dict[tuple[str, int, int], str]:
+    """Path by what files are known by, of those that share it with no other."""
+    counts = Counter(map(mark, files))
+    return {mark(file): file.path for file in files if counts[mark(file)] == 1}
 
 
-def _mark(file: ListedFile) -> tuple[str, int, int]:
+def _named(file: ListedFile) -> tuple[str, int, int]:
     return Path(file.path).name, file.size, file.modified
+
+
+def _unnamed(file: ListedFile) -> tuple[str, int, int]:
+    return "", file.size, file.modified

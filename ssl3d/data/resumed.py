@@ -65,6 +65,8 @@ class Fate:
         for old, new in zip(was.files, now.files, strict=True):
             if old.size != new.size:
                 yield "changed", f"{new.path} has {new.size} bytes, had {old.size}"
+            elif Path(old.path).name != Path(new.path).name:
+                yield "renamed", f"{old.path} to {new.path}"
             elif old.path == new.path and old.modified != new.modified:
                 yield "changed", f"{new.path} was written since"
         if was.group != now.group:

@@ -59,6 +59,8 @@ def test_what_is_clear_is_read(content, name: str, tmp_path: Path) -> None:
         ("name,group\n000,A\n001,\n", "gives '001' no group, line 3"),
         ("name,group\n000,A\n001\n", "gives '001' no group, line 3"),
         ("name,group\n000,A\n001,n/a\n", "gives '001' no group, line 3"),
+        ("name,group\na,1\n001,NA\n", "gives '001' no group, line 3"),
+        ("name,group\na,1\n001,None\n", "gives '001' no group, line 3"),
         ("name,group\n000,A\n001,NaN\n", "gives '001' no group, line 3"),
         ("name,group\n000,A\n,B\n", "has a group without a name, line 3"),
         ("name,group\n000,A,B\n", "has more cells than columns, line 2"),

@@ -22,7 +22,12 @@ PACKED = zlib.compress(RAW)
 
 def write(path: Path, voxels: bytes, **fields: object) -> Path:
     """The axes lie to the right and front, as RAS."""
-    head = {"NDims": 3, "TransformMatrix": "-1 0 0 0 -1 0 0 0 1", "DimSize": "5 6 7"}
+    head = {
+        "NDims": 3,
+        "Offset": "0 0 0",
+        "TransformMatrix": "-1 0 0 0 -1 0 0 0 1",
+        "DimSize": "5 6 7",
+    }
     head |= {"ElementSpacing": "0.5 1 2", "ElementType": "MET_SHORT"}
     head |= {key: value for key, value in fields.items() if key != "ElementDataFile"}
     head["ElementDataFile"] = fields.get("ElementDataFile", "LOCAL")
@@ -107,3 +112,19 @@ def test_units_and_scaling_that_itk_passes_over(tmp_path: Path) -> None:
     scaled = {"ElementToIntensityFunctionSlope": 2, "ElementToIntensityFunctionOffset": -1024}
     path = write(tmp_path / "a.mha", RAW, **scaled)
     assert np.array_equal(read(path), 2.0 * ARRAY - 1024)
+
+
+def test_what_is_missing_is_assumed_and_said(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mha", RAW)
+    assert check_header(path) == ()
+    lines = path.read_bytes()[: -len(RAW)].splitlines(keepends=True)
+    for field, said in (
+        ("Transform", "left, posterior"),
+        ("ElementSp", "1 mm"),
+        ("Off", "0, 0, 0"),
+    ):
+        kept = [line for line in lines if not line.startswith(field.encode())]
+        path.write_bytes(b"".join(kept) + RAW)
+        (note,) = check_header(path)
+        assert note.startswith(f"gives no {field}")
+        assert said in note

@@ -210,3 +210,18 @@ def test_copy_keeps_times_or_not(tmp_path: Path) -> None:
     moved, copied = listed([Source((tmp_path / f"{n}.nii",)) for n in "bc"], groups=[None] * 2)
     assert moved.files[0].modified == 5
     assert copied.files[0].modified > 5
+
+
+def test_a_renamed_file_keeps_its_side_once_it_is_accepted() -> None:
+    """Its size and time are those of before: as a new file it might change sides."""
+    trained = sample("/d/b-1", 5, 7, group="b")
+    before = Listing("/", (trained,), (sample("/d/c-1", 3, 4, group="c"),))
+    renamed = sample("/d/c-2", 5, 7, group="b")
+    with pytest.raises(DataError, match=r"renamed \(training\): /d/b-1 to /d/c-2"):
+        go_on(before, [renamed, *before.held_out])
+    assert names(go_on(before, [renamed, *before.held_out], accept=True)) == (
+        ["/d/c-2"],
+        ["/d/c-1"],
+    )
+    with pytest.raises(DataError, match="such as 'c', are trained on and held out"):
+        go_on(before, [sample("/d/c-2", 5, 7, group="c"), *before.held_out], accept=True)
