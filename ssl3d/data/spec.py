@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
@@ -43,6 +44,14 @@ def _as_text(value: Any) -> Any:
             raise ValueError(
                 f"{text!a} cannot be a file's name here, where Python takes names as "
                 f"{error.encoding}: set PYTHONUTF8=1, or a locale such as LC_ALL=C.UTF-8"
+            ) from error
+    if isinstance(text, str) and text.startswith("~"):
+        try:
+            Path(text).expanduser()
+        except RuntimeError as error:
+            raise ValueError(
+                f"{shown(text)} begins with the home of a user that is not known: give "
+                "the whole path of a file of this name"
             ) from error
     return text
 
