@@ -37,5 +37,20 @@ class ComponentConfig(Section, ABC):
         return str(cls.model_fields["name"].default)
 
     def _make(self, **context: Any) -> Any:
-        """The object; raises what the import of its module and its constructor raise."""
-        return pkgutil.resolve_name(self.builds)(self, **context)
+        """The object; raises what its constructor raises.
+
+        Raises:
+            ImportError: the module that `builds` names cannot be imported, whatever that raises.
+        """
+        try:
+            make = pkgutil.resolve_name(self.builds)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a stranger's module may raise anything, and may exit
+            absent = isinstance(error, ModuleNotFoundError)
+            raise (ModuleNotFoundError if absent else ImportError)(
+                f"{self.kind.replace('_', ' ')} {self.name!r} cannot be made, since {self.builds} "
+                f"cannot be imported: {type(error).__name__}: {error}",
+                name=getattr(error, "name", None),
+            ) from error
+        return make(self, **context)

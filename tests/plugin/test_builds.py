@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from ssl3d.geometry import Stage
@@ -59,5 +61,19 @@ def test_the_class_is_given_the_config_and_looked_up_when_it_is_built() -> None:
 
     config = Random(ratio=0.3)
     assert config.build().config is config
-    with pytest.raises(ModuleNotFoundError, match="no_such_module"):
+    with pytest.raises(
+        ModuleNotFoundError, match="masker 'typo' cannot be made, since no_such_mod"
+    ):
         Typo().build()
+
+
+def test_a_module_that_exits_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Exits(MaskerConfig):
+        builds = "leaves_at_once:Masker"
+        name: str = "exits"
+
+    (tmp_path / "leaves_at_once.py").write_text("raise SystemExit('no licence')")
+    monkeypatch.syspath_prepend(tmp_path)
+    message = "masker 'exits' .* leaves_at_once:Masker cannot be imported: SystemExit: no licence"
+    with pytest.raises(ImportError, match=message):
+        Exits().build()
