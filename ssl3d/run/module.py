@@ -173,6 +173,6 @@ class RunModule(lightning.LightningModule):
             sources = "\n".join(f"  {name}" for _, names in (bad or fed) for name in names)
             raise NotFiniteError(
                 f"Stopped at step {self.step}: {what}. The volumes of this step were:\n{sources}\n"
-                "Look at them, or lower optimizer.lr or optimizer.clip. Nothing is lost: the "
-                "weights and checkpoints of the steps before are kept"
+                "Look at them, or lower optimizer.lr or optimizer.clip. Checkpoints that were "
+                "written before are kept; trainer.checkpoint_every says how often they are"
             )

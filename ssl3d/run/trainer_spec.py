@@ -11,7 +11,7 @@ from ssl3d.plugin.section import Section
 
 def _some(devices: int) -> int:
     if devices == 0:
-        raise ValueError("given 0; must be a number from 1, -1 for all GPUs, or auto")
+        raise ValueError("given 0; must be a number from 1, or -1 for all GPUs")
     return devices
 
 

@@ -85,8 +85,8 @@ class PretrainModule(RunModule):
             sources = "\n".join(f"  {name}" for name in batch["source"][own])
             raise RunError(
                 f"Stopped at step {self.step}: {error}. It was cut from\n{sources}\n"
-                "Leave the volume out if it is much smaller than the patch. Nothing is lost: the "
-                "checkpoints of the steps before are kept"
+                "Leave the volume out if it is much smaller than the patch. Checkpoints that were "
+                "written before are kept; trainer.checkpoint_every says how often they are"
             ) from error
         return output
 
