@@ -41,7 +41,7 @@ class ComponentField:
         """The typed config of a name, a mapping with a name, or a config."""
         if isinstance(value, self.base):
             self._refuse_clash(value.name)
-            return value
+            return _checked(type(value), dict(value))  # pydantic's `model_copy` checks nothing
         options: Mapping[str, Any] = {"name": value} if isinstance(value, str) else value
         if isinstance(options, Mapping) and self.unnamed is not None:
             options = {"name": self.unnamed, **options}
@@ -57,14 +57,8 @@ class ComponentField:
             config = installed().config(self.kind, name=cut(options["name"]))
         except UnknownComponentError as error:
             raise _refuse("", str(error)) from None
-        try:
-            return config.model_validate(dict(options))
-        except ValidationError as error:
-            problems = explain(error, model=config, given=options)
-            text = "; ".join(": ".join(filter(None, problem)) for problem in problems)
-            raise PydanticCustomError(
-                "component", "{text}", {"text": text, "problems": problems}
-            ) from None
+        assert issubclass(config, self.base)
+        return _checked(config, options)
 
     def _refuse_clash(self, name: str) -> None:
         """Also of a typed config: a run writes its spec by names."""
@@ -97,6 +91,17 @@ class ComponentField:
             for entry in entries
         ]
         return {"anyOf": [names, *options]}
+
+
+def _checked(config: type[ComponentConfig], options: Mapping[str, Any]) -> ComponentConfig:
+    try:
+        return config.model_validate(dict(options))
+    except ValidationError as error:
+        problems = explain(error, model=config, given=options)
+        text = "; ".join(": ".join(filter(None, problem)) for problem in problems)
+        raise PydanticCustomError(
+            "component", "{text}", {"text": text, "problems": problems}
+        ) from None
 
 
 def _dump(config: ComponentConfig, info: core_schema.SerializationInfo) -> dict[str, Any]:

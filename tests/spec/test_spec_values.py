@@ -250,6 +250,9 @@ def test_a_preset_and_its_network_never_disagree() -> None:
     edited = paper.to_yaml().replace("positions: relative_bias", "positions: rope")
     with pytest.raises(SpecError, match="backbone: preset 'paper' has positions"):
         ExperimentSpec.from_yaml(edited)
+    copied = paper.backbone.model_copy(update={"ffn": "mlp"})
+    with pytest.raises(SpecError, match="backbone: preset 'paper' has ffn 'conv_norm'"):
+        paper.replace(backbone=copied)
     free = paper.with_values({"backbone.preset": None, "backbone.ffn": "mlp"})
     assert free.backbone.model_dump()["attention"] == "every_level"
 
