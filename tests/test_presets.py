@@ -44,6 +44,7 @@ def test_preset_round_trips(path: Path) -> None:
     assert ExperimentSpec.from_yaml(spec.to_yaml()) == spec
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
 @pytest.mark.filterwarnings("ignore:.*visible sites")
 def test_preset_takes_ten_steps(path: Path, volumes: Path, tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ def test_values_are_set_as_yaml(ssl3d: Command) -> None:
         (["seed=true"], "seed: given True; must be a number, not true or false"),
         (["data.patch=1000000000000"], "data.patch: given 1000000000000; must be at most"),
         (["backbone.preset=paper", "backbone.ffn=conv"], "backbone: preset 'paper' has ffn"),
-        (["trainer.devices=0"], "trainer.devices: given 0; must be a number from 1, -1 for all"),
+        (["trainer.devices=0"], "trainer.devices: given 0; must be a number from 1, or -1 for all"),
         (["optimizer.lr=fast"], "optimizer.lr: given 'fast'; must be a valid number"),
         (["optimiser.lr=1"], "optimiser: unknown option. Did you mean 'optimizer'?"),
         (["masker=mimm"], "masker: unknown masker 'mimm'. Did you mean 'mim'? Installed: "),

@@ -44,6 +44,7 @@ def run_two(spec: ExperimentSpec, folder: Path, *, how: str = "anew") -> None:
     assert done.stdout.count("True 3") == 2, done.stdout
 
 
+@pytest.mark.slow
 def test_two_ranks_need_no_loss_that_restores(make_spec: MakeSpec, tmp_path: Path) -> None:
     """A decoder without gradients would stop them; here there is none."""
     run_two(make_spec(data={"batch_size": 1}, trainer=TRAINER, losses=["info_nce"]), tmp_path)
@@ -53,6 +54,7 @@ def test_two_ranks_need_no_loss_that_restores(make_spec: MakeSpec, tmp_path: Pat
     assert all("train/info_nce" in row for row in rows[1:])
 
 
+@pytest.mark.slow
 def test_two_ranks_equal_one_with_the_double_batch(make_spec: MakeSpec, tmp_path: Path) -> None:
     """Crops, masks, losses, batch norm of the decoder and gradients are those of one process."""
     parts = {"masker": {"name": "mim", "passes": "single"}}
@@ -70,6 +72,7 @@ def test_two_ranks_equal_one_with_the_double_batch(make_spec: MakeSpec, tmp_path
         torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4, msg=name)
 
 
+@pytest.mark.slow
 def test_means_after_a_resume_are_those_of_all_ranks(make_spec: MakeSpec, tmp_path: Path) -> None:
     """A row whose first steps were taken before the stop is as it would have been."""
     trainer = {**TRAINER, "log_every": 3, "checkpoint_every": 2}

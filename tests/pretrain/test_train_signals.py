@@ -217,7 +217,7 @@ def test_a_labelled_volume_that_cannot_be_used(
     result = ssl3d.pretrain(spec, out=tmp_path / "skip", console=console)
     assert result.probe_dice is not None
     names = [str(labelled / name) for name in ("image0.nii.gz", "image1.nii.gz")]
-    bad = {name: text for name, text in result.bad_files.items() if "probe: " in text}
+    bad = {name: text for name, text in result.bad_files.items() if "for the probe" in text}
     assert [name for name in names if any(name in text for text in bad.values())] == names
     assert all(f"Went without {name}" in console.export_text(clear=False) for name in bad)
     stopping = make_spec(probe=probe, data={"on_bad_file": "stop"}, trainer={"steps": 1})

@@ -56,7 +56,7 @@ def make_callbacks(
         record = BadFileRecord(folder.bad_files)
 
         def left_out(source: Source, error: BadVolume) -> None:
-            record.add(source.name, f"probe: {error}")
+            record.add(source.name, f"{error} (for the probe)")
 
         callbacks.append(
             Probe(
