@@ -209,19 +209,17 @@ def test_a_labelled_volume_that_cannot_be_used(
 ) -> None:
     """It is left out and recorded, or stops the run before its first step."""
     image = nibabel.Nifti1Image(np.ones((20, 18, 22), np.float32), np.eye(4))
-    for name in ("image0", "image1"):
-        image.to_filename(labelled / f"{name}.nii.gz")
+    name = labelled / "image0.nii.gz"  # one: paths decide who is on which side, two each
+    image.to_filename(name)
     probe = {"images": str(labelled / "image*"), "labels": str(labelled / "labels*")}
     console = Console(record=True, width=1000)
     spec = make_spec(probe=probe, trainer={"steps": 1})
     result = ssl3d.pretrain(spec, out=tmp_path / "skip", console=console)
     assert result.probe_dice is not None
-    names = [str(labelled / name) for name in ("image0.nii.gz", "image1.nii.gz")]
-    bad = {name: text for name, text in result.bad_files.items() if "for the probe" in text}
-    assert [name for name in names if any(name in text for text in bad.values())] == names
-    assert all(f"Went without {name}" in console.export_text(clear=False) for name in bad)
+    assert [bad for bad, text in result.bad_files.items() if "for the probe" in text] == [str(name)]
+    assert f"Went without {name}" in console.export_text()
     stopping = make_spec(probe=probe, data={"on_bad_file": "stop"}, trainer={"steps": 1})
-    with pytest.raises(ValueError, match=r"probe: .*image[01].*contrast"):
+    with pytest.raises(ValueError, match=r"probe: .*image0.*contrast"):
         ssl3d.pretrain(stopping, out=tmp_path / "stop")
     assert not (tmp_path / "stop" / "metrics.csv").exists()
 
