@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from runs import rows_without_time, training_rows
+from run_folders import rows_without_time, training_rows
 
 import ssl3d
 from ssl3d import ExperimentSpec

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
-from runs import rows_without_time, training_rows
+from run_folders import rows_without_time, training_rows
 
 import ssl3d
 from ssl3d import ExperimentSpec

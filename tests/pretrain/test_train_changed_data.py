@@ -14,7 +14,7 @@ import nibabel
 import numpy as np
 import pytest
 from rich.console import Console
-from runs import assert_same_weights, rows_without_time, weights
+from run_folders import assert_same_weights, rows_without_time, weights
 
 import ssl3d
 from ssl3d import ExperimentSpec

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
-from runs import assert_same_weights, rows_without_time, weights
+from run_folders import assert_same_weights, rows_without_time, weights
 
 import ssl3d
 from ssl3d import ExperimentSpec, RunError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import rows_without_time, weights
+from run_folders import rows_without_time, weights
 
 import ssl3d
 from ssl3d import ExperimentSpec

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from runs import assert_same_weights, checkpoint, rows_without_time, training_rows, weights
+from run_folders import assert_same_weights, checkpoint, rows_without_time, training_rows, weights
 
 import ssl3d
 from ssl3d import ExperimentSpec

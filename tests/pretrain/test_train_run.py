@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
-from runs import assert_same_weights, checkpoint, rows_without_time, weights
+from run_folders import assert_same_weights, checkpoint, rows_without_time, weights
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
-from runs import assert_same_weights, checkpoint, rows_without_time, weights
+from run_folders import assert_same_weights, checkpoint, rows_without_time, weights
 
 import ssl3d
 from ssl3d import ExperimentSpec
