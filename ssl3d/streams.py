@@ -9,41 +9,48 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
+from typing import NamedTuple
 
-import numpy as np
 import torch
 
 
 class Stream(IntEnum):
-    """What random numbers of a step are for; no two uses of one seed share numbers."""
+    """What random numbers are for; no two uses of one seed share numbers."""
 
-    MASK = 0
-    LOSS = 1
-    LAYERS = 2
-    HELD_OUT = 3
-    HELD_OUT_LOSS = 4
-
-
-class CropStream(IntEnum):
-    """What random numbers of the data are for; NumPy's, and so apart from those of a step."""
-
-    ORDER = 0
-    PLACE = 1
+    VIEWS = 0
+    HELD_OUT = 1
+    LOSS = 2
+    HELD_OUT_LOSS = 3
+    LAYERS = 4
+    ORDER = 5
+    PLACE = 6
+    POINTS = 7
+    PROBE = 8
+    TRIAL = 9
 
 
-def crop_generator(seed: int, *, stream: CropStream, number: int) -> np.random.Generator:
-    """NumPy's generator for the `number`-th pass over the volumes, or crop."""
-    return np.random.default_rng((seed, int(stream), number))
+class Seeds(NamedTuple):
+    """Where the random numbers of one sample come from.
 
+    Attributes:
+        seed: of the run.
+        sample: number of the sample.
+        first: number of the first sample of the micro-batch over all ranks.
+        stream: what they are for.
+    """
 
-def point_generator() -> np.random.Generator:
-    """NumPy's generator for the points of a volume that crops are placed on: alike in all runs."""
-    return np.random.default_rng(0)
+    seed: int
+    sample: int
+    first: int
+    stream: Stream = Stream.VIEWS
 
+    def of_sample(self, *numbers: int) -> torch.Generator:
+        """For what is drawn anew for each sample."""
+        return generator(self.seed, self.stream, 0, self.sample, *numbers)
 
-def probe_generator(number: int) -> torch.Generator:
-    """A CPU generator for the sites that a probe is fitted on in the `number`-th labelled crop."""
-    return torch.Generator().manual_seed(number)
+    def of_batch(self, *numbers: int) -> torch.Generator:
+        """For what is alike in all samples of a micro-batch."""
+        return generator(self.seed, self.stream, 1, self.first, *numbers)
 
 
 def derived_seed(seed: int, *numbers: int) -> int:

@@ -10,26 +10,28 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ssl3d.data.bad import BadFilePolicy, BadFileRecord
+    from ssl3d.data.batches import Batches
     from ssl3d.data.crops import CropDataset, HeldOutDataset
     from ssl3d.data.data_error import BadVolume, DataError, DataWarning
     from ssl3d.data.files import Source, find_sources
-    from ssl3d.data.module import DataModule
     from ssl3d.data.preparation import Prepared, prepare
     from ssl3d.data.sampler import ResumableSampler
     from ssl3d.data.split import split_sources
     from ssl3d.data.store import VolumeStore
+    from ssl3d.data.volumes import RunVolumes
 
 _HOME = {
     "BadFilePolicy": "bad",
     "BadFileRecord": "bad",
     "BadVolume": "data_error",
+    "Batches": "batches",
     "CropDataset": "crops",
     "DataError": "data_error",
     "DataWarning": "data_error",
-    "DataModule": "module",
     "HeldOutDataset": "crops",
     "Prepared": "preparation",
     "ResumableSampler": "sampler",
+    "RunVolumes": "volumes",
     "Source": "files",
     "VolumeStore": "store",
     "find_sources": "files",
@@ -41,13 +43,14 @@ __all__ = [
     "BadFilePolicy",
     "BadFileRecord",
     "BadVolume",
+    "Batches",
     "CropDataset",
     "DataError",
-    "DataModule",
     "DataWarning",
     "HeldOutDataset",
     "Prepared",
     "ResumableSampler",
+    "RunVolumes",
     "Source",
     "VolumeStore",
     "find_sources",

@@ -17,7 +17,8 @@ from ssl3d.data.disk import DiskVolume
 from ssl3d.data.files import Source
 from ssl3d.data.spec import DataSpec
 from ssl3d.data.store import MemoryVolume, VolumeStore
-from ssl3d.streams import CropStream, crop_generator
+from ssl3d.geometry import Triple
+from ssl3d.streams import Stream, generator
 
 Volume = MemoryVolume | DiskVolume
 
@@ -28,8 +29,16 @@ class CropDataset(Dataset[dict[str, Any]]):
     Every pass over the samples visits each one once, in an order of its own. A sample that cannot
     be used is replaced by the next of its pass.
 
-    A crop is a dict: `volume` float32 (C, *patch), 0 where not valid; `valid` bool (*patch), False
-    for padding and for voxels that are not finite in the file; `index` int; `source` str.
+    A crop is a dict: `volume` float32 (C, *extent), 0 where not valid; `valid` bool (*extent),
+    False for padding and for voxels that are not finite in the file; `index` int; `source` str.
+
+    Args:
+        sources: samples.
+        spec: how they are prepared, and where crops lie.
+        seed: of crops and their order, from 0.
+        store: gives the prepared volumes.
+        policy: for samples that cannot be used.
+        extent: size of the crops, in voxels; none: `spec.patch`.
 
     Raises:
         DataError: on access, where the policy for bad files says so.
@@ -43,6 +52,7 @@ class CropDataset(Dataset[dict[str, Any]]):
         seed: int,
         store: VolumeStore,
         policy: BadFilePolicy,
+        extent: Triple | None = None,
     ) -> None:
         if seed < 0:
             raise ValueError(f"seed is {seed}: give a number from 0")
@@ -51,30 +61,34 @@ class CropDataset(Dataset[dict[str, Any]]):
         self._seed = seed
         self._store = store
         self._policy = policy
+        self._extent = spec.patch if extent is None else extent
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         order, place = divmod(index, len(self._sources))
-        rng = crop_generator(self._seed, stream=CropStream.ORDER, number=order)
-        candidates = np.roll(rng.permutation(len(self._sources)), -place)
+        random = generator(self._seed, Stream.ORDER, order)
+        candidates = torch.randperm(len(self._sources), generator=random).roll(-place).tolist()
         source, volume = _first_usable(
             [self._sources[i] for i in candidates], store=self._store, policy=self._policy
         )
-        rng = crop_generator(self._seed, stream=CropStream.PLACE, number=index)
-        corner = self._corner(volume, rng)
-        crop = cut(volume, corner=corner, patch=self._spec.patch)
-        flipped = rng.random(3) < 0.5
+        random = generator(self._seed, Stream.PLACE, index)
+        corner = self._corner(volume, random)
+        crop = cut(volume, corner=corner, patch=self._extent)
+        flipped = (torch.rand(3, generator=random) < 0.5).tolist()
         axes = tuple(a + 1 for a in range(3) if self._spec.flips[a] and flipped[a])
         return as_sample(np.flip(crop, axes), index=index, source=source)
 
-    def _corner(self, volume: Volume, rng: np.random.Generator) -> list[int]:
-        edges, patch = volume.shape[1:], self._spec.patch
-        if rng.random() >= self._spec.foreground.share:
+    def _corner(self, volume: Volume, random: torch.Generator) -> list[int]:
+        def whole(low: int, high: int) -> int:
+            return int(torch.randint(low, high + 1, (), generator=random))
+
+        edges, patch = volume.shape[1:], self._extent
+        if float(torch.rand((), generator=random)) >= self._spec.foreground.share:
             bounds = [_bounds(edge, size) for edge, size in zip(edges, patch, strict=True)]
-            return [int(rng.integers(low, high + 1)) for low, high in bounds]
+            return [whole(low, high) for low, high in bounds]
         points = volume.points
-        point = points[rng.integers(len(points))]
+        point = points[whole(0, len(points) - 1)]
         # A quarter of a patch of play: the voxel stays inside, the places outnumber the points.
-        play = [int(rng.integers(-(size // 4), size // 4 + 1)) for size in patch]
+        play = [whole(-(size // 4), size // 4) for size in patch]
         return around(point + np.array(play), edges=edges, patch=patch)
 
 
@@ -89,17 +103,25 @@ class HeldOutDataset(Dataset[dict[str, Any]]):
             out. No other takes its place, or its numbers would be those of the other.
     """
 
-    def __init__(self, sources: Sequence[Source], *, spec: DataSpec, store: VolumeStore) -> None:
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        *,
+        spec: DataSpec,
+        store: VolumeStore,
+        extent: Triple | None = None,
+    ) -> None:
         self._sources = tuple(sources)
         self._spec = spec
         self._store = store
+        self._extent = spec.patch if extent is None else extent
 
     def __len__(self) -> int:
         return len(self._sources) * self._spec.holdout_crops
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         source, corner = self.place(index)
-        crop = cut(self._store.volume(source), corner=corner, patch=self._spec.patch)
+        crop = cut(self._store.volume(source), corner=corner, patch=self._extent)
         return as_sample(crop, index=index, source=source)
 
     def place(self, index: int) -> tuple[Source, list[int]]:
@@ -115,7 +137,7 @@ class HeldOutDataset(Dataset[dict[str, Any]]):
         points = volume.points
         middle = points.mean(axis=0).round().astype(np.int32)
         centre = middle if number == 0 else points[number % len(points)]
-        return source, around(centre, edges=volume.shape[1:], patch=self._spec.patch)
+        return source, around(centre, edges=volume.shape[1:], patch=self._extent)
 
 
 def _bounds(edge: int, size: int) -> tuple[int, int]:

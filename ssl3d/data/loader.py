@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
-from torch.utils.data.dataloader import default_collate
 
 from ssl3d.data.data_error import DataError
 
@@ -17,19 +17,25 @@ from ssl3d.data.data_error import DataError
 class _Guarded(Dataset[Any]):
     """Hands a `DataError` on as a value: the loader would wrap it in the worker's traceback."""
 
-    def __init__(self, dataset: Dataset[dict[str, Any]]) -> None:
+    def __init__(self, dataset: Dataset[Any]) -> None:
         self._dataset = dataset
 
-    def __getitem__(self, index: int) -> dict[str, Any] | DataError:
+    def __getitem__(self, place: Any) -> Any:
         try:
-            return self._dataset[index]
+            return self._dataset[place]
         except DataError as error:
             return error
 
 
-def _collate(samples: list[Any]) -> Any:
-    errors = [sample for sample in samples if isinstance(sample, DataError)]
-    return errors[0] if errors else default_collate(samples)
+@dataclass(frozen=True)
+class _Collate:
+    """Joins samples, or hands on the first error among them."""
+
+    join: Callable[[list[Any]], Any]
+
+    def __call__(self, samples: list[Any]) -> Any:
+        errors = [sample for sample in samples if isinstance(sample, DataError)]
+        return errors[0] if errors else self.join(samples)
 
 
 def _outlive_signals(worker: int) -> None:  # noqa: ARG001  (torch's signature)
@@ -46,7 +52,14 @@ def _ignore_once(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
 
 
 class CropLoader(DataLoader[Any]):
-    """Batches of crops: `volume` (B, C, *patch), `valid` (B, *patch), `index` (B,), `source`.
+    """Batches of what a dataset makes, in pinned memory where there is a GPU.
+
+    Args:
+        dataset: of samples.
+        batch_size: samples per batch.
+        sampler: gives the places that the dataset is asked for.
+        workers: loading processes; 0: this one.
+        collate: joins samples.
 
     Raises:
         DataError: while iterating, as the dataset raised it.
@@ -54,11 +67,12 @@ class CropLoader(DataLoader[Any]):
 
     def __init__(
         self,
-        dataset: Dataset[dict[str, Any]],
+        dataset: Dataset[Any],
         *,
         batch_size: int,
-        sampler: Sampler[int],
+        sampler: Sampler[Any] | Sequence[int],
         workers: int,
+        collate: Callable[[list[Any]], Any],
     ) -> None:
         super().__init__(
             _Guarded(dataset),
@@ -67,7 +81,7 @@ class CropLoader(DataLoader[Any]):
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
-            collate_fn=_collate,
+            collate_fn=_Collate(collate),
             worker_init_fn=_outlive_signals,
         )
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ssl3d.data.module import DataModule
 from ssl3d.data.sizes import Grid, header_grid
 from ssl3d.data.spec import DataSpec
+from ssl3d.data.volumes import RunVolumes
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ def outline(spec: DataSpec) -> Outline:
     Raises:
         DataError: the run could not start; says why.
     """
-    data = DataModule(spec, seed=0)
-    data.setup()
+    data = RunVolumes(spec)
+    data.find()
     usable = [*data.train_files, *data.held_out_files]
     return Outline(
         training=len(data.train_files),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ssl3d.data.data_error import BadVolume
@@ -14,7 +15,7 @@ from ssl3d.data.files import Source
 from ssl3d.data.intensity import NoContrast, check_values, foreground, normalise
 from ssl3d.data.read import read_source
 from ssl3d.data.spec import DataSpec
-from ssl3d.streams import point_generator
+from ssl3d.streams import Stream, generator
 
 FOREGROUND_POINTS = 1024
 
@@ -70,10 +71,12 @@ def _prepare(source: Source, *, spec: DataSpec) -> Prepared:
 
 
 def _some_points(inside: NDArray[np.bool_]) -> NDArray[np.int32]:
-    rng = point_generator()
+    """Points of the foreground, alike in all runs."""
+    random = generator(0, Stream.POINTS)
     flat = np.flatnonzero(inside)
     if flat.size > FOREGROUND_POINTS:
-        chosen = flat[rng.integers(flat.size, size=FOREGROUND_POINTS)]
+        places = torch.randint(flat.size, (FOREGROUND_POINTS,), generator=random)
     else:
-        chosen = rng.permutation(flat)
+        places = torch.randperm(flat.size, generator=random)
+    chosen = flat[places.numpy()]
     return np.stack(np.unravel_index(chosen, inside.shape), axis=1).astype(np.int32)

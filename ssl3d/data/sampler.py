@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from torch.utils.data import Sampler
 
 
-class ResumableSampler(Sampler[int]):
-    """Endless crop indices of one rank, a pure function of its arguments.
+class ResumableSampler(Sampler[tuple[int, int]]):
+    """Endless crop indices of one rank, each with the first of its micro-batch over all ranks.
 
     Micro-batch m of all ranks together is the indices from `start + m * batch_size * world`; each
     rank takes its own `batch_size` of them. A run that consumed `start` crops goes on with the
@@ -33,7 +33,7 @@ class ResumableSampler(Sampler[int]):
         self._world = world
         self._start = start
 
-    def __iter__(self) -> Iterator[int]:
-        first = self._start + self._rank * self._batch_size
-        for batch in itertools.count(first, self._batch_size * self._world):
-            yield from range(batch, batch + self._batch_size)
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        for first in itertools.count(self._start, self._batch_size * self._world):
+            own = first + self._rank * self._batch_size
+            yield from ((index, first) for index in range(own, own + self._batch_size))

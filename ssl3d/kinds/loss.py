@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl3d.geometry import Stage
-from ssl3d.kinds.output import PretrainOutput
+from ssl3d.kinds.output import StepOutput
 from ssl3d.plugin.config import ComponentConfig
 
 
@@ -22,18 +22,17 @@ class Loss(nn.Module, ABC):
         self.stages = tuple(stages)
 
     @abstractmethod
-    def forward(
-        self, output: PretrainOutput, *, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
-        """Named scalars: `loss` is optimised, the others are logged.
+    def forward(self, step: StepOutput, *, generator: torch.Generator) -> dict[str, Tensor]:
+        """Named scalars over all views of a step: `loss` is optimised, the others are logged.
 
-        `generator` is a CPU generator for losses that sample.
+        `step.mean` weights the levels of views. `generator` is a CPU generator for losses that
+        sample.
         """
 
-    def measurable(self, output: PretrainOutput) -> Tensor:
+    def measurable(self, step: StepOutput) -> Tensor:
         """(B,) bool: samples in which there is something to measure.
 
         By default those that hide something; never others. Where `forward` finds none it gives 0,
         which is no measurement: means over a run leave it out.
         """
-        return output.levels.levels[0].flatten(1).any(1)
+        return step.any_view(lambda view: view.batch.hidden.levels[0].flatten(1).any(1))

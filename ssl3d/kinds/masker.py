@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from ssl3d.geometry import Triple
 from ssl3d.plugin.config import ComponentConfig
-from ssl3d.sparse import HiddenLevels
 
 
 class Masker(ABC):
-    """Draws which cells of each sample are hidden."""
+    """Draws which cells of one crop are hidden."""
 
     def __init__(self, config: ComponentConfig) -> None:
         self.config = config
@@ -25,22 +23,17 @@ class Masker(ABC):
 
     @abstractmethod
     def __call__(
-        self,
-        grid: Triple,
-        *,
-        batch_size: int,
-        generator: torch.Generator,
-        hideable: Tensor | None = None,
-    ) -> HiddenLevels:
-        """Draw nested levels, each (B, Gd, Gh, Gw) bool on the CPU.
+        self, grid: Triple, *, sample: Generator, batch: Generator, hideable: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Draw nested levels, each (Gd, Gh, Gw) bool on the CPU; `MaskerConfig.weights` of them.
 
         Args:
             grid: cells per axis.
-            batch_size: samples, B.
-            generator: a CPU generator, the only source of randomness. What is consumed does not
-                depend on `hideable`, and row i of the result depends on row i of it alone: ranks
-                draw for the global batch and keep their rows.
-            hideable: (B, Gd, Gh, Gw) bool, cells that may be hidden; all by default.
+            sample: what differs from crop to crop is drawn from it.
+            batch: what is alike in all crops of a micro-batch, such as a ratio; each of its crops
+                comes with the same state.
+            hideable: (Gd, Gh, Gw) bool, cells that may be hidden. What is drawn from either
+                generator does not depend on it.
 
         Raises:
             ValueError: the grid has fewer than two cells, or cannot hold the asked blocks.

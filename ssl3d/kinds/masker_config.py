@@ -21,12 +21,12 @@ class MaskerConfig(ComponentConfig):
         """What cannot work on a grid of this many cells."""
         return ()
 
-    def levels(self) -> int:
-        """How many nested hidden levels it draws."""
-        return 1
+    def weights(self) -> tuple[float, ...]:
+        """Weight in the restoration loss of each nested hidden level that it draws."""
+        return (1.0,)
 
     def fewest_visible(self, grid: Triple) -> int | None:  # noqa: ARG002
-        """The fewest cells that a sample without invalid voxels shows, None where unknown."""
+        """The fewest cells that a crop without invalid voxels shows, None where unknown."""
         return None
 
     def build(self) -> Masker:

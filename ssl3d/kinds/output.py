@@ -2,59 +2,116 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeVar
 
+import torch
 from torch import Tensor
 
-from ssl3d.sparse import CellGrid, FeatureMap, HiddenLevels
+from ssl3d.kinds.batch import Batch, ViewBatch
+from ssl3d.kinds.decoder import DecoderOutput
+from ssl3d.sparse import FeatureMap
+
+T = TypeVar("T")
+
+Target = Literal["patch_normalised", "voxels"]
 
 
 @dataclass(frozen=True, eq=False)
-class PretrainOutput:
-    """Everything that one pre-training step gives.
+class HiddenPatches:
+    """The hidden patches of a level of views: M of V voxels.
 
     Attributes:
-        volume: (B, C, D, H, W) as given, invalid voxels set to zero.
-        valid: (B, D, H, W) bool, voxels that are data and not padding.
-        prediction: (B, C, D, H, W), in units of `target`; None where no loss needs a restoration.
-        hidden: for each level (B, D, H, W) bool, in voxels. Level 0 holds all the others.
-        stages: the backbone's feature maps, fine to coarse.
-        levels: the same levels in cells, with their weights.
-        cells: what the encoder saw.
-        target: `patch_normalised` or `voxels`.
-        losses: label to scalar, unweighted.
-        weights: label to its factor in the total.
-        metrics: further scalars to log, without gradient.
-        nested: the outputs of further encoder passes (`passes="nested"`).
+        positions: (M,) raster index of each patch in the batch's R·Gd·Gh·Gw cells.
+        prediction: (M, V, C) in units of the target, at least single precision.
+        target: (M, V, C), without gradient.
+        scored: (M, V, C) bool, what a loss may count: valid voxels, and for the normalised target
+            only in channels with contrast. Elsewhere the values mean nothing and may be NaN.
     """
 
-    volume: Tensor
-    valid: Tensor
-    prediction: Tensor | None
-    hidden: tuple[Tensor, ...]
+    positions: Tensor
+    prediction: Tensor
+    target: Tensor
+    scored: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class ViewOutput:
+    """What a step makes of the views of one level.
+
+    Attributes:
+        batch: what it was given.
+        stages: the backbone's feature maps, fine to coarse.
+        target: what is restored.
+        decoded: what the decoder made of them; None where no loss needs a restoration.
+        found: what it restored of the hidden patches; None likewise.
+    """
+
+    batch: ViewBatch
     stages: tuple[FeatureMap, ...]
-    levels: HiddenLevels
-    cells: CellGrid
-    target: Literal["patch_normalised", "voxels"]
-    losses: Mapping[str, Tensor] = field(default_factory=dict)
-    weights: Mapping[str, float] = field(default_factory=dict)
-    metrics: Mapping[str, Tensor] = field(default_factory=dict)
-    nested: tuple[PretrainOutput, ...] = ()
+    target: Target
+    decoded: DecoderOutput | None = None
+    found: HiddenPatches | None = None
 
     @property
-    def loss(self) -> Tensor:
-        """The weighted sum of `losses`."""
-        total = self.volume.new_zeros(())
-        for label, value in self.losses.items():
-            total = total + self.weights[label] * value
-        return total
+    def prediction(self) -> Tensor:
+        """(R, C, D, H, W), in units of the target; raises ValueError where nothing was restored."""
+        return _restored(self.decoded).volume
 
     @property
-    def numbers(self) -> dict[str, Tensor]:
-        """Losses under their labels and metrics under `label/...`, without gradient."""
-        return {name: value.detach() for name, value in {**self.losses, **self.metrics}.items()}
+    def patches(self) -> HiddenPatches:
+        """What was restored of the hidden patches; raises ValueError where nothing was."""
+        return _restored(self.found)
+
+
+@dataclass(frozen=True, eq=False)
+class StepOutput:
+    """All views of a step, encoded and restored.
+
+    Attributes:
+        batch: what it was given.
+        views: of each level.
+    """
+
+    batch: Batch
+    views: tuple[ViewOutput, ...]
+
+    def mean(self, per_view: Callable[[ViewOutput], Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """A loss over all levels of views, by their weights.
+
+        Args:
+            per_view: named scalars of one level, `loss` among them.
+
+        Returns:
+            Those of the only level as they are. Of several the weighted mean of `loss`, and without
+            gradient all of them as `view0`, `view1`, ... and `name/view0`, ...
+        """
+        found = [per_view(view) for view in self.views]
+        if len(found) == 1:
+            return dict(found[0])
+        weights = [view.batch.level.weight for view in self.views]
+        weighted = [weight * one["loss"] for weight, one in zip(weights, found, strict=True)]
+        means = {"loss": torch.stack(weighted).sum() / sum(weights)}
+        for i, one in enumerate(found):
+            for name, value in one.items():
+                title = f"view{i}" if name == "loss" else f"{name}/view{i}"
+                means[title] = value.detach()
+        return means
+
+    def any_view(self, per_view: Callable[[ViewOutput], Tensor]) -> Tensor:
+        """(B,) bool: samples of which `per_view`, (R,) bool, is true of any row."""
+        rows = [per_view(view).view(len(self.batch), -1) for view in self.views]
+        return torch.cat(rows, 1).any(1)
+
+
+def _restored(value: T | None) -> T:
+    if value is None:
+        raise ValueError(
+            "nothing was restored, since no loss of the spec needs it: a loss that looks at the "
+            'prediction says so in its config, by "restoration" among its needs()'
+        )
+    return value
 
 
 def label_of(name: str, *, labels: Iterable[str]) -> str | None:

@@ -1,23 +1,76 @@
-"""What a step starts from, checked: voxels that are data, and hidden cells, given or drawn."""
+"""What a notebook gives, checked and made into the batch that data would make of it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
+from ssl3d.data.collate import Sample, collate
+from ssl3d.data.region import TensorRegion
 from ssl3d.geometry import Triple, show
+from ssl3d.kinds.batch import Batch
+from ssl3d.kinds.level import Level
 from ssl3d.kinds.masker import Masker
-from ssl3d.sparse import HiddenLevels, grid_of, split_cells
-from ssl3d.sparse.hidden import voxels_to_cells
+from ssl3d.kinds.view import View, visible_cells
+from ssl3d.kinds.views import Views
+from ssl3d.sparse import HiddenLevels, grid_of
+from ssl3d.sparse.hidden import check_levels, voxels_to_cells
+from ssl3d.streams import Seeds
+
+Hidden = HiddenLevels | Tensor | Sequence[Tensor]
+
+
+def given_batch(
+    volume: Tensor,
+    *,
+    valid: Tensor | None,
+    hidden: Hidden | None,
+    views: Views,
+    masker: Masker,
+    generator: Generator,
+) -> Batch:
+    """Volumes (B, C, D, H, W) as data would make a batch of them; see `PretrainModel.forward`.
+
+    Raises:
+        ValueError: something has another shape or type than it must.
+    """
+    grid_of(volume, cell=views.cell)
+    regions = [
+        TensorRegion(torch.where(seen, one, 0), seen)
+        for one, seen in zip(volume.cpu(), checked_valid(valid, volume=volume).cpu(), strict=True)
+    ]
+    if hidden is None:
+        seed = int(torch.randint(2**32, (), generator=generator))
+        drawn = [
+            views(region, masker=masker, seeds=Seeds(seed, sample=i, first=0))
+            for i, region in enumerate(regions)
+        ]
+        levels = views.levels
+    else:
+        given = given_levels(hidden, volume=volume, cell=views.cell)
+        drawn = [
+            ((_view(region, hidden=own, cell=views.cell),),)
+            for region, *own in zip(regions, *given.levels, strict=True)
+        ]
+        levels = (Level(1, regions[0].extent, hidden=given.weights),)
+    samples = [Sample(one, number=i, source=f"volume {i}") for i, one in enumerate(drawn)]
+    return collate(samples, levels=levels, cell=views.cell).to(volume.device)
+
+
+def _view(region: TensorRegion, *, hidden: Sequence[Tensor], cell: Triple) -> View:
+    visible = visible_cells(region.valid, hidden=hidden[0], cell=cell)
+    return View(
+        region.volume, region.valid, tuple(hidden), visible, corner=(0, 0, 0), extent=region.extent
+    )
 
 
 def checked_valid(valid: Tensor | None, *, volume: Tensor) -> Tensor:
     """(B, D, H, W) bool as given, or all True; raises ValueError for another shape or type."""
     shape = (volume.shape[0], *volume.shape[2:])
     if valid is None:
-        return torch.ones(shape, dtype=torch.bool, device=volume.device)
+        return torch.ones(shape, dtype=torch.bool)
     if valid.dtype != torch.bool or tuple(valid.shape) != shape:
         raise ValueError(
             f"valid must be boolean of shape {shape}, got {valid.dtype} of shape "
@@ -26,55 +79,23 @@ def checked_valid(valid: Tensor | None, *, volume: Tensor) -> Tensor:
     return valid
 
 
-def valid_share(valid: Tensor, *, cell: Triple) -> Tensor:
-    """(B, Gd, Gh, Gw): share of valid voxels in each cell."""
-    boxes = split_cells(valid[:, None], cell=cell)
-    grid = grid_of(valid[:, None], cell=cell)
-    return boxes.flatten(1).float().mean(1).view(len(valid), *grid)
-
-
-def given_levels(
-    hidden: HiddenLevels | Tensor | Sequence[Tensor], *, volume: Tensor, cell: Triple
-) -> HiddenLevels:
-    """Levels in cells from what a caller gave; raises ValueError where they do not fit."""
+def given_levels(hidden: Hidden, *, volume: Tensor, cell: Triple) -> HiddenLevels:
+    """Levels in cells on the CPU from what a caller gave; ValueError where they do not fit."""
     if isinstance(hidden, HiddenLevels):
-        levels = hidden
+        cells, weights = tuple(level.cpu() for level in hidden.levels), hidden.weights
     else:
         given = (hidden,) if isinstance(hidden, Tensor) else tuple(hidden)
         size = tuple(volume.shape[2:])
         cells = tuple(
             voxels_to_cells(level, cell=cell) if tuple(level.shape[1:]) == size else level
-            for level in given
+            for level in (level.cpu() for level in given)
         )
-        levels = HiddenLevels(cells, weights=(1.0,) * len(cells))
+        weights = (1.0,) * len(cells)
+    check_levels(cells, weights=weights)
     expected = (len(volume), *grid_of(volume, cell=cell))
-    if tuple(levels.levels[0].shape) != expected:
+    if tuple(cells[0].shape) != expected:
         raise ValueError(
-            f"hidden has shape {tuple(levels.levels[0].shape)}; it must be {expected}, one "
-            f"value for each cell of {show(cell)} voxels, or one for each voxel"
+            f"hidden has shape {tuple(cells[0].shape)}; it must be {expected}, one value for each "
+            f"cell of {show(cell)} voxels, or one for each voxel"
         )
-    return levels
-
-
-def check_drawn(levels: HiddenLevels, *, masker: Masker, hideable: Tensor | None) -> HiddenLevels:
-    """The levels that a masker drew, as they are.
-
-    Raises:
-        ValueError: the masker hides all or none of the hideable cells of a sample that has two or
-            more; names the masker.
-    """
-    hidden = levels.levels[0]
-    allowed = torch.ones_like(hidden) if hideable is None else hideable
-    total = allowed.flatten(1).sum(1)
-    count = (hidden & allowed).flatten(1).sum(1)
-    wrong = ((count == 0) | (count == total)) & (total >= 2)
-    if bool(wrong.any()):
-        sample = int(wrong.nonzero()[0])
-        hides = "everything" if count[sample] else "nothing"
-        raise ValueError(
-            f"masker {getattr(masker, 'name', type(masker).__name__)!r} hides {hides}: "
-            f"{int(count[sample])} of the {int(total[sample])} cells that it may hide in sample "
-            f"{sample}; at least one must be hidden and one shown. Set its options otherwise, or "
-            "take another masker"
-        )
-    return levels
+    return HiddenLevels(cells, weights=weights)

@@ -1,45 +1,40 @@
-"""The model that is pre-trained: masker, backbone, decoder and losses, and one step of it."""
+"""The model that is pre-trained: backbone, decoder and losses, and one step of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from ssl3d.geometry import Triple
 from ssl3d.kinds.backbone import Backbone
+from ssl3d.kinds.batch import Batch, ViewBatch
 from ssl3d.kinds.decoder import Decoder
 from ssl3d.kinds.loss import Loss
 from ssl3d.kinds.masker import Masker
-from ssl3d.kinds.output import PretrainOutput
-from ssl3d.masked.inputs import check_drawn, checked_valid, given_levels, valid_share
-from ssl3d.sparse import (
-    CellGrid,
-    FeatureMap,
-    HiddenLevels,
-    SparseBackend,
-    SparseVolume,
-    grid_of,
-)
+from ssl3d.kinds.output import StepOutput, Target, ViewOutput
+from ssl3d.kinds.views import Views
+from ssl3d.masked.inputs import Hidden, given_batch
+from ssl3d.masked.output import PretrainOutput
+from ssl3d.masked.target import hidden_patches
+from ssl3d.sparse import CellGrid, FeatureMap, SparseBackend, SparseVolume
 
 
 class PretrainModel(nn.Module):
-    """Hide cells, encode what is visible, densify, decode, restore what is hidden.
+    """Encode what is visible, densify, decode, restore what is hidden.
 
     Made by `ExperimentSpec.build`.
 
     Args:
         backbone: the encoder that is pre-trained.
         backend: computes on visible cells.
-        masker: draws what is hidden.
+        views: of a sample, as data makes them.
+        masker: draws what is hidden of them.
         losses: label to loss.
         weights: label to its factor in the total.
         decoder: restores the volume from the stages; None where no loss needs it.
         in_channels: of the volumes.
-        cell: voxels per cell, (z, y, x).
         encoder_input: `visible`, or `zeroed` for the dense baseline.
         target: `patch_normalised` or `voxels`.
     """
@@ -49,14 +44,14 @@ class PretrainModel(nn.Module):
         backbone: Backbone,
         *,
         backend: SparseBackend,
+        views: Views,
         masker: Masker,
         losses: Mapping[str, Loss],
         weights: Mapping[str, float],
         decoder: Decoder | None,
         in_channels: int,
-        cell: Triple,
         encoder_input: Literal["visible", "zeroed"] = "visible",
-        target: Literal["patch_normalised", "voxels"] = "patch_normalised",
+        target: Target = "patch_normalised",
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -66,78 +61,68 @@ class PretrainModel(nn.Module):
         self.labels = tuple(losses)
         self.weights = dict(weights)
         self.backend = backend
+        self.views = views
         self.masker = masker
         self.in_channels = in_channels
-        self.cell = cell
+        self.cell = views.cell
         self.encoder_input = encoder_input
-        self.target: Literal["patch_normalised", "voxels"] = target
+        self.target: Target = target
 
     def forward(
         self,
         volume: Tensor,
         *,
         valid: Tensor | None = None,
-        hidden: HiddenLevels | Tensor | Sequence[Tensor] | None = None,
+        hidden: Hidden | None = None,
         generator: torch.Generator | None = None,
     ) -> PretrainOutput:
-        """One step without the backward pass.
+        """One step on volumes in memory, without the backward pass.
 
         Args:
             volume: (B, C, D, H, W), edges multiples of the cell.
             valid: (B, D, H, W) bool, voxels that are data; all by default. It comes from the
                 data, never from the voxels.
-            hidden: what to hide in place of the masker's draw: `HiddenLevels`, or one or several
-                nested boolean levels in cells (B, Gd, Gh, Gw) or voxels (B, D, H, W).
-            generator: a CPU generator for the masker and for losses that sample.
+            hidden: what to hide of one view in place of the masker's draw: `HiddenLevels`, or one
+                or several nested boolean levels in cells (B, Gd, Gh, Gw) or voxels (B, D, H, W).
+            generator: a CPU generator for views and for losses that sample.
 
         Raises:
             ValueError: wrong shapes, or neither `hidden` nor `generator`.
         """
-        grid = grid_of(volume, cell=self.cell)
-        if volume.shape[1] != self.in_channels:
-            raise ValueError(
-                f"volume has {volume.shape[1]} channels; this model takes {self.in_channels}"
-            )
-        valid = checked_valid(valid, volume=volume)
-        # Select: multiplying by zero would keep NaN.
-        volume = torch.where(valid[:, None], volume, 0.0)
-        if hidden is None:
-            if generator is None:
+        if generator is None:
+            if hidden is None:
                 raise ValueError("give a torch.Generator to draw hidden cells, or `hidden` itself")
-            levels = self.draw(
-                grid,
-                batch_size=len(volume),
-                generator=generator,
-                hideable=self.hideable(valid),
-            )
-        else:
-            levels = given_levels(hidden, volume=volume, cell=self.cell)
-        levels = levels.to(volume.device)
-        passes = [
-            self._restore(volume, valid=valid, levels=level, generator=generator)
-            for level in levels.encoder_passes()
-        ]
-        return self._merge(passes, levels=levels)
+            generator = torch.Generator().manual_seed(0)
+        batch = given_batch(
+            volume,
+            valid=valid,
+            hidden=hidden,
+            views=self.views,
+            masker=self.masker,
+            generator=generator,
+        )
+        return self.step(batch, generator=generator)
 
-    def draw(
-        self,
-        grid: Triple,
-        *,
-        batch_size: int,
-        generator: torch.Generator,
-        hideable: Tensor | None = None,
-    ) -> HiddenLevels:
-        """What the masker hides, on the CPU; see `Masker`.
+    def step(self, batch: Batch, *, generator: torch.Generator) -> PretrainOutput:
+        """All views of a batch, encoded and restored, and the losses.
+
+        Args:
+            batch: on the device of the model; nothing is asked of the device.
+            generator: a CPU generator for losses that sample.
 
         Raises:
-            ValueError: it hides everything or nothing of a sample.
+            ValueError: the volumes have another number of channels than the model takes.
         """
-        drawn = self.masker(grid, batch_size=batch_size, generator=generator, hideable=hideable)
-        return check_drawn(drawn, masker=self.masker, hideable=hideable)
-
-    def hideable(self, valid: Tensor) -> Tensor:
-        """(B, Gd, Gh, Gw) bool on the CPU: cells of which at least half of the voxels are valid."""
-        return (valid_share(valid, cell=self.cell) >= 0.5).cpu()
+        step = StepOutput(batch, tuple(map(self._restore, batch.views)))
+        losses: dict[str, Tensor] = {}
+        metrics: dict[str, Tensor] = {}
+        for label, loss in zip(self.labels, self.losses, strict=True):
+            for name, value in loss(step, generator=generator).items():
+                if name == "loss":
+                    losses[label] = value
+                else:
+                    metrics[f"{label}/{name}"] = value.detach()
+        return PretrainOutput(step, losses=losses, weights=self.weights, metrics=metrics)
 
     def encode(self, volume: Tensor, *, cells: CellGrid) -> tuple[FeatureMap, ...]:
         """The backbone's feature maps of what is visible, fine to coarse.
@@ -153,62 +138,15 @@ class PretrainModel(nn.Module):
             stages = self.backbone(visible.to_dense())
         return stages
 
-    def _restore(
-        self,
-        volume: Tensor,
-        *,
-        valid: Tensor,
-        levels: HiddenLevels,
-        generator: torch.Generator | None,
-    ) -> PretrainOutput:
-        """One encoder pass and its losses."""
-        # Cells without any valid voxel are neither encoded nor restored.
-        visible = ~levels.levels[0] & (valid_share(valid, cell=self.cell) > 0)
-        cells = CellGrid(visible, cell=self.cell)
-        stages = self.encode(volume, cells=cells)
-        output = PretrainOutput(
-            volume=volume,
-            valid=valid,
-            prediction=None if self.decoder is None else self.decoder(stages).volume,
-            hidden=levels.voxels(self.cell),
-            stages=stages,
-            levels=levels,
-            cells=cells,
-            target=self.target,
-            weights=self.weights,
-        )
-        losses: dict[str, Tensor] = {}
-        metrics: dict[str, Tensor] = {}
-        for label, loss in zip(self.labels, self.losses, strict=True):
-            for name, value in loss(output, generator=generator).items():
-                if name == "loss":
-                    losses[label] = value
-                else:
-                    metrics[f"{label}/{name}"] = value.detach()
-        return replace(output, losses=losses, metrics=metrics)
-
-    def _merge(self, passes: list[PretrainOutput], *, levels: HiddenLevels) -> PretrainOutput:
-        """The first pass with the weighted mean of all passes' losses."""
-        if len(passes) == 1:
-            return passes[0]
-        total = sum(levels.weights)
-        shares = [weight / total for weight in levels.weights]
-        losses = {
-            label: torch.stack(
-                [share * one.losses[label] for share, one in zip(shares, passes, strict=True)]
-            ).sum()
-            for label in self.labels
-        }
-        metrics = {
-            f"{name}/pass{i}": value
-            for i, one in enumerate(passes)
-            for name, value in {**one.losses, **one.metrics}.items()
-        }
-        return replace(
-            passes[0],
-            losses=losses,
-            metrics={name: value.detach() for name, value in metrics.items()},
-            levels=levels,
-            hidden=levels.voxels(self.cell),
-            nested=tuple(passes[1:]),
-        )
+    def _restore(self, views: ViewBatch) -> ViewOutput:
+        """One pass of the encoder, and of the decoder where there is one."""
+        if views.volume.shape[1] != self.in_channels:
+            raise ValueError(
+                f"volume has {views.volume.shape[1]} channels; this model takes {self.in_channels}"
+            )
+        stages = self.encode(views.volume, cells=views.cells)
+        if self.decoder is None:
+            return ViewOutput(views, stages, self.target)
+        decoded = self.decoder(stages)
+        patches = hidden_patches(views, prediction=decoded.volume, target=self.target)
+        return ViewOutput(views, stages, self.target, decoded=decoded, found=patches)

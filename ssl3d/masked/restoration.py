@@ -9,17 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from ssl3d.kinds.loss import Loss
-from ssl3d.kinds.output import PretrainOutput
-from ssl3d.masked.target import HiddenPatches, hidden_patches, trivial_prediction
+from ssl3d.kinds.output import HiddenPatches, StepOutput, ViewOutput
+from ssl3d.masked.target import trivial_prediction
 
 
 class RestorationLoss(Loss):
     """Base of losses on hidden voxels; a subclass gives the error of one voxel.
 
-    The error is averaged within a patch over its scored voxels and channels, then over a sample's
-    hidden patches that have any, then over the samples that have any. With several levels the mean
-    of each is taken apart and weighted. What is not hidden, not valid, or without contrast under
-    the normalised target counts neither in the value nor in the gradient, whatever stands there.
+    The error is averaged within a patch over its scored voxels and channels, then over a view's
+    hidden patches that have any, then over the views that have any. With several hidden levels the
+    mean of each is taken apart and weighted. What is not hidden, not valid, or without contrast
+    under the normalised target counts neither in the value nor in the gradient, whatever stands
+    there.
     """
 
     @abstractmethod
@@ -28,50 +29,42 @@ class RestorationLoss(Loss):
 
     def forward(
         self,
-        output: PretrainOutput,
+        step: StepOutput,
         *,
-        generator: torch.Generator | None = None,  # noqa: ARG002 (nothing is sampled)
+        generator: torch.Generator,  # noqa: ARG002 (nothing is sampled)
     ) -> dict[str, Tensor]:
-        """`loss`, and with several levels also `level0`, `level1`, ... without gradient.
+        """`loss`, and with several hidden levels also `level0`, `level1`, ... without gradient.
 
         A level that hides nothing that can be scored gives 0.
         """
-        patches = hidden_patches(output)
-        return self._reduce(output, patches=patches, prediction=patches.prediction)
+        return step.mean(lambda view: self._reduce(view, prediction=view.patches.prediction))
 
     @torch.no_grad()
-    def trivial(self, output: PretrainOutput) -> dict[str, Tensor]:
+    def trivial(self, step: StepOutput) -> dict[str, Tensor]:
         """The same numbers for a prediction that needs no network, on the very same patches.
 
         See `trivial_prediction`: a result means something only beside it.
         """
-        patches = hidden_patches(output)
-        prediction = trivial_prediction(output, patches=patches)
-        return self._reduce(output, patches=patches, prediction=prediction)
+        return step.mean(lambda view: self._reduce(view, prediction=trivial_prediction(view)))
 
-    def measurable(self, output: PretrainOutput) -> Tensor:
+    def measurable(self, step: StepOutput) -> Tensor:
         """(B,) bool: samples with a hidden patch that can be scored."""
-        return self.measurable_levels(output)[0]
+        return step.any_view(lambda view: self.measurable_levels(view)[0])
 
     @torch.no_grad()
-    def measurable_levels(self, output: PretrainOutput) -> list[Tensor]:
-        """The same for each level."""
-        counted = _counted(output, patches=hidden_patches(output))
-        return [level.flatten(1).any(1) for level in counted]
+    def measurable_levels(self, view: ViewOutput) -> list[Tensor]:
+        """(R,) bool for each hidden level of a view."""
+        return [level.flatten(1).any(1) for level in _counted(view)]
 
-    def _reduce(
-        self, output: PretrainOutput, *, patches: HiddenPatches, prediction: Tensor
-    ) -> dict[str, Tensor]:
+    def _reduce(self, view: ViewOutput, *, prediction: Tensor) -> dict[str, Tensor]:
+        patches, weights = view.patches, view.batch.hidden.weights
         difference = torch.where(patches.scored, prediction - patches.target, 0)
         count = patches.scored.sum((1, 2))
         errors = self.error(difference).sum((1, 2)) / count.clamp(min=1)
         means = [
-            _mean_over_samples(
-                _on_grid(errors, positions=patches.positions, like=level), counted=level
-            )
-            for level in _counted(output, patches=patches)
+            _mean_over_rows(_on_grid(errors, patches=patches, like=level), counted=level)
+            for level in _counted(view)
         ]
-        weights = output.levels.weights
         weighted = [weight * mean for weight, mean in zip(weights, means, strict=True)]
         losses = {"loss": torch.stack(weighted).sum() / sum(weights)}
         if len(means) > 1:
@@ -85,27 +78,27 @@ def restoration_label(labels: Iterable[str], *, losses: Iterable[nn.Module]) -> 
     return next((label for label, loss in pairs if isinstance(loss, RestorationLoss)), None)
 
 
-def _counted(output: PretrainOutput, *, patches: HiddenPatches) -> list[Tensor]:
-    """For each level (B, Gd, Gh, Gw) bool: hidden cells with something that is scored."""
+def _counted(view: ViewOutput) -> list[Tensor]:
+    """For each hidden level (R, Gd, Gh, Gw) bool: cells with something that is scored."""
+    patches = view.patches
     scored = patches.scored.flatten(1).any(1)
     return [
-        level & _on_grid(scored, positions=patches.positions, like=level)
-        for level in output.levels.levels
+        level & _on_grid(scored, patches=patches, like=level) for level in view.batch.hidden.levels
     ]
 
 
-def _on_grid(values: Tensor, *, positions: Tensor, like: Tensor) -> Tensor:
-    """(M,) values put at their cells of a (B, Gd, Gh, Gw) grid, 0 or False elsewhere.
+def _on_grid(values: Tensor, *, patches: HiddenPatches, like: Tensor) -> Tensor:
+    """(M,) values put at their cells of a (R, Gd, Gh, Gw) grid, 0 or False elsewhere.
 
-    Sums over samples are then plain sums over a dimension: no scatter with colliding indices,
-    whose order of summation a GPU does not fix.
+    Sums over rows are then plain sums over a dimension: no scatter with colliding indices, whose
+    order of summation a GPU does not fix.
     """
     flat = torch.zeros(like.numel(), dtype=values.dtype, device=values.device)
-    return flat.index_copy(0, positions, values).view(like.shape)
+    return flat.index_copy(0, patches.positions, values).view(like.shape)
 
 
-def _mean_over_samples(errors: Tensor, *, counted: Tensor) -> Tensor:
-    """Mean over each sample's counted cells, then over the samples that have any; 0 where none."""
+def _mean_over_rows(errors: Tensor, *, counted: Tensor) -> Tensor:
+    """Mean over each row's counted cells, then over the rows that have any; 0 where none."""
     cells = counted.flatten(1).sum(1)
-    per_sample = torch.where(counted, errors, 0).flatten(1).sum(1) / cells.clamp(min=1)
-    return per_sample.sum() / (cells > 0).sum().clamp(min=1)
+    per_row = torch.where(counted, errors, 0).flatten(1).sum(1) / cells.clamp(min=1)
+    return per_row.sum() / (cells > 0).sum().clamp(min=1)

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from ssl3d.geometry import Triple, product
-from ssl3d.kinds.output import PretrainOutput
+from ssl3d.kinds.batch import ViewBatch
+from ssl3d.kinds.output import HiddenPatches, Target, ViewOutput
 from ssl3d.precision import at_least_single
 from ssl3d.sparse import join_cells, split_cells
 
@@ -49,8 +50,14 @@ class PatchStatistics:
         return patches * (self.variance + EPSILON).sqrt() + self.mean
 
 
-def patch_statistics(patches: Tensor, *, valid: Tensor) -> PatchStatistics:
-    """Mean and variance of patches (M, V, C) over their valid voxels (M, V, 1)."""
+def patch_statistics(patches: Tensor, *, valid: Tensor | None) -> PatchStatistics:
+    """Mean and variance of patches (M, V, C) over their valid voxels (M, V, 1), None: all."""
+    if valid is None:
+        # The same sums as below: a patch has one value whatever batch it is in.
+        voxels = patches.shape[1]
+        mean = patches.sum(1, keepdim=True) / voxels
+        mean = mean + (patches - mean).sum(1, keepdim=True) / voxels
+        return PatchStatistics(mean, (patches - mean).square().sum(1, keepdim=True) / voxels)
     count = valid.sum(1, keepdim=True).clamp(min=1)
     mean = torch.where(valid, patches, 0).sum(1, keepdim=True) / count
     # Once more on what is left: the rounding of a large constant's mean would pass for contrast.
@@ -73,94 +80,76 @@ def gather_patches(volume: Tensor, *, positions: Tensor, cell: Triple) -> Tensor
     return split_cells(volume, cell=cell).index_select(0, positions).flatten(1, 3)
 
 
-@dataclass(frozen=True, eq=False)
-class HiddenPatches:
-    """The hidden patches of a batch: M of V voxels.
-
-    Attributes:
-        positions: (M,) raster index of each patch in the batch's B·Gd·Gh·Gw cells.
-        prediction: (M, V, C) in units of the target, at least single precision.
-        target: (M, V, C), without gradient.
-        scored: (M, V, C) bool, what a loss may count: valid voxels, and for the normalised target
-            only in channels with contrast. Elsewhere the values mean nothing and may be NaN.
-    """
-
-    positions: Tensor
-    prediction: Tensor
-    target: Tensor
-    scored: Tensor
-
-
-def restoration(output: PretrainOutput) -> Tensor:
-    """The prediction, (B, C, D, H, W).
-
-    Raises:
-        ValueError: nothing was restored.
-    """
-    if output.prediction is None:
-        raise ValueError(
-            "nothing was restored, since no loss of the spec needs it: a loss that looks at the "
-            'prediction says so in its config, by "restoration" among its needs()'
-        )
-    return output.prediction
-
-
-def hidden_patches(output: PretrainOutput) -> HiddenPatches:
-    """Prediction and target of the patches that level 0 hides; raises as `restoration` does."""
-    cell = output.cells.cell
-    positions = output.levels.levels[0].flatten().nonzero().flatten()
-    prediction, target, valid = (
-        gather_patches(volume, positions=positions, cell=cell)
-        for volume in (restoration(output), output.volume.detach(), output.valid[:, None])
-    )
-    prediction, target = at_least_single(prediction), at_least_single(target)
-    scored = valid.expand_as(target)
-    if output.target == "patch_normalised":
-        statistics = patch_statistics(target, valid=valid)
-        target = statistics.normalise(target)
+def hidden_patches(batch: ViewBatch, *, prediction: Tensor, target: Target) -> HiddenPatches:
+    """Prediction (R, C, D, H, W) and target of the patches that level 0 hides."""
+    predicted, truth = at_least_single(_hidden(prediction, batch)), at_least_single(_truth(batch))
+    valid = _hidden_valid(batch)
+    scored = torch.ones_like(truth, dtype=torch.bool) if valid is None else valid.expand_as(truth)
+    if target == "patch_normalised":
+        statistics = patch_statistics(truth, valid=valid)
+        truth = statistics.normalise(truth)
         scored = scored & statistics.contrast
-    return HiddenPatches(positions, prediction, target, scored)
+    return HiddenPatches(batch.hidden_positions[0], predicted, truth, scored)
 
 
-def trivial_prediction(output: PretrainOutput, *, patches: HiddenPatches) -> Tensor:
+def trivial_prediction(view: ViewOutput) -> Tensor:
     """What needs no network, (M, V, C): the mean, which is 0 for the normalised target.
 
-    For the target `voxels` it is the mean of the sample's visible valid voxels, per channel, and 0
-    where a sample shows none.
+    For the target `voxels` it is the mean of the row's visible valid voxels, per channel, and 0
+    where a row shows none.
     """
-    if output.target == "patch_normalised":
+    patches, batch = view.patches, view.batch
+    if view.target == "patch_normalised":
         return torch.zeros_like(patches.target)
-    cells = output.cells
-    shown = cells.gather(output.valid[:, None])
-    values = torch.where(shown, at_least_single(cells.gather(output.volume.detach())), 0)
-    by_sample = (torch.split(part, list(cells.counts)) for part in (values, shown))
+    cells = batch.cells
+    values = at_least_single(cells.gather(batch.volume.detach())).flatten(1, 3)
+    shown = torch.ones_like(values[..., :1], dtype=torch.bool)
+    if batch.valid is not None:
+        shown = cells.gather(batch.valid[:, None]).flatten(1, 3)
+    by_row = (torch.split(part, list(cells.counts)) for part in (values, shown))
     means = [
-        value.sum((0, 1, 2, 3)) / valid.sum().clamp(min=1)
-        for value, valid in zip(*by_sample, strict=True)
+        torch.where(seen, value, 0).sum((0, 1)) / seen.sum().clamp(min=1)
+        for value, seen in zip(*by_row, strict=True)
     ]
-    sample = patches.positions // product(cells.grid)
-    return torch.stack(means).index_select(0, sample)[:, None].expand_as(patches.target)
+    row = patches.positions // product(cells.grid)
+    return torch.stack(means).index_select(0, row)[:, None].expand_as(patches.target)
 
 
-def restored_volume(output: PretrainOutput) -> Tensor:
-    """The volume with its hidden cells replaced by the prediction, in intensities, for pictures.
+def restored_volume(view: ViewOutput, *, prediction: Tensor | None = None) -> Tensor:
+    """The volume with its hidden cells replaced by a prediction, in intensities, for pictures.
 
     A normalised prediction is brought back with the true mean and variance of each hidden patch,
     which a user does not have: say so beside the picture, and compute no PSNR or SSIM from it
     without that label. Invalid voxels stay 0.
 
+    Args:
+        view: what was restored.
+        prediction: (M, V, C) in place of its own.
+
     Returns:
-        (B, C, D, H, W), without gradient.
+        (R, C, D, H, W), without gradient.
     """
-    cell, restored = output.cells.cell, restoration(output).detach()
-    positions = output.levels.levels[0].flatten().nonzero().flatten()
-    boxes = split_cells(output.volume.detach(), cell=cell)
-    truth, prediction, valid = (
-        gather_patches(volume, positions=positions, cell=cell)
-        for volume in (output.volume.detach(), restored, output.valid[:, None])
-    )
-    prediction = prediction.to(boxes.dtype)
-    if output.target == "patch_normalised":
-        prediction = patch_statistics(truth, valid=valid).denormalise(prediction)
-    pasted = torch.where(valid, prediction, 0).view(-1, *boxes.shape[1:])
-    return join_cells(boxes.index_copy(0, positions, pasted), grid=output.cells.grid)
+    batch = view.batch
+    predicted = (view.patches.prediction if prediction is None else prediction).detach()
+    boxes = split_cells(batch.volume.detach(), cell=batch.cells.cell)
+    predicted, valid = predicted.to(boxes.dtype), _hidden_valid(batch)
+    if view.target == "patch_normalised":
+        predicted = patch_statistics(_truth(batch), valid=valid).denormalise(predicted)
+    if valid is not None:
+        predicted = torch.where(valid, predicted, 0)
+    pasted = predicted.reshape(-1, *boxes.shape[1:])
+    filled = boxes.index_copy(0, view.patches.positions, pasted)
+    return join_cells(filled, grid=batch.cells.grid)
+
+
+def _hidden(volume: Tensor, batch: ViewBatch) -> Tensor:
+    """(M, V, C): the cells of a volume that level 0 hides."""
+    return gather_patches(volume, positions=batch.hidden_positions[0], cell=batch.cells.cell)
+
+
+def _truth(batch: ViewBatch) -> Tensor:
+    return _hidden(batch.volume.detach(), batch)
+
+
+def _hidden_valid(batch: ViewBatch) -> Tensor | None:
+    return None if batch.valid is None else _hidden(batch.valid[:, None], batch)

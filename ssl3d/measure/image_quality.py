@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import torch
 from monai.metrics.regression import KernelType, compute_ssim_and_cs
 from torch import Tensor
 
-from ssl3d.kinds.output import PretrainOutput
-from ssl3d.masked.target import hidden_patches, restoration, restored_volume, trivial_prediction
-from ssl3d.sparse import join_cells, split_cells
+from ssl3d.kinds.output import ViewOutput
+from ssl3d.masked.target import restored_volume, trivial_prediction
+from ssl3d.sparse.hidden import cells_to_voxels
 
 WINDOW, SIGMA = 11, 1.5
 """Gaussian window of SSIM in voxels (Wang et al. 2004, section III.C); smaller in small crops."""
@@ -21,20 +20,25 @@ TRUE_STATISTICS = "_true_statistics"
 contrast of each hidden patch are taken from the original."""
 
 
-def image_quality(output: PretrainOutput) -> Iterator[dict[str, float]]:
-    """Numbers for each crop and channel that has contrast, over its hidden and valid voxels.
+def image_quality(view: ViewOutput) -> Iterator[dict[str, float]]:
+    """Numbers for each row and channel, over its hidden and valid voxels; none without contrast.
 
     `psnr` in dB and `ssim` (of windows centred there, left out where there are none), and the same
     under `.../trivial` for the prediction that needs no network. The data range is that of the
-    crop's valid voxels. Names end with `_true_statistics` where the target is normalised.
+    row's valid voxels. Names end with `_true_statistics` where the target is normalised.
     """
-    end = TRUE_STATISTICS if output.target == "patch_normalised" else ""
-    restored = {"": restored_volume(output), "/trivial": restored_volume(_trivial(output))}
-    scored = output.hidden[0] & output.valid
-    for i, original in enumerate(output.volume.detach().float()):
+    batch = view.batch
+    end = TRUE_STATISTICS if view.target == "patch_normalised" else ""
+    trivial = restored_volume(view, prediction=trivial_prediction(view))
+    restored = {"": restored_volume(view), "/trivial": trivial}
+    scored = cells_to_voxels(batch.hidden.levels[0], cell=batch.cells.cell)
+    valid = torch.ones_like(scored) if batch.valid is None else batch.valid
+    scored = scored & valid
+    for i, original in enumerate(batch.volume.detach().float()):
         for channel, truth in enumerate(original):
-            values = truth[output.valid[i]]
+            values = truth[valid[i]]
             if not scored[i].any() or values.max() == values.min():
+                yield {}
                 continue
             span = float(values.max() - values.min())
             found: dict[str, float] = {}
@@ -67,12 +71,3 @@ def _ssim(guess: Tensor, *, truth: Tensor, scored: Tensor, span: float) -> float
     inside = tuple(slice(w // 2, e - w // 2) for w, e in zip(window, truth.shape, strict=True))
     centred = similar[0, 0][scored[inside]]
     return float(centred.mean()) if centred.numel() else None
-
-
-def _trivial(output: PretrainOutput) -> PretrainOutput:
-    """The output with the trivial prediction in place of the network's."""
-    patches = hidden_patches(output)
-    boxes = split_cells(restoration(output).detach(), cell=output.cells.cell)
-    trivial = trivial_prediction(output, patches=patches).to(boxes.dtype)
-    pasted = boxes.index_copy(0, patches.positions, trivial.reshape(-1, *boxes.shape[1:]))
-    return replace(output, prediction=join_cells(pasted, grid=output.cells.grid))

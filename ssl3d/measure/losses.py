@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from ssl3d.kinds.loss import Loss
-from ssl3d.kinds.output import PretrainOutput, label_of
+from ssl3d.kinds.output import StepOutput, ViewOutput, label_of
 from ssl3d.masked.model import PretrainModel
+from ssl3d.masked.output import PretrainOutput
 from ssl3d.masked.restoration import RestorationLoss
 from ssl3d.measure.image_quality import image_quality
 
@@ -21,19 +21,19 @@ def measured(
 ) -> dict[str, float]:
     """Losses and metrics of an output, and of the trivial prediction.
 
-    What cannot be measured is left out: a loss that finds nothing in these crops, and a level or
-    an encoder pass that hides nothing that could be scored. The loss is then the weighted mean of
-    the other levels. `loss` is the weighted sum of the losses that there are.
+    What cannot be measured is left out: a loss that finds nothing in these crops, and a view or
+    hidden level that hides nothing that could be scored. The loss is then the weighted mean of the
+    others. `loss` is the weighted sum of the losses that there are.
 
     Args:
         output: of one crop, or of several.
         model: that gave it.
-        images: also PSNR and SSIM.
+        images: also PSNR and SSIM, of the first view.
 
     Returns:
         Name to value; empty where there is nothing to measure.
     """
-    found: dict[str, float] = {}
+    step, found = output.step, dict[str, float]()
     for label, loss in zip(model.labels, model.losses, strict=True):
         assert isinstance(loss, Loss)
         own = {
@@ -41,33 +41,20 @@ def measured(
             for name, value in output.numbers.items()
             if label_of(name, labels=model.labels) == label
         }
-        there = _parts(loss, output)
-        found |= _without(own, label=label, there=there, output=output)
+        parts = _parts(loss, step)
+        found |= _without(own, label=label, parts=parts)
         if isinstance(loss, RestorationLoss):
             end = f"{label}/trivial"
             values = {
                 end if name == "loss" else f"{end}/{name}": float(value)
-                for name, value in trivial(loss, output).items()
+                for name, value in loss.trivial(step).items()
             }
-            found |= _without(values, label=end, there=there, output=output)
+            found |= _without(values, label=end, parts=parts)
     if not found:
         return {}
     total = sum(model.weights[label] * found[label] for label in model.labels if label in found)
-    quality = means(image_quality(output)) if images else {}
+    quality = means(image_quality(step.views[0])) if images else {}
     return {"loss": total, **found, **quality}
-
-
-def trivial(loss: RestorationLoss, output: PretrainOutput) -> dict[str, Tensor]:
-    """What `loss` gives for the trivial prediction, under the names that its own numbers have."""
-    if not output.nested:
-        return loss.trivial(output)
-    values = [loss.trivial(one)["loss"] for one in _passes(output)]
-    weights = output.levels.weights
-    weighted = [weight * value for weight, value in zip(weights, values, strict=True)]
-    return {
-        "loss": torch.stack(weighted).sum() / sum(weights),
-        **{f"pass{i}": value for i, value in enumerate(values)},
-    }
 
 
 def means(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
@@ -93,34 +80,46 @@ def over_crops(
     return found
 
 
-def _passes(output: PretrainOutput) -> list[PretrainOutput]:
-    """Each encoder pass by itself: it hides its own level, and shows other voxels."""
-    passes = zip((output, *output.nested), output.levels.encoder_passes(), strict=True)
-    return [replace(one, levels=levels) for one, levels in passes]
+class _Part(NamedTuple):
+    """What a loss is a weighted mean of: its weight, and whether it can be measured."""
+
+    weight: float
+    there: bool
 
 
-def _parts(loss: Loss, output: PretrainOutput) -> dict[str, bool]:
-    """Ends of the names of what `loss` is a weighted mean of, to whether it can be measured."""
-    if output.nested:
-        found = [loss.measurable(one) for one in _passes(output)]
-        return {f"pass{i}": bool(one.any()) for i, one in enumerate(found)}
-    if isinstance(loss, RestorationLoss) and len(output.levels.levels) > 1:
-        levels = loss.measurable_levels(output)
-        return {f"level{i}": bool(one.any()) for i, one in enumerate(levels)}
-    return {"": bool(loss.measurable(output).any())}
+def _parts(loss: Loss, step: StepOutput) -> dict[str, _Part]:
+    """Ends of the names of parts; the loss itself, with an empty name, where it has none."""
+    if len(step.views) > 1:
+        return {
+            f"view{i}": _Part(view.batch.level.weight, _any(loss.measurable(_alone(step, view))))
+            for i, view in enumerate(step.views)
+        }
+    weights = step.views[0].batch.hidden.weights
+    if isinstance(loss, RestorationLoss) and len(weights) > 1:
+        levels = map(_any, loss.measurable_levels(step.views[0]))
+        return {
+            f"level{i}": _Part(*part) for i, part in enumerate(zip(weights, levels, strict=True))
+        }
+    return {"": _Part(1.0, _any(loss.measurable(step)))}
+
+
+def _alone(step: StepOutput, view: ViewOutput) -> StepOutput:
+    return StepOutput(step.batch, (view,))
+
+
+def _any(found: Tensor) -> bool:
+    return bool(found.any())
 
 
 def _without(
-    values: dict[str, float], *, label: str, there: Mapping[str, bool], output: PretrainOutput
+    values: dict[str, float], *, label: str, parts: Mapping[str, _Part]
 ) -> dict[str, float]:
-    """The values without what cannot be measured."""
-    if all(there.values()) or not any(there.values()):
-        return values if any(there.values()) else {}
-    kept = {name: v for name, v in values.items() if there.get(name.split("/")[-1], True)}
-    shares: Sequence[tuple[float, float]] = [
-        (weight, values[f"{label}/{part}"])
-        for weight, part in zip(output.levels.weights, there, strict=True)
-        if there[part]
-    ]
-    total = sum(weight for weight, _ in shares)
-    return {**kept, label: sum(weight * value for weight, value in shares) / total}
+    """The values without those of parts that cannot be measured."""
+    there = {name: part.weight for name, part in parts.items() if part.there}
+    if len(there) in (0, len(parts)):
+        return values if there else {}
+    gone = parts.keys() - there.keys()
+    kept = {name: v for name, v in values.items() if not gone & set(name.split("/"))}
+    total = sum(there.values())
+    mean = sum(weight * values[f"{label}/{name}"] for name, weight in there.items()) / total
+    return {**kept, label: mean}

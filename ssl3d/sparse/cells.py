@@ -116,6 +116,30 @@ class CellGrid:
         ]
         return torch.stack(shifted, -1).flatten(0, 3).index_select(0, self.positions)
 
+    def prepared(self) -> CellGrid:
+        """This grid with what follows from the draw computed."""
+        for name in self._DRAWN:
+            getattr(self, name)
+        return self
+
+    _DRAWN = ("positions", "cell_coordinates", "rows", "neighbours", "counts")
+
+    def to(self, device: torch.device | str) -> CellGrid:
+        """The same grid on another device."""
+        moved = CellGrid(self.visible.to(device, non_blocking=True), cell=self.cell)
+        for name in self._DRAWN[:-1]:
+            moved.__dict__[name] = getattr(self, name).to(device, non_blocking=True)
+        moved.__dict__["counts"] = self.counts
+        return moved
+
+    def pin_memory(self) -> CellGrid:
+        """The same grid in pinned memory."""
+        pinned = CellGrid(self.visible.pin_memory(), cell=self.cell)
+        for name in self._DRAWN[:-1]:
+            pinned.__dict__[name] = getattr(self, name).pin_memory()
+        pinned.__dict__["counts"] = self.counts
+        return pinned
+
     def coordinates(self, stride: Triple) -> Tensor:
         """(N·c³, 4) int32 contiguous: sample, z, y, x of each visible site, in row order.
 

@@ -1,9 +1,10 @@
-"""What a masker hides: nested levels of hidden cells."""
+"""What is hidden: nested levels of hidden cells."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,65 +12,48 @@ from torch import Tensor
 from ssl3d.geometry import Triple
 
 
-@dataclass(frozen=True, eq=False)
-class HiddenLevels:
+class HiddenLevels(NamedTuple):
     """Nested hidden cells.
 
     Attributes:
         levels: each (B, Gd, Gh, Gw) bool. Level 0 is all that the encoder may not see; level
             i + 1 lies inside level i.
         weights: share of each level in the restoration loss.
-        passes: `single` encodes once with level 0 hidden and restores every level from that;
-            `nested` encodes once for each level, with that level alone hidden.
-
-    Raises:
-        ValueError: no level, not boolean, unequal shapes, or a level outside the one before it.
     """
 
     levels: tuple[Tensor, ...]
     weights: tuple[float, ...] = (1.0,)
-    passes: Literal["single", "nested"] = "single"
 
-    def __post_init__(self) -> None:
-        if not self.levels or len(self.levels) != len(self.weights):
-            raise ValueError(
-                f"{len(self.levels)} hidden levels with {len(self.weights)} weights: give one "
-                "weight for each of at least one level"
-            )
-        for level in self.levels:
-            if level.dtype != torch.bool or level.dim() != 4:
-                raise ValueError(
-                    f"a hidden level must be boolean (B, Gd, Gh, Gw), got {level.dtype} of shape "
-                    f"{tuple(level.shape)}"
-                )
-            if level.shape != self.levels[0].shape:
-                raise ValueError(f"levels differ in shape: {[tuple(s.shape) for s in self.levels]}")
-        for i, (outer, inner) in enumerate(zip(self.levels, self.levels[1:], strict=False)):
-            if bool((inner & ~outer).any()):
-                raise ValueError(f"level {i + 1} hides cells that level {i} shows: nest them")
+    def to(self, device: torch.device | str) -> HiddenLevels:
+        """The same levels on another device, without waiting."""
+        return self._replace(levels=tuple(x.to(device, non_blocking=True) for x in self.levels))
 
-    def encoder_passes(self) -> tuple[HiddenLevels, ...]:
-        """One entry for each encoder pass: what it hides is level 0 of the entry."""
-        if self.passes == "single":
-            return (self,)
-        return tuple(
-            HiddenLevels((level,), weights=(weight,))
-            for level, weight in zip(self.levels, self.weights, strict=True)
-        )
-
-    def to(self, device: torch.device) -> HiddenLevels:
-        """The same levels on another device."""
-        moved = tuple(level.to(device) for level in self.levels)
-        return HiddenLevels(moved, weights=self.weights, passes=self.passes)
-
-    def rows(self, start: int, stop: int) -> HiddenLevels:
-        """The levels of samples `start` to `stop` of the batch."""
-        kept = tuple(level[start:stop] for level in self.levels)
-        return HiddenLevels(kept, weights=self.weights, passes=self.passes)
+    def pin_memory(self) -> HiddenLevels:
+        """The same levels in pinned memory."""
+        return self._replace(levels=tuple(level.pin_memory() for level in self.levels))
 
     def voxels(self, cell: Triple) -> tuple[Tensor, ...]:
         """The levels voxel by voxel, each (B, D, H, W) bool."""
         return tuple(cells_to_voxels(level, cell=cell) for level in self.levels)
+
+
+def check_levels(levels: Sequence[Tensor], *, weights: Sequence[float]) -> None:
+    """Raise ValueError where hidden levels of any number of axes are none.
+
+    No level, not boolean, unequal shapes, or a level outside the one before it.
+    """
+    if not levels or len(levels) != len(weights):
+        raise ValueError(
+            f"{len(levels)} hidden levels with {len(weights)} weights: give one weight for each "
+            "of at least one level"
+        )
+    if any(level.dtype != torch.bool for level in levels):
+        raise ValueError(f"a hidden level must be boolean, got {[level.dtype for level in levels]}")
+    if len({level.shape for level in levels}) > 1:
+        raise ValueError(f"levels differ in shape: {[tuple(level.shape) for level in levels]}")
+    for i, (outer, inner) in enumerate(pairwise(levels)):
+        if bool((inner & ~outer).any()):
+            raise ValueError(f"level {i + 1} hides cells that level {i} shows: nest them")
 
 
 def cells_to_voxels(hidden: Tensor, *, cell: Triple) -> Tensor:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ssl3d.geometry import Stage, Triple, quotient, times
+from ssl3d.kinds.batch import Batch, ViewBatch
+from ssl3d.kinds.decoder import DecoderOutput
+from ssl3d.kinds.level import Level
 from ssl3d.kinds.loss import Loss
 from ssl3d.kinds.loss_config import LossConfig
-from ssl3d.kinds.output import PretrainOutput
-from ssl3d.masked.target import restoration
+from ssl3d.kinds.output import StepOutput, ViewOutput
+from ssl3d.masked.target import hidden_patches
 from ssl3d.plugin.registry import installed
 from ssl3d.sparse import CellGrid, FeatureMap, HiddenLevels, SparseBackend, SparseVolume
 from ssl3d.sparse.backend_config import SparseBackendConfig
@@ -40,10 +43,17 @@ class LossUnderTest:
         torch.manual_seed(0)
         return self.config.build(stages=self.stages).double()
 
-    def output(self, *, hidden: Tensor | None = None, dense: bool = False) -> PretrainOutput:
-        """A random step. `hidden` is (B, Gd, Gh, Gw) bool, about half of the cells by default.
+    def step(
+        self, *, hidden: Tensor | None = None, dense: bool = False, restored: bool = True
+    ) -> StepOutput:
+        """A random step of one view a sample.
 
         The last cell of the first sample is padding. Prediction and features require gradients.
+
+        Args:
+            hidden: (B, Gd, Gh, Gw) bool, about half of the cells by default.
+            dense: feature maps are those of `encoder_input="zeroed"`.
+            restored: there is a prediction.
         """
         random = torch.Generator().manual_seed(1)
         padding = torch.zeros(BATCH, *GRID, dtype=torch.bool)
@@ -52,42 +62,55 @@ class LossUnderTest:
             hidden = torch.rand(BATCH, *GRID, generator=random) < 0.5
             hidden[:, 0, 0, 0], hidden[:, 0, 0, 1] = True, False
         hidden = hidden & ~padding
-        levels = HiddenLevels((hidden,))
         valid = ~cells_to_voxels(padding, cell=CELL)
         shape = (BATCH, 1, *times(GRID, CELL))
         volume = torch.rand(shape, generator=random, dtype=torch.float64) * valid[:, None]
-        cells = CellGrid(~hidden & ~padding, cell=CELL)
-        return PretrainOutput(
-            volume=volume,
+        views = ViewBatch(
+            volume,
             valid=valid,
-            prediction=torch.randn(shape, generator=random).double().requires_grad_(),
-            hidden=levels.voxels(CELL),
-            stages=tuple(
-                _features(s, cells=cells, random=random, dense=dense) for s in self.stages
-            ),
-            levels=levels,
-            cells=cells,
-            target="patch_normalised",
+            cells=CellGrid(~hidden & ~padding, cell=CELL).prepared(),
+            hidden=HiddenLevels((hidden,)),
+            hidden_positions=(hidden.flatten().nonzero().flatten(),),
+            level=Level(1, times(GRID, CELL)),
         )
+        prediction = torch.randn(shape, generator=random).double().requires_grad_()
+        stages = tuple(
+            _features(s, cells=views.cells, random=random, dense=dense) for s in self.stages
+        )
+        batch = Batch((views,), samples=tuple(range(BATCH)), sources=("random",) * BATCH)
+        return step_of(batch, stages=stages, prediction=prediction if restored else None)
 
-    def compute(self, output: PretrainOutput, *, seed: int = 0) -> dict[str, Tensor]:
-        """What the loss gives for `output`."""
+    def compute(self, step: StepOutput, *, seed: int = 0) -> dict[str, Tensor]:
+        """What the loss gives for `step`."""
         values: dict[str, Tensor] = self.build()(
-            output, generator=torch.Generator().manual_seed(seed)
+            step, generator=torch.Generator().manual_seed(seed)
         )
         return values
+
+
+def step_of(
+    batch: Batch, *, stages: tuple[FeatureMap, ...], prediction: Tensor | None
+) -> StepOutput:
+    """A step of one level of views, with a normalised target."""
+    (views,) = batch.views
+    if prediction is None:
+        return StepOutput(batch, (ViewOutput(views, stages, "patch_normalised"),))
+    found = hidden_patches(views, prediction=prediction, target="patch_normalised")
+    decoded = DecoderOutput(prediction, prediction)
+    view = ViewOutput(views, stages, "patch_normalised", decoded=decoded, found=found)
+    return StepOutput(batch, (view,))
 
 
 @check(dense=(False, True))
 def it_gives_scalars_and_a_loss_that_teaches(loss: LossUnderTest, *, dense: bool) -> None:
     """`dense` feature maps are those of `encoder_input="zeroed"`."""
-    output = loss.output(dense=dense)
-    values = loss.compute(output)
+    step = loss.step(dense=dense)
+    (view,), values = step.views, loss.compute(step)
     require("loss" in values, "forward must return a scalar named loss")
     for name, value in values.items():
         require(value.shape == (), f"{name} is no scalar")
         require(bool(value.isfinite()), f"{name} is not finite")
-    inputs = [restoration(output), *(_values(stage) for stage in output.stages)]
+    inputs = [view.prediction, *(_values(stage) for stage in view.stages)]
     gradients = torch.autograd.grad(values["loss"], inputs, allow_unused=True)
     found = [gradient for gradient in gradients if gradient is not None]
     require(any(bool(g.abs().sum() > 0) for g in found), "nothing to learn from")
@@ -98,7 +121,7 @@ def it_gives_scalars_and_a_loss_that_teaches(loss: LossUnderTest, *, dense: bool
 def every_parameter_has_a_gradient(loss: LossUnderTest) -> None:
     """Distributed training waits for each of them."""
     built = loss.build()
-    built(loss.output(), generator=torch.Generator().manual_seed(0))["loss"].backward()
+    built(loss.step(), generator=torch.Generator().manual_seed(0))["loss"].backward()
     without = [name for name, p in built.named_parameters() if p.grad is None]
     require(not without, f"without a gradient: {', '.join(without)}")
 
@@ -106,9 +129,12 @@ def every_parameter_has_a_gradient(loss: LossUnderTest) -> None:
 @check()
 def padding_does_not_count(loss: LossUnderTest) -> None:
     """A prediction where no voxel is valid changes no bit."""
-    output = loss.output()
-    other = torch.where(output.valid[:, None], restoration(output), 1e6)
-    values, changed = loss.compute(output), loss.compute(replace(output, prediction=other))
+    step = loss.step()
+    (view,) = step.views
+    assert view.batch.valid is not None
+    other = torch.where(view.batch.valid[:, None], view.prediction, 1e6)
+    changed = loss.compute(step_of(step.batch, stages=view.stages, prediction=other))
+    values = loss.compute(step)
     require(torch.equal(values["loss"], changed["loss"]), "padding changes the loss")
 
 
@@ -116,17 +142,17 @@ def padding_does_not_count(loss: LossUnderTest) -> None:
 def nothing_hidden_or_everything_is_no_nan(loss: LossUnderTest, *, everything: bool) -> None:
     """A step may hide nothing, or all."""
     hidden = torch.full((BATCH, *GRID), everything)
-    value = loss.compute(loss.output(hidden=hidden))["loss"]
+    value = loss.compute(loss.step(hidden=hidden))["loss"]
     require(bool(value.isfinite()), "the loss is not finite")
 
 
 @check()
 def randomness_comes_from_the_generator_alone(loss: LossUnderTest) -> None:
     """One state, one value; torch's own state stays as it is."""
-    output, built = loss.output(), loss.build()
+    step, built = loss.step(), loss.build()
     state = torch.get_rng_state()
     first, second = (
-        built(output, generator=torch.Generator().manual_seed(5))["loss"] for _ in range(2)
+        built(step, generator=torch.Generator().manual_seed(5))["loss"] for _ in range(2)
     )
     require(torch.equal(first, second), "two draws from one state of the generator differ")
     require(torch.equal(state, torch.get_rng_state()), "global random state was used")
@@ -139,23 +165,22 @@ def it_asks_for_two_stages_where_it_needs_them(loss: LossUnderTest) -> None:
         with refused("one stage for a loss that needs two", naming="stage"):
             loss.config.build(stages=loss.stages[:1])
         return
-    output = loss.output()
-    built = loss.config.build(stages=loss.stages[:1]).double()
-    values = built(
-        replace(output, stages=output.stages[:1]), generator=torch.Generator().manual_seed(0)
-    )
+    step, built = loss.step(), loss.config.build(stages=loss.stages[:1]).double()
+    (view,) = step.views
+    single = step_of(step.batch, stages=view.stages[:1], prediction=view.prediction)
+    values = built(single, generator=torch.Generator().manual_seed(0))
     require(bool(values["loss"].isfinite()), "the loss of one stage is not finite")
 
 
 @check()
 def it_restores_only_where_it_says_so(loss: LossUnderTest) -> None:
     """Where no loss of a spec needs a restoration there is no decoder, and no prediction."""
-    output = replace(loss.output(), prediction=None)
+    step = loss.step(restored=False)
     if "restoration" in loss.config.needs():
         with refused("a step without a prediction", naming="restored"):
-            loss.compute(output)
+            loss.compute(step)
         return
-    same = torch.equal(loss.compute(output)["loss"], loss.compute(loss.output())["loss"])
+    same = torch.equal(loss.compute(step)["loss"], loss.compute(loss.step())["loss"])
     require(same, "the loss is another without a prediction, which needs() does not ask for")
 
 

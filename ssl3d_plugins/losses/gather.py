@@ -16,21 +16,16 @@ def gather_keys(keys: Tensor, *, used: Tensor) -> tuple[Tensor, Tensor, int]:
     over ranks are then those of one process that holds the whole batch.
 
     Args:
-        keys: (M, C); ranks may hold different numbers of them.
+        keys: (M, C), of as many rows on each rank.
         used: (M,) bool.
 
     Returns:
-        Keys (R·M', C), used (R·M',), and the row of this rank's first key; M' is the largest M.
-        Rows that fill up a rank's share are not used.
+        Keys (R·M, C), used (R·M,), and the row of this rank's first key.
     """
     if world_size() == 1:
         return keys, used, 0
-    rank = dist.get_rank()
-    sizes = torch.zeros(world_size(), device=keys.device)
-    sizes[rank] = len(keys)
-    largest = int(all_reduce_sum(sizes).max())
+    start = dist.get_rank() * len(keys)
     rows = torch.cat([keys, used[:, None].to(keys)], 1)
-    start = rank * largest
-    before, after = start, (world_size() - rank) * largest - len(keys)
-    everyone = all_reduce_sum(torch.nn.functional.pad(rows, (0, 0, before, after)))
+    after = (world_size() - 1) * len(keys) - start
+    everyone = all_reduce_sum(torch.nn.functional.pad(rows, (0, 0, start, after)))
     return everyone[:, :-1], everyone[:, -1] > 0.5, start

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ssl3d.geometry import Stage, divides, product, quotient
 from ssl3d.kinds.loss import Loss
-from ssl3d.kinds.output import PretrainOutput
+from ssl3d.kinds.output import StepOutput, ViewOutput
 from ssl3d.precision import at_least_single
 from ssl3d.sparse import FeatureMap, SparseVolume
 from ssl3d_plugins.losses.gather import gather_keys
@@ -66,46 +66,41 @@ class InfoNCELoss(Loss):
         self.query_heads = nn.ModuleList(_head(s.channels, config.width) for s in stages[:-1])
         self.key_heads = nn.ModuleList(_head(s.channels, config.width) for s in stages[1:])
 
-    def forward(
-        self, output: PretrainOutput, *, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
-        """`loss`, and `top1`: the share of queries that are nearest to their positive.
+    def forward(self, step: StepOutput, *, generator: torch.Generator) -> dict[str, Tensor]:
+        """`loss`, and `top1`: the share of queries that are nearest to their positive."""
+        return step.mean(lambda view: self._view(view, generator))
 
-        Raises:
-            ValueError: no generator.
-        """
-        if generator is None:
-            raise ValueError("info_nce samples sites: give a torch.Generator")
-        pairs = [self._pair(output, i, generator) for i in range(len(self.stages) - 1)]
-        losses, top1 = (torch.stack(values).mean() for values in zip(*pairs, strict=True))
-        return {"loss": losses, "top1": top1.detach()}
-
-    def measurable(self, output: PretrainOutput) -> Tensor:
+    def measurable(self, step: StepOutput) -> Tensor:
         """(B,) bool: samples that hide something, with two usable sites or more at each pair."""
-        enough = [self._enough(output, coarse) for coarse in self.stages[1:]]
-        return torch.stack([super().measurable(output), *enough]).all(0)
+        return super().measurable(step) & step.any_view(self._enough)
 
-    def _enough(self, output: PretrainOutput, coarse: Stage) -> Tensor:
-        """(B,) bool: samples with two usable sites of `coarse` or more."""
-        usable = sites_with_contrast(output, stride=coarse.stride)
-        per_cell = product(quotient(output.cells.cell, coarse.stride))
-        by_sample = torch.split(usable, [n * per_cell for n in output.cells.counts])
-        return torch.stack([sites.sum() >= 2 for sites in by_sample])
+    @torch.no_grad()
+    def _enough(self, view: ViewOutput) -> Tensor:
+        """(R,) bool: rows with two usable sites or more of each coarser stage."""
+        enough = []
+        for coarse in self.stages[1:]:
+            usable = sites_with_contrast(view.batch, stride=coarse.stride)
+            by_row = torch.split(usable, _site_counts(view, coarse))
+            enough.append(torch.stack([sites.sum() >= 2 for sites in by_row]))
+        return torch.stack(enough).all(0)
 
-    def _pair(
-        self, output: PretrainOutput, i: int, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
+    def _view(self, view: ViewOutput, generator: torch.Generator) -> dict[str, Tensor]:
+        """Loss and top-1 of the views of one level: means over pairs of adjacent stages."""
+        pairs = [self._pair(view, i, generator) for i in range(len(self.stages) - 1)]
+        loss, top1 = (torch.stack(values).mean() for values in zip(*pairs, strict=True))
+        return {"loss": loss, "top1": top1.detach()}
+
+    def _pair(self, view: ViewOutput, i: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Loss and top-1 of stages i and i + 1."""
         fine, coarse = self.stages[i], self.stages[i + 1]
         queries = group_sites(
-            _visible(output, output.stages[i], stage=fine),
+            _visible(view, view.stages[i], stage=fine),
             factor=quotient(coarse.stride, fine.stride),
         ).mean(1)
-        keys = _visible(output, output.stages[i + 1], stage=coarse).flatten(0, 3)
-        per_cell = len(keys) // max(output.cells.n, 1)
+        keys = _visible(view, view.stages[i + 1], stage=coarse).flatten(0, 3)
         rows, used = sample_sites(
-            sites_with_contrast(output, stride=coarse.stride),
-            counts=[n * per_cell for n in output.cells.counts],
+            sites_with_contrast(view.batch, stride=coarse.stride),
+            counts=_site_counts(view, coarse),
             samples=self.config.samples,
             generator=generator,
         )
@@ -163,15 +158,21 @@ def _head(channels: int, width: int) -> nn.Module:
     return nn.Sequential(nn.Linear(channels, width), nn.GELU(), nn.Linear(width, width))
 
 
-def _visible(output: PretrainOutput, features: FeatureMap, *, stage: Stage) -> Tensor:
+def _site_counts(view: ViewOutput, stage: Stage) -> list[int]:
+    """Visible sites of each row at a stage."""
+    per_cell = product(quotient(view.batch.cells.cell, stage.stride))
+    return [n * per_cell for n in view.batch.cells.counts]
+
+
+def _visible(view: ViewOutput, features: FeatureMap, *, stage: Stage) -> Tensor:
     """(N, cd, ch, cw, C): the visible cells of a stage, whichever way the encoder ran."""
     if isinstance(features, SparseVolume):
         return features.features
-    return output.cells.gather(features, stride=stage.stride)
+    return view.batch.cells.gather(features, stride=stage.stride)
 
 
 def _mean(values: Tensor, *, used: Tensor) -> Tensor:
-    """Mean over each sample's used sites, then over the samples that have any; 0 where none."""
+    """Mean over each row's used sites, then over the rows that have any; 0 where none."""
     counts = used.sum(1)
     per_sample = torch.where(used, values, 0).sum(1) / counts.clamp(min=1)
     return per_sample.sum() / (counts > 0).sum().clamp(min=1)

@@ -7,10 +7,10 @@ from itertools import accumulate
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
+from torch.nn import functional as F
 
 from ssl3d.geometry import Triple, quotient
-from ssl3d.kinds.output import PretrainOutput
+from ssl3d.kinds.batch import ViewBatch
 from ssl3d.masked.target import patch_statistics
 
 
@@ -31,37 +31,45 @@ def group_sites(features: Tensor, *, factor: Triple) -> Tensor:
     return boxes.reshape(n * ed * eh * ew, fd * fh * fw, channels)
 
 
-def sites_with_contrast(output: PretrainOutput, *, stride: Triple) -> Tensor:
+def sites_with_contrast(batch: ViewBatch, *, stride: Triple) -> Tensor:
     """(N·e³,) bool: visible sites whose valid voxels vary in at least one channel.
 
     Sites of air or padding look alike, so none can be told from another.
     """
-    voxels = group_sites(output.cells.gather(output.volume), factor=stride)
-    valid = group_sites(output.cells.gather(output.valid[:, None]), factor=stride)
+    voxels = group_sites(batch.cells.gather(batch.volume), factor=stride)
+    valid = None
+    if batch.valid is not None:
+        valid = group_sites(batch.cells.gather(batch.valid[:, None]), factor=stride)
     return patch_statistics(voxels, valid=valid).contrast.any(-1).flatten()
 
 
 def sample_sites(
     usable: Tensor, *, counts: Sequence[int], samples: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Draw up to `samples` different usable sites of each sample of the batch.
+    """Draw up to `samples` different usable sites of each row of the batch.
 
     Args:
-        usable: (S,) bool over the visible sites of the batch, sorted by sample.
-        counts: visible sites of each sample; B numbers with the sum S.
-        samples: how many to draw, at most.
+        usable: (S,) bool over the visible sites of the batch, sorted by row.
+        counts: visible sites of each row; R numbers with the sum S.
+        samples: how many to draw, K.
         generator: a CPU generator; S numbers are drawn whatever is usable.
 
     Returns:
-        Rows (B, K) into the S sites and used (B, K) bool, K <= samples. Samples with fewer than
-        two usable sites have nothing to contrast and use none. Rows that are not used are 0.
+        Places (R, K) among the S sites and used (R, K) bool. Of rows with fewer usable sites than
+        K the rest is not used, and those with fewer than two have nothing to contrast and use none.
+        Places that are not used are 0.
     """
     scores = torch.rand(len(usable), generator=generator, dtype=torch.float32)
-    scores = torch.where(usable, scores.to(usable.device), -1.0)
-    by_sample = torch.split(scores, list(counts))
-    padded = pad_sequence(list(by_sample), batch_first=True, padding_value=-1.0)
-    top = padded.topk(min(samples, padded.shape[1]), dim=1)
-    used = top.values >= 0
-    used = used & (used.sum(1, keepdim=True) >= 2)
-    first = torch.tensor([0, *accumulate(counts)][:-1], device=usable.device)
-    return torch.where(used, top.indices + first[:, None], 0), used
+    if usable.device.type == "cuda":
+        scores = scores.pin_memory()
+    scores = torch.where(usable, scores.to(usable.device, non_blocking=True), -1.0)
+    places, used = [], []
+    for first, row in zip(
+        accumulate(counts, initial=0), torch.split(scores, list(counts)), strict=False
+    ):
+        top = F.pad(row, (0, max(samples - len(row), 0)), value=-1.0).topk(samples)
+        found = top.values >= 0
+        found = found & (found.sum() >= 2)
+        places.append(torch.where(found, top.indices + first, 0))
+        used.append(found)
+    return torch.stack(places), torch.stack(used)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from ssl3d.geometry import Triple
 from ssl3d.kinds.masker_config import MaskerConfig
@@ -19,10 +20,10 @@ Weight = Annotated[float, Field(gt=0)]
 class MiM(MaskerConfig):
     """Mask in mask: coarse blocks are hidden, and finer blocks are drawn inside them.
 
-    After the idea of arXiv 2404.15580, on one view of the volume. Level 0 is the coarse blocks,
-    level 1 the finer ones, always a part of level 0. With `passes="single"` the encoder runs once
-    with level 0 hidden, so level 1 changes the loss only: its cells count twice, by
-    `level_weights`. With `passes="nested"` a second pass of the encoder hides level 1 alone.
+    After the idea of arXiv 2404.15580, on one crop. Level 0 is the coarse blocks, level 1 the finer
+    ones, always a part of level 0. With the views `single` the encoder runs once with level 0
+    hidden, so level 1 changes the loss only: its cells count twice, by `level_weights`. With the
+    views `nested` a second pass of the encoder hides level 1 alone.
     """
 
     builds = "ssl3d_plugins.maskers.mim_masker:MiMMasker"
@@ -49,11 +50,6 @@ class MiM(MaskerConfig):
         "largest that is smaller on each axis longer than one cell",
         json_schema_extra={"unit": "cells"},
     )
-    passes: Literal["single", "nested"] = Field(
-        default="single",
-        description="single: one encoder pass that hides level 0; nested: a second pass that "
-        "hides level 1 alone, at its cost",
-    )
     level_weights: tuple[Weight, Weight] = Field(
         default=(1.0, 1.0),
         description="weights of level 0 and level 1 in the restoration loss, above 0; only their "
@@ -73,9 +69,23 @@ class MiM(MaskerConfig):
             yield Problem("local_block", str(error))
 
     def fewest_visible(self, grid: Triple) -> int:
-        """What the highest global ratio leaves; a pass that hides level 1 alone shows more."""
+        """What the highest global ratio leaves; a view that hides level 1 alone shows more."""
         return fewest_visible(grid, block=self.global_block, ratio=self.global_ratio)
 
-    def levels(self) -> int:
-        """Two."""
-        return 2
+    def weights(self) -> tuple[float, ...]:
+        """`level_weights`."""
+        return self.level_weights
+
+    @model_validator(mode="before")
+    @classmethod
+    def _passes_are_views(cls, options: Any) -> Any:
+        """Older specs say here how often the encoder runs."""
+        if isinstance(options, dict) and "passes" in options:
+            rest = {name: value for name, value in options.items() if name != "passes"}
+            raise PydanticCustomError(
+                "moved",
+                "passes is no option of a masker any more: which crops are encoded, and how often, "
+                "is said by the spec's views. Give views={views} beside the masker {rest}",
+                {"views": repr(options["passes"]), "rest": str(rest)},
+            )
+        return options

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from ssl3d.geometry import Triple
 from ssl3d.kinds.masker import Masker
-from ssl3d.sparse import HiddenLevels
 from ssl3d_plugins.maskers.blocks import fit_block, fit_inner_block
-from ssl3d_plugins.maskers.draw import check_call, draw_ratio, draw_scores, hide_blocks
+from ssl3d_plugins.maskers.draw import checked, draw_ratio, draw_scores, hide_blocks
 from ssl3d_plugins.maskers.mim_config import MiM
 
 
@@ -19,18 +17,13 @@ class MiMMasker(Masker):
     config: MiM
 
     def __call__(
-        self,
-        grid: Triple,
-        *,
-        batch_size: int,
-        generator: torch.Generator,
-        hideable: Tensor | None = None,
-    ) -> HiddenLevels:
-        """Two levels, each (B, Gd, Gh, Gw), the second inside the first.
+        self, grid: Triple, *, sample: Generator, batch: Generator, hideable: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Two levels, each (Gd, Gh, Gw), the second inside the first.
 
         Level 1 is drawn among the cells of level 0 as level 0 is among the hideable cells, so it
         leaves at least one of them out. It is empty where level 0 has fewer than two cells; both
-        are empty in a sample with fewer than two hideable cells.
+        are empty in a crop with fewer than two hideable cells.
 
         Raises:
             ValueError: see `Masker.__call__`.
@@ -38,11 +31,11 @@ class MiMMasker(Masker):
         options = self.config
         outer = fit_block(options.global_block, grid=grid)
         inner = fit_inner_block(options.local_block, outer=outer)
-        among = check_call(grid, batch_size=batch_size, generator=generator, hideable=hideable)
+        among = checked(hideable, grid=grid)
         levels: list[Tensor] = []
         for block, range_ in ((outer, options.global_ratio), (inner, options.local_ratio)):
-            ratio = draw_ratio(range_, generator=generator)
-            scores = draw_scores(grid, batch_size=batch_size, generator=generator)
+            ratio = draw_ratio(range_, generator=batch)
+            scores = draw_scores(grid, generator=sample)
             among = hide_blocks(scores, among=among, block=block, ratio=ratio)
             levels.append(among)
-        return HiddenLevels(tuple(levels), weights=options.level_weights, passes=options.passes)
+        return tuple(levels)

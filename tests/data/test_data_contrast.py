@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ssl3d.data.module import DataModule
 
 from ssl3d.data import preparation
 from ssl3d.data.data_error import BadVolume
 from ssl3d.data.files import Source
 from ssl3d.data.intensity import STEPS, NoContrast, check_values, foreground, narrow, normalise
-from ssl3d.data.module import DataModule
 from ssl3d.data.preparation import prepare
 from ssl3d.data.spec import CTWindow, DataSpec, Percentile, ZScore
 

@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from ssl3d.data.module import DataModule
+
 from ssl3d.data.spec import DataSpec
 from ssl3d.data.split import group_of
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ssl3d.data.module import DataModule
 
 from ssl3d.data.data_error import BadVolume, DataWarning
 from ssl3d.data.files import Source
-from ssl3d.data.module import DataModule
 from ssl3d.data.read import check_header, check_source, read_source
 from ssl3d.data.spec import DataSpec
 

@@ -13,9 +13,9 @@ import lightning
 import numpy as np
 import pytest
 import torch
+from ssl3d.data.module import DataModule
 
 from ssl3d.data.data_error import BadVolume
-from ssl3d.data.module import DataModule
 from ssl3d.data.spec import DataSpec
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from ssl3d.data.module import DataModule
 
 from ssl3d.data.files import Source, find_sources
-from ssl3d.data.module import DataModule
 from ssl3d.data.preparation import prepare
 from ssl3d.data.read import read_source
 from ssl3d.data.spec import DataSpec

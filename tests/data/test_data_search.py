@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from ssl3d.data.module import DataModule
 
 from ssl3d.data.data_error import DataError, DataWarning
 from ssl3d.data.disk import DiskCache
 from ssl3d.data.files import find_sources
-from ssl3d.data.module import DataModule
 from ssl3d.data.search import matches
 from ssl3d.data.spec import DataSpec
 from ssl3d.data.split import group_of, split_sources

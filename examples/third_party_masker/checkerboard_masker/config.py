@@ -15,7 +15,7 @@ from ssl3d.plugin.config import Problem
 class Checkerboard(MaskerConfig):
     """Hides every second block of cells, as a chessboard has every second square black.
 
-    Which half is hidden is drawn for each sample.
+    Which half is hidden is drawn for each crop.
     """
 
     builds = "checkerboard_masker.masker:CheckerboardMasker"

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from ssl3d.kinds.backbone import Backbone
 from ssl3d.measure.probe.crops import LabelledCrop
 from ssl3d.precision import double
-from ssl3d.streams import probe_generator
+from ssl3d.streams import Stream, generator
 
 PENALTY = 1e-4
 """Weight of the squared norm of the classifier, which makes its optimum unique."""
@@ -152,7 +152,7 @@ def _sampled(
     steps = [edge // size for edge, size in zip(crop.labels.shape, finest, strict=True)]
     middle = tuple(slice(step // 2, None, step) for step in steps)
     places = crop.valid[middle].flatten().nonzero().flatten()
-    generator = probe_generator(number)
-    places = places[torch.randperm(len(places), generator=generator)[:sites]]
+    random = generator(0, Stream.PROBE, number)
+    places = places[torch.randperm(len(places), generator=random)[:sites]]
     labels = crop.labels[middle].flatten()[places]
     return features[places.to(features.device)], labels.to(features.device)

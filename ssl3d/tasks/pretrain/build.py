@@ -20,6 +20,7 @@ def build_model(spec: ExperimentFields) -> PretrainModel:
         return PretrainModel(
             backbone,
             backend=spec.sparse_backend.build(),
+            views=spec.views.build(patch=spec.data.patch, cell=spec.cell_size, masker=spec.masker),
             masker=spec.masker.build(),
             losses={loss.title: loss.build(stages=stages) for loss in spec.losses},
             weights={loss.title: loss.weight for loss in spec.losses},
@@ -30,7 +31,6 @@ def build_model(spec: ExperimentFields) -> PretrainModel:
             if spec.restores
             else None,
             in_channels=spec.data.in_channels,
-            cell=spec.cell_size,
             encoder_input=spec.encoder_input,
             target=spec.target,
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ssl3d.data import DataModule
+from ssl3d.data import Batches
 from ssl3d.files import write_json
 from ssl3d.folder import RunFolder
 from ssl3d.masked.model import PretrainModel
@@ -31,7 +31,7 @@ def finish(
     *,
     spec: ExperimentSpec,
     folder: RunFolder,
-    data: DataModule,
+    batches: Batches,
     device: torch.device,
     finished: bool,
     warnings: tuple[str, ...] = (),
@@ -45,7 +45,7 @@ def finish(
         checkpoint: of the last step.
         spec: of the run.
         folder: of the run.
-        data: set up.
+        batches: of the run.
         device: to restore held-out volumes on.
         finished: False where the run was stopped before its last step.
         warnings: what was said on the way.
@@ -62,7 +62,7 @@ def finish(
         pictures.append(draw_curves(rows, labels=model.labels, path=curves))
         if spec.restores:
             pictures += draw_held_out(
-                model, spec=spec, data=data, folder=folder.pictures, step=done["step"]
+                model, spec=spec, batches=batches, folder=folder.pictures, step=done["step"]
             )
         log_pictures(pictures, loggers=spec.trainer.loggers, folder=folder, step=done["step"])
     latest = {name: value for row in rows for name, value in row.items()}
@@ -88,7 +88,7 @@ def finish(
         untrained_dice=next((row["probe/dice"] for row in rows if "probe/dice" in row), None),
         warnings=(*warnings, *(text for text in said if text is not None)),
         pictures=tuple(pictures),
-        bad_files=data.bad_files(),
+        bad_files=batches.volumes.bad_files(),
         seconds=done["seconds"],
         volumes_per_second=done["samples"] / max(done["seconds"], 1e-9),
     )

@@ -86,15 +86,12 @@ class HeldOut(RunCallback[PretrainModule]):
         """This rank's crops by number, and for each stage the sum of their features' products."""
         quality, crops, grams = module.spec.quality, dict[int, Crop](), list[Tensor]()
         images = quality.images and module.spec.restores
-        for i, batch in enumerate(trainer.datamodule.val_dataloader()):  # type: ignore[attr-defined]
-            (number,), (volume,) = batch["index"].tolist(), batch["source"]
+        for i, batch in enumerate(trainer.datamodule.held_out()):  # type: ignore[attr-defined]
+            (number,), (volume,) = batch.samples, batch.sources
             batch = trainer.strategy.batch_to_device(batch)
             output: Any = trainer.strategy.validation_step(batch, i)
-            numbers: dict[str, float] = {}
-            # Ranks take equally many: what fills up is another rank's, and counted there.
-            if number % trainer.world_size == trainer.global_rank:
-                numbers = measured(output, model=module.model, images=images)
-                crops[number] = Crop(volume, numbers)
+            numbers = measured(output, model=module.model, images=images)
+            crops[number] = Crop(volume, numbers)
             if quality.rank:
                 new = [gram(features) for features in output.stages]
                 if not numbers:

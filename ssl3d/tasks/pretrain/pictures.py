@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,17 +11,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ssl3d.data import BadVolume, DataModule, Source
+from ssl3d.data import BadVolume, Batches, Source
 from ssl3d.data.read import read_source
-from ssl3d.kinds.output import PretrainOutput
 from ssl3d.masked.model import PretrainModel
+from ssl3d.masked.output import PretrainOutput
 from ssl3d.masked.target import restored_volume
 from ssl3d.measure.image_quality import TRUE_STATISTICS, image_quality
-from ssl3d.measure.losses import means, measured
+from ssl3d.measure.losses import measured
 from ssl3d.report.restored_crop import RestoredCrop
 from ssl3d.report.slices import draw_restoration
-from ssl3d.streams import Stream, generator
-from ssl3d.tasks.pretrain.module import held_out_levels
+from ssl3d.tasks.pretrain.module import held_out_generator
 from ssl3d.tasks.pretrain.spec import ExperimentSpec
 
 GIVEN = (
@@ -41,14 +39,14 @@ class _Case(NamedTuple):
 
 
 def draw_held_out(
-    model: PretrainModel, *, spec: ExperimentSpec, data: DataModule, folder: Path, step: int
+    model: PretrainModel, *, spec: ExperimentSpec, batches: Batches, folder: Path, step: int
 ) -> list[Path]:
     """Restore the first crop of some held-out volumes, with the masks of the held-out loss.
 
     Args:
         model: in evaluation mode, on the device to use.
         spec: of the run.
-        data: set up.
+        batches: of the run.
         folder: for the pictures.
         step: that the weights come from.
 
@@ -58,11 +56,12 @@ def draw_held_out(
     note = GIVEN if spec.target == "patch_normalised" else PLAIN
     names = list(spec.data.channels or ("",))
     paths = []
-    for number, case in enumerate(_restored(model, spec=spec, data=data), start=1):
+    for number, case in enumerate(_restored(model, spec=spec, batches=batches), start=1):
         output, name = case.output, case.source.name
         affine = _affine(case.source, spec=spec)
         losses = measured(output, model=model)
-        restored = restored_volume(output)[0].cpu().float().numpy()
+        restored = restored_volume(output.step.views[0])[0].cpu().float().numpy()
+        quality = list(image_quality(output.step.views[0]))
         for i, channel in enumerate(names):
             one = RestoredCrop(
                 original=output.volume[0, i].cpu().float().numpy(),
@@ -72,11 +71,10 @@ def draw_held_out(
                 corner=case.corner,
                 affine=affine,
             )
-            quality = means(image_quality(_channel(output, i)))
             parts = [f"{number:02d}", _plain(name), *([_plain(channel)] if channel else [])]
             title = f"Held-out {Path(name).name}{f', {channel}' if channel else ''}, step {step}"
             path = folder / f"restored-{'-'.join(parts)}.png"
-            numbers = numbers_in_words({**losses, **quality})
+            numbers = numbers_in_words({**losses, **quality[i]})
             paths.append(draw_restoration(one, title=title, numbers=numbers, note=note, path=path))
     return paths
 
@@ -97,13 +95,6 @@ def numbers_in_words(numbers: Mapping[str, float]) -> str:
     return "this crop: " + (", ".join(parts) or "nothing is hidden and can be scored")
 
 
-def _channel(output: PretrainOutput, i: int) -> PretrainOutput:
-    """An output of one channel."""
-    assert output.prediction is not None, "there is something to draw"
-    own = slice(i, i + 1)
-    return replace(output, volume=output.volume[:, own], prediction=output.prediction[:, own])
-
-
 def _affine(source: Source, *, spec: ExperimentSpec) -> NDArray[np.float64] | None:
     """From (x, y, z, 1) indices of the prepared volume to mm; None where it is gone by now."""
     try:
@@ -112,22 +103,17 @@ def _affine(source: Source, *, spec: ExperimentSpec) -> NDArray[np.float64] | No
         return None  # it was read once, and the picture says so
 
 
-def _restored(model: PretrainModel, *, spec: ExperimentSpec, data: DataModule) -> Iterator[_Case]:
+def _restored(model: PretrainModel, *, spec: ExperimentSpec, batches: Batches) -> Iterator[_Case]:
     """The first crop of each volume to draw, as the held-out loss sees it."""
-    crops = data.held_out_dataset()
+    crops = batches.volumes.held_out_crops(extent=batches.views.extent)
     device = next(model.parameters()).device
     firsts = range(0, len(crops), spec.data.holdout_crops)
-    for index in firsts[: spec.trainer.pictures]:
-        crop, (source, corner) = crops[index], crops.place(index)
-        valid = crop["valid"][None]
+    loader = batches.held_out()
+    for number in firsts[: spec.trainer.pictures]:
+        batch = loader.collate_fn([loader.dataset[number]])
         with torch.no_grad():
-            output = model(
-                crop["volume"][None].to(device),
-                valid=valid.to(device),
-                hidden=held_out_levels(model, valid=valid, numbers=[index]),
-                generator=generator(0, Stream.HELD_OUT_LOSS, index),
-            )
-        yield _Case(source, corner, output)
+            output = model.step(batch.to(device), generator=held_out_generator(batch))
+        yield _Case(*crops.place(number), output)
 
 
 def _plain(name: str) -> str:

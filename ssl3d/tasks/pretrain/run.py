@@ -12,7 +12,7 @@ from lightning.pytorch.strategies import FSDPStrategy
 from lightning_utilities.core.rank_zero import rank_zero_only
 from rich.console import Console
 
-from ssl3d.data import DataModule, DataWarning
+from ssl3d.data import Batches, DataWarning, RunVolumes
 from ssl3d.data.data_error import shown
 from ssl3d.data.resumed import Earlier
 from ssl3d.data.sizes import size_warnings
@@ -31,7 +31,7 @@ from ssl3d.tasks.encoder import WEIGHTS, warm_start
 from ssl3d.tasks.pretrain.callbacks import make_callbacks
 from ssl3d.tasks.pretrain.checkpoint_weights import check_decoder
 from ssl3d.tasks.pretrain.finish import finish
-from ssl3d.tasks.pretrain.module import PretrainModule
+from ssl3d.tasks.pretrain.module import LightningBatches, PretrainModule
 from ssl3d.tasks.pretrain.paths import absolute
 from ssl3d.tasks.pretrain.result import RunResult, print_result
 from ssl3d.tasks.pretrain.resumable import resumable
@@ -97,11 +97,12 @@ def pretrain(
     earlier = before.earlier(accept_changes=accept_changed_data) if before else None
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", DataWarning)
-        data = _data(spec, folder=folder, start_sample=done["samples"], main=main, earlier=earlier)
+        data = _volumes(spec, folder=folder, main=main, earlier=earlier)
     for warning in said:
         warn(str(warning.message))
     for remark in before.remarks(data.resumed) if before else ():
         warn(remark)
+    batches = Batches(data, views=module.model.views, masker=module.model.masker, seed=spec.seed)
     if main:
         for text in size_warnings((*data.train_files, *data.held_out_files), spec=spec.data):
             warn(text)
@@ -138,7 +139,12 @@ def pretrain(
             _greet(console, module, data=data, folder=folder, step=done["step"])
         if done["step"] < spec.trainer.steps:
             with stop.listening():
-                _fit(trainer, module, data=data, checkpoint=checkpoint)
+                _fit(
+                    trainer,
+                    module,
+                    data=LightningBatches(batches, start=done["samples"]),
+                    checkpoint=checkpoint,
+                )
     newest = folder.newest_checkpoint()
     assert newest is not None, "a run saves at its last step and when it is stopped"
     if not main:
@@ -148,7 +154,7 @@ def pretrain(
         newest,
         spec=spec,
         folder=folder,
-        data=data,
+        batches=batches,
         device=device,
         finished=not stop.stopped,
         warnings=tuple(notes),
@@ -157,28 +163,17 @@ def pretrain(
     return result
 
 
-def _data(
-    spec: ExperimentSpec,
-    *,
-    folder: RunFolder,
-    start_sample: int,
-    main: bool,
-    earlier: Earlier | None,
-) -> DataModule:
+def _volumes(
+    spec: ExperimentSpec, *, folder: RunFolder, main: bool, earlier: Earlier | None
+) -> RunVolumes:
     """The volumes, found and split, and those held out read: before the folder counts as a run, so
     that a mistake in the paths leaves none behind.
     """
     folder.root.mkdir(parents=True, exist_ok=True)
-    data = DataModule(
-        spec.data,
-        seed=spec.seed,
-        start_sample=start_sample,
-        record=folder.bad_files,
-        earlier=earlier,
-    )
+    data = RunVolumes(spec.data, record=folder.bad_files, earlier=earlier, silent=not main)
     if main:
-        data.prepare_data()
-    data.setup()
+        data.forget_bad_files()
+    data.find()
     data.read_held_out()
     return data
 
@@ -187,7 +182,7 @@ def _fit(
     trainer: lightning.Trainer,
     module: PretrainModule,
     *,
-    data: DataModule,
+    data: LightningBatches,
     checkpoint: Path | None,
 ) -> None:
     try:
@@ -198,7 +193,7 @@ def _fit(
 
 
 def _greet(
-    console: Console, module: PretrainModule, *, data: DataModule, folder: RunFolder, step: int
+    console: Console, module: PretrainModule, *, data: RunVolumes, folder: RunFolder, step: int
 ) -> None:
     """Say what is about to happen."""
     spec = module.spec

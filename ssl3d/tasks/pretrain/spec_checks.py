@@ -22,6 +22,10 @@ def problems(spec: ExperimentFields) -> Iterator[tuple[str, str]]:
         grid = quotient(spec.data.patch, spec.cell_size)
         for option, message in spec.masker.problems(grid=grid):
             yield f"masker.{option}", message
+        for option, message in spec.views.problems(
+            patch=spec.data.patch, cell=spec.cell_size, masker=spec.masker
+        ):
+            yield f"views.{option}", message
     sparse = spec.encoder_input == "visible"
     for option, message in spec.backbone.problems(cell=spec.cell_size, sparse=sparse):
         yield f"backbone.{option}", message

@@ -14,6 +14,7 @@ from ssl3d.kinds.component_fields import (
     LossField,
     MaskerField,
     SparseBackendField,
+    ViewsField,
 )
 from ssl3d.measure.spec import ProbeSpec, QualitySpec
 from ssl3d.plugin.config import ComponentConfig
@@ -42,6 +43,9 @@ class ExperimentFields(Section):
         default=_named("cells"), description="what computes on the visible cells"
     )
     masker: MaskerField = Field(default=_named("random"), description="what is hidden")
+    views: ViewsField = Field(
+        default=_named("single"), description="which crops of a sample are encoded"
+    )
     losses: Annotated[tuple[LossField, ...], BeforeValidator(_as_tuple)] = Field(
         default=_named(("mse",)),
         description="terms of the training loss",
@@ -94,4 +98,4 @@ class ExperimentFields(Section):
     def components(self) -> tuple[ComponentConfig, ...]:
         """Every plugin that a run is made of."""
         decoder = (self.decoder,) if self.restores else ()
-        return (self.backbone, self.sparse_backend, self.masker, *decoder, *self.losses)
+        return (self.backbone, self.sparse_backend, self.views, self.masker, *decoder, *self.losses)

@@ -10,8 +10,13 @@ from statistics import median
 import torch
 from torch.nn.utils import clip_grad_norm_
 
+from ssl3d.data.collate import Sample, collate
+from ssl3d.data.region import TensorRegion
+from ssl3d.geometry import Triple
+from ssl3d.kinds.batch import Batch
+from ssl3d.masked.model import PretrainModel
 from ssl3d.run.run_error import RunError
-from ssl3d.streams import Stream, generator, global_seed
+from ssl3d.streams import Seeds, Stream, generator, global_seed
 from ssl3d.tasks.pretrain.module import PretrainModule
 from ssl3d.tasks.pretrain.spec import ExperimentSpec
 
@@ -43,16 +48,17 @@ def time_step(spec: ExperimentSpec) -> StepTime:
     device = _device(spec)
     module = PretrainModule(spec.build().to(device), spec=spec)
     optimizer = module.configure_optimizers()
-    random = generator(spec.seed, Stream.MASK, 0)
-    shape = (spec.data.batch_size, spec.data.in_channels, *spec.data.patch)
-    volume = torch.randn(shape, generator=random).to(device)
+    random = generator(spec.seed, Stream.TRIAL)
+    samples, patch = spec.data.batch_size, spec.data.patch
+    # What it costs to make is that of reading processes.
+    batch = noise_batch(module.model, spec=spec, samples=samples, patch=patch).to(device)
     batches, updates = list[float](), list[float]()
     with global_seed(spec.seed, Stream.LAYERS, 0, device=device):
         while len(batches) <= MOST and sum(batches[1:]) < ENOUGH:
             start = _now(device)
             with _precision(spec, device):
-                loss = module.model(volume, generator=random).loss
-            loss.backward()
+                loss = module.model.step(batch, generator=random).loss
+            torch.autograd.backward(loss)
             done = _now(device)
             if spec.optimizer.clip is not None:
                 clip_grad_norm_(module.parameters(), spec.optimizer.clip)
@@ -63,6 +69,21 @@ def time_step(spec: ExperimentSpec) -> StepTime:
     # The first one also pays for what is set up once.
     seconds = spec.trainer.accumulate * median(batches[1:]) + median(updates[1:])
     return StepTime(seconds, trials=len(batches) - 1, device=str(device))
+
+
+def noise_batch(
+    model: PretrainModel, *, spec: ExperimentSpec, samples: int, patch: Triple
+) -> Batch:
+    """Views of noise in place of volumes, of crops of `patch` voxels."""
+    views = spec.views.build(patch=patch, cell=spec.cell_size, masker=spec.masker)
+    random = generator(spec.seed, Stream.TRIAL)
+    made = []
+    for number in range(samples):
+        volume = torch.randn(spec.data.in_channels, *views.extent, generator=random)
+        region = TensorRegion(volume, torch.ones_like(volume[0], dtype=torch.bool))
+        seeds = Seeds(spec.seed, sample=number, first=0)
+        made.append(Sample(views(region, masker=model.masker, seeds=seeds), number, "noise"))
+    return collate(made, levels=views.levels, cell=views.cell)
 
 
 def _device(spec: ExperimentSpec) -> torch.device:

@@ -16,7 +16,7 @@ from ssl3d.geometry import Triple, product, quotient, show, times
 from ssl3d.masked.model import PretrainModel
 from ssl3d.streams import Stream, generator
 from ssl3d.tasks.pretrain.spec import ExperimentSpec
-from ssl3d.tasks.pretrain.step_time import time_step
+from ssl3d.tasks.pretrain.step_time import noise_batch, time_step
 
 MOST_CELLS = 64
 """Larger patches are measured on a part of this many cells, and scaled."""
@@ -75,14 +75,14 @@ def summarise(spec: ExperimentSpec) -> ModelSummary:
     # Weights and gradients in single precision, and AdamW's two moments or SGD's one.
     copies = 3 if spec.optimizer.name == "sgd" else 4
     average = encoder if spec.optimizer.ema else 0
-    levels = model.draw(grid, batch_size=1, generator=generator(spec.seed, Stream.MASK, 0))
+    cells = noise_batch(model, spec=spec, samples=1, patch=spec.data.patch).views[0].cells
     return ModelSummary(
         encoder=encoder,
         decoder=decoder,
         losses=losses,
         cell=spec.cell_size,
         grid=grid,
-        visible=int((~levels.levels[0]).sum()),
+        visible=cells.n,
         activations=activations,
         measured=measured,
         memory=4 * (copies * (encoder + decoder + losses) + average)
@@ -105,8 +105,7 @@ def _part(grid: Triple) -> Triple:
 
 def _saved_bytes(model: PretrainModel, *, spec: ExperimentSpec, patch: Triple) -> int:
     """Bytes that the backward pass of one crop keeps."""
-    random = generator(spec.seed, Stream.MASK, 0)
-    volume = torch.randn(1, spec.data.in_channels, *patch, generator=random)
+    batch = noise_batch(model, spec=spec, samples=1, patch=patch)
     sizes: dict[int, int] = {}
 
     def note(tensor: Tensor) -> Tensor:
@@ -119,7 +118,7 @@ def _saved_bytes(model: PretrainModel, *, spec: ExperimentSpec, patch: Triple) -
     )
     with half, saved_tensors_hooks(note, lambda tensor: tensor):
         # The graph stays alive until the bytes are counted, so no address is used twice.
-        output = model(volume, generator=random)
+        output = model.step(batch, generator=generator(spec.seed, Stream.TRIAL))
     for parameter in model.parameters():
         sizes.pop(parameter.untyped_storage().data_ptr(), None)
     assert output.loss.requires_grad

@@ -1,4 +1,4 @@
-"""Training and held-out crops of a run, for Lightning."""
+"""The volumes of a run: found, split, and cut into crops."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import lightning
 from rich.progress import track
-from torch.utils.data import DistributedSampler, SequentialSampler
 
 from ssl3d.data.bad import BadFilePolicy, BadFileRecord
 from ssl3d.data.crops import CropDataset, HeldOutDataset
@@ -17,14 +15,13 @@ from ssl3d.data.data_error import BadVolume, DataError
 from ssl3d.data.files import Source, find_sources
 from ssl3d.data.label_maps import warn_of_label_maps
 from ssl3d.data.listing import Listing, listed
-from ssl3d.data.loader import CropLoader
 from ssl3d.data.notes import Notes
 from ssl3d.data.read import check_source
 from ssl3d.data.resumed import Earlier, ResumedSplit, resumed_split
-from ssl3d.data.sampler import ResumableSampler
 from ssl3d.data.spec import DataSpec
 from ssl3d.data.split import group_of, split_sources
 from ssl3d.data.store import VolumeStore
+from ssl3d.geometry import Triple
 
 logger = logging.getLogger(__name__)
 
@@ -32,35 +29,26 @@ logger = logging.getLogger(__name__)
 _SILENT = 200
 
 
-class DataModule(lightning.LightningDataModule):
-    """Finds, splits and serves the volumes of a run.
-
-    Training is one endless pass. `start_sample` crops count as consumed already, so a resumed run
-    goes on where it stopped. Train with `Trainer(use_distributed_sampler=False)`: the sampler here
-    already gives each rank its own crops.
+class RunVolumes:
+    """Finds, splits and prepares the volumes of a run.
 
     Args:
-        spec: what to read.
-        seed: of crops and their order, from 0; the split does not depend on it.
-        start_sample: crops that all ranks together have consumed.
+        spec: what to read; the split depends on nothing else.
         record: JSON-lines file for samples that cannot be used; none: a temporary one. Several
             ranks need a file that they share.
         earlier: the files of the run that goes on; none: the split is made anew.
+        silent: shows no progress; for all ranks but one.
     """
 
     def __init__(
         self,
         spec: DataSpec,
         *,
-        seed: int,
-        start_sample: int = 0,
         record: Path | None = None,
         earlier: Earlier | None = None,
+        silent: bool = False,
     ) -> None:
-        super().__init__()
         self.spec = spec
-        self.seed = seed
-        self.start_sample = start_sample
         self.train_files: list[Source] = []
         self.held_out_files: list[Source] = []
         self._held_out_read = False
@@ -69,15 +57,14 @@ class DataModule(lightning.LightningDataModule):
             record = Path(self._scratch.name) / "bad_files.jsonl"
         self._record = BadFileRecord(record)
         self._earlier = earlier
+        self._silent = silent
         self.resumed: ResumedSplit | None = None
 
-    def prepare_data(self) -> None:
-        """Forget the bad samples of an earlier run: once, before any rank looks at a file."""
-        # Lightning calls this also where a caller has set the module up before it.
-        if not self.train_files:
-            self._record.clear()
+    def forget_bad_files(self) -> None:
+        """Forget those of an earlier run: once, before any rank looks at a file."""
+        self._record.clear()
 
-    def setup(self, stage: str | None = None) -> None:  # noqa: ARG002  (Lightning's signature)
+    def find(self) -> None:
         """Find the files, check every header, split. Does nothing the second time.
 
         What headers lack and what is done about it is said, and so are label maps (`DataWarning`).
@@ -127,7 +114,7 @@ class DataModule(lightning.LightningDataModule):
         self.listing = Listing(str(folder), training, held_out)
 
     def _with_good_headers(self, sources: list[Source]) -> list[Source]:
-        silent = len(sources) < _SILENT or self._rank() > 0
+        silent = len(sources) < _SILENT or self._silent
         usable, notes = [], Notes()
         for source in track(sources, description="Reading headers", transient=True, disable=silent):
             try:
@@ -157,7 +144,7 @@ class DataModule(lightning.LightningDataModule):
         if self._held_out_read:
             return
         self._held_out_read = True
-        usable, silent = [], len(self.held_out_files) < 2 or self._rank() > 0
+        usable, silent = [], len(self.held_out_files) < 2 or self._silent
         for source in track(
             self.held_out_files,
             description="Reading held-out volumes",
@@ -177,51 +164,20 @@ class DataModule(lightning.LightningDataModule):
         """{sample: problem} of all samples that the run goes without, so far."""
         return self._record.read()
 
-    def train_dataloader(self) -> CropLoader:
-        """Endless batches of training crops, as `CropDataset` describes them."""
-        sampler = ResumableSampler(
-            batch_size=self.spec.batch_size,
-            rank=self._rank(),
-            world=self._world(),
-            start=self.start_sample,
-        )
-        dataset = CropDataset(
+    def training_crops(self, *, seed: int, extent: Triple) -> CropDataset:
+        """Endless crops of what is trained on; `seed` is of crops and their order."""
+        return CropDataset(
             self.train_files,
             spec=self.spec,
-            seed=self.seed,
+            seed=seed,
             store=self._train_store,
             policy=self._policy,
-        )
-        return CropLoader(
-            dataset,
-            batch_size=self.spec.batch_size,
-            sampler=sampler,
-            workers=self.spec.workers,
+            extent=extent,
         )
 
-    def held_out_dataset(self) -> HeldOutDataset:
+    def held_out_crops(self, *, extent: Triple) -> HeldOutDataset:
         """The fixed held-out crops; none where nothing is held out."""
         self.read_held_out()
-        return HeldOutDataset(self.held_out_files, spec=self.spec, store=self._held_out_store)
-
-    def val_dataloader(self) -> CropLoader:
-        """The held-out crops in batches of one, read in the main process.
-
-        What is measured of a crop then depends on no other crop, nor on `batch_size`.
-
-        With several ranks each takes a part; as in any distributed evaluation a few crops are
-        taken twice where the number of crops is not a multiple of the number of ranks.
-        """
-        dataset = self.held_out_dataset()
-        sampler: SequentialSampler | DistributedSampler[int] = SequentialSampler(dataset)
-        if self._world() > 1 and len(dataset):
-            sampler = DistributedSampler(
-                dataset, num_replicas=self._world(), rank=self._rank(), shuffle=False
-            )
-        return CropLoader(dataset, batch_size=1, sampler=sampler, workers=0)
-
-    def _rank(self) -> int:
-        return self.trainer.global_rank if self.trainer is not None else 0
-
-    def _world(self) -> int:
-        return self.trainer.world_size if self.trainer is not None else 1
+        return HeldOutDataset(
+            self.held_out_files, spec=self.spec, store=self._held_out_store, extent=extent
+        )

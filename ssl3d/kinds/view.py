@@ -1,0 +1,114 @@
+"""A view: one crop of one sample as the encoder shall see it, made where the data is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from ssl3d.geometry import Triple
+from ssl3d.kinds.masker import Masker
+from ssl3d.sparse import grid_of, split_cells
+from ssl3d.streams import Seeds
+
+
+class Region(Protocol):
+    """What data cut around a sample, flips applied.
+
+    Attributes:
+        extent: voxels per axis.
+        channels: of the volume.
+    """
+
+    @property
+    def extent(self) -> Triple: ...
+    @property
+    def channels(self) -> int: ...
+
+    def read(self, corner: Triple, extent: Triple, *, size: Triple) -> tuple[Tensor, Tensor]:
+        """A box of it, resampled to `size` voxels.
+
+        Args:
+            corner: first voxel (z, y, x), inside the region.
+            extent: voxels per axis of the region; the box lies inside it.
+            size: voxels per axis of the result.
+
+        Returns:
+            The volume (C, *size) float32, 0 where not valid, and what is valid (*size) bool.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One crop of one sample, on the CPU.
+
+    Attributes:
+        volume: (C, D, H, W), 0 where not valid.
+        valid: (D, H, W) bool.
+        hidden: nested levels, each (Gd, Gh, Gw) bool.
+        visible: (Gd, Gh, Gw) bool: not hidden, and some voxel is valid.
+        corner: first voxel in the region.
+        extent: voxels of the region that it shows.
+        parent: which view of the level before it lies in, of this sample; None in the first level.
+        parent_box: corner and extent in the parent's cells; None in the first level.
+    """
+
+    volume: Tensor
+    valid: Tensor
+    hidden: tuple[Tensor, ...]
+    visible: Tensor
+    corner: Triple
+    extent: Triple
+    parent: int | None = None
+    parent_box: tuple[Triple, Triple] | None = None
+
+
+def valid_share(valid: Tensor, *, cell: Triple) -> Tensor:
+    """(D, H, W) bool to (Gd, Gh, Gw): share of valid voxels in each cell."""
+    boxes = split_cells(valid[None, None], cell=cell)
+    return boxes.flatten(1).float().mean(1).view(grid_of(valid[None, None], cell=cell))
+
+
+def visible_cells(valid: Tensor, *, hidden: Tensor, cell: Triple) -> Tensor:
+    """(Gd, Gh, Gw) bool: cells that are not hidden and hold a valid voxel.
+
+    Others are neither encoded nor restored.
+    """
+    return ~hidden & (valid_share(valid, cell=cell) > 0)
+
+
+def draw_hidden(
+    valid: Tensor, *, cell: Triple, masker: Masker, seeds: Seeds, number: int = 0
+) -> tuple[Tensor, ...]:
+    """What a masker hides of a crop: nested levels, each (Gd, Gh, Gw) bool.
+
+    Cells of which at least half of the voxels are valid may be hidden.
+
+    Args:
+        valid: (D, H, W) bool.
+        cell: voxels per cell.
+        masker: draws.
+        seeds: of the sample.
+        number: of the draw, where a sample has several.
+
+    Raises:
+        ValueError: the masker hides all or none of two hideable cells or more; names it.
+    """
+    share = valid_share(valid, cell=cell)
+    hideable = share >= 0.5
+    gd, gh, gw = hideable.shape
+    levels = masker(
+        (gd, gh, gw),
+        sample=seeds.of_sample(number),
+        batch=seeds.of_batch(number),
+        hideable=hideable,
+    )
+    total, count = int(hideable.sum()), int((levels[0] & hideable).sum())
+    if total >= 2 and count in (0, total):
+        raise ValueError(
+            f"masker {masker.name!r} hides {'everything' if count else 'nothing'}: {count} of the "
+            f"{total} cells that it may hide in a crop; at least one must be hidden and one shown. "
+            "Set its options otherwise, or take another masker"
+        )
+    return levels

@@ -1,0 +1,45 @@
+"""What the options of views are, and what validation asks of them. Imports no torch."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, ClassVar
+
+from ssl3d.geometry import Triple
+from ssl3d.kinds.level import Level
+from ssl3d.kinds.masker_config import MaskerConfig
+from ssl3d.plugin.config import ComponentConfig, Problem
+
+if TYPE_CHECKING:
+    from ssl3d.kinds.views import Views
+
+
+class ViewsConfig(ComponentConfig):
+    """Options of views."""
+
+    kind: ClassVar[str] = "views"
+
+    @abstractmethod
+    def levels(self, patch: Triple, *, masker: MaskerConfig) -> tuple[Level, ...]:
+        """The levels of views that are made of a patch."""
+
+    def extent(self, patch: Triple) -> Triple:
+        """The region that data cut for a sample, in voxels."""
+        return patch
+
+    def problems(
+        self,
+        *,
+        patch: Triple,  # noqa: ARG002
+        cell: Triple,  # noqa: ARG002
+        masker: MaskerConfig,  # noqa: ARG002
+    ) -> Iterable[Problem]:
+        """What cannot work with the rest of a spec."""
+        return ()
+
+    def build(self, *, patch: Triple, cell: Triple, masker: MaskerConfig) -> Views:
+        """Make the views."""
+        levels, extent = self.levels(patch, masker=masker), self.extent(patch)
+        views: Views = self._make(cell=cell, levels=levels, extent=extent)
+        return views
