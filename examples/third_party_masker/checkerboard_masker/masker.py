@@ -16,7 +16,12 @@ class CheckerboardMasker(Masker):
     config: Checkerboard
 
     def __call__(
-        self, grid: Triple, *, sample: Generator, batch: Generator, hideable: Tensor
+        self,
+        grid: Triple,
+        *,
+        sample: Generator,
+        batch: Generator,  # noqa: ARG002
+        hideable: Tensor,
     ) -> tuple[Tensor, ...]:
         """One level (Gd, Gh, Gw); see `ssl3d.kinds.masker.Masker`. Nothing is alike in a batch.
 
