@@ -99,7 +99,7 @@ class HeldOutDataset(Dataset[dict[str, Any]]):
     voxels. Crops are dicts as those of `CropDataset`.
 
     Raises:
-        BadVolume: on access, where a volume cannot be used: `DataModule.read_held_out` leaves those
+        BadVolume: on access, where a volume cannot be used: `RunVolumes.read_held_out` leaves those
             out. No other takes its place, or its numbers would be those of the other.
     """
 

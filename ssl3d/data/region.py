@@ -37,7 +37,8 @@ class TensorRegion:
     def read(self, corner: Triple, extent: Triple, *, size: Triple) -> tuple[Tensor, Tensor]:
         """A box; resampled, a voxel is valid where all that it is made of are.
 
-        Resampling is trilinear between the centres of voxels.
+        Resampling is trilinear between the centres of voxels; beyond the outer ones the outermost
+        value stands.
 
         Raises:
             ValueError: the box leaves the region.
@@ -52,7 +53,18 @@ class TensorRegion:
         volume, valid = self.volume[:, z, y, x], self.valid[z, y, x]
         if size == extent:
             return volume, valid
-        parts = torch.cat([volume, valid[None].to(volume)])[None]
-        resized = F.interpolate(parts, size=size, mode="trilinear", align_corners=False)[0]
-        whole = resized[-1] > 1 - 1e-4
-        return torch.where(whole, resized[:-1], 0), whole
+        resized = F.interpolate(volume[None], size=size, mode="trilinear", align_corners=False)[0]
+        whole = _resized_valid(valid, size=size)
+        return torch.where(whole, resized, 0), whole
+
+
+def _resized_valid(valid: Tensor, *, size: Triple) -> Tensor:
+    """True where no voxel that is not valid takes part.
+
+    Axis by axis: a share of one axis is far above rounding, the product of three may not be.
+    """
+    for axis, edge in enumerate(size):
+        now = [*valid.shape[:axis], edge, *valid.shape[axis + 1 :]]
+        share = F.interpolate(valid[None, None].float(), size=now, mode="trilinear")
+        valid = share[0, 0] > 1 - 1e-4
+    return valid

@@ -8,6 +8,7 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from ssl3d.data.collate import Sample
+from ssl3d.data.data_error import DataError
 from ssl3d.data.region import TensorRegion
 from ssl3d.kinds.masker import Masker
 from ssl3d.kinds.views import Views
@@ -22,6 +23,9 @@ class ViewedCrops(Dataset[Sample]):
         views: that are made of each.
         masker: draws what is hidden of them.
         seeds: a place, as the sampler gives it, to the crop's number and randomness.
+
+    Raises:
+        DataError: on access, where no views can be made of a crop; names its volume.
     """
 
     def __init__(
@@ -41,5 +45,8 @@ class ViewedCrops(Dataset[Sample]):
         seeds = self._seeds(place)
         crop = self._crops[seeds.sample]
         region = TensorRegion(crop["volume"], crop["valid"])
-        made = self._views(region, masker=self._masker, seeds=seeds)
+        try:
+            made = self._views(region, masker=self._masker, seeds=seeds)
+        except ValueError as error:
+            raise DataError(f"A crop of {crop['source']}: {error}") from error
         return Sample(made, number=seeds.sample, source=crop["source"])

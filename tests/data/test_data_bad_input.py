@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ssl3d.data.module import DataModule
+from run_batches import first
 
 from ssl3d.data.data_error import BadVolume, DataError
 from ssl3d.data.files import Source
 from ssl3d.data.preparation import prepare
 from ssl3d.data.read import check_header, read_source
 from ssl3d.data.spec import DataSpec
+from ssl3d.data.volumes import RunVolumes
+from ssl3d.kinds.batch import Batch
 
 
 def save(path: Path, array: np.ndarray, affine: np.ndarray | None = None) -> Path:
@@ -127,26 +129,26 @@ def test_a_larger_share_of_nan_is_accepted_when_asked(tmp_path: Path) -> None:
     assert np.isnan(values).mean() == pytest.approx(0.2)
 
 
-def module_over(tmp_path: Path, good: int, bad: list[str], **options) -> DataModule:
+def volumes_over(tmp_path: Path, good: int, bad: list[str], **options) -> RunVolumes:
     for i in range(good):
         save(tmp_path / f"set/good{i}.nii", random(9, 9, 9) + i)
     for name in bad:
         (HEADER | CONTENT)[name][0](tmp_path / "set" / name)
-    return DataModule(spec_for(tmp_path / "set", **options), seed=0)
+    return RunVolumes(spec_for(tmp_path / "set", **options))
 
 
-def batches(module: DataModule, count: int = 20) -> list[dict]:
-    module.setup()
-    return [batch for batch, _ in zip(module.train_dataloader(), range(count), strict=False)]
+def batches(volumes: RunVolumes, count: int = 20) -> list[Batch]:
+    volumes.find()
+    return first(volumes, count)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_the_run_goes_on_and_reports(tmp_path: Path, workers: int) -> None:
-    module = module_over(tmp_path, 5, ["2d.nii", "cut.nii.gz", "nan.nii"])
-    module.spec = module.spec.model_copy(update={"workers": workers})
-    sources = {name for batch in batches(module) for name in batch["source"]}
+    volumes = volumes_over(tmp_path, 5, ["2d.nii", "cut.nii.gz", "nan.nii"])
+    volumes.spec = volumes.spec.model_copy(update={"workers": workers})
+    sources = {name for batch in batches(volumes) for name in batch.sources}
     assert {Path(name).name for name in sources} == {f"good{i}.nii" for i in range(5)}
-    bad = {Path(name).name: problem for name, problem in module.bad_files().items()}
+    bad = {Path(name).name: problem for name, problem in volumes.bad_files().items()}
     assert list(bad) == ["2d.nii", "cut.nii.gz", "nan.nii"]
     assert "2D image" in bad["2d.nii"]
     assert "cannot be read" in bad["cut.nii.gz"]
@@ -155,10 +157,10 @@ def test_the_run_goes_on_and_reports(tmp_path: Path, workers: int) -> None:
 @pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize("name", ["4d.nii", "cut.nii.gz"])
 def test_the_run_stops_when_asked(tmp_path: Path, workers: int, name: str) -> None:
-    module = module_over(tmp_path, 3, [name], on_bad_file="stop")
-    module.spec = module.spec.model_copy(update={"workers": workers})
+    volumes = volumes_over(tmp_path, 3, [name], on_bad_file="stop")
+    volumes.spec = volumes.spec.model_copy(update={"workers": workers})
     with pytest.raises(BadVolume) as caught:
-        batches(module)
+        batches(volumes)
     # One readable line, also when it comes out of a worker process.
     assert str(caught.value).startswith(f"{tmp_path}/set/{name}: ")
     assert "Traceback" not in str(caught.value)
@@ -170,19 +172,19 @@ def test_the_run_stops_when_asked(tmp_path: Path, workers: int, name: str) -> No
 )
 def test_the_run_stops_when_too_many_are_bad(tmp_path: Path, workers: int, names) -> None:
     (tmp_path / "set").mkdir()
-    module = module_over(tmp_path, 3, names, max_bad_share=0.4)
-    module.spec = module.spec.model_copy(update={"workers": workers})
+    volumes = volumes_over(tmp_path, 3, names, max_bad_share=0.4)
+    volumes.spec = volumes.spec.model_copy(update={"workers": workers})
     with pytest.raises(DataError) as caught:
-        batches(module)
+        batches(volumes)
     message = str(caught.value)
     assert message.startswith("data: 3 of 6 samples cannot be used, data.max_bad_share allows 40%:")
     assert all(f"/set/{name}: " in message for name in names)
 
 
 def test_no_usable_header_at_all(tmp_path: Path) -> None:
-    module = module_over(tmp_path, 0, ["2d.nii"], max_bad_share=1.0)
+    volumes = volumes_over(tmp_path, 0, ["2d.nii"], max_bad_share=1.0)
     with pytest.raises(DataError, match=r"none of 1 samples can be used:\n.*2D image"):
-        module.setup()
+        volumes.find()
 
 
 def test_truncated_gzip_that_ends_in_the_header(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ssl3d.data.module import DataModule
+from run_batches import first, found
 
 from ssl3d.data import preparation
 from ssl3d.data.data_error import BadVolume
@@ -73,11 +73,9 @@ def test_a_range_that_single_precision_cannot_hold_names_the_file(tmp_path: Path
         save(tmp_path / f"good{i}.nii", noise(seed=i))
     save(tmp_path / "larmor_hz.nii", 127.74e6 + 100 * noise())
     spec = DataSpec(volumes=str(tmp_path), patch=8, workers=0, holdout=0, spacing=spacing)
-    module = DataModule(spec, seed=0)
-    module.setup()
-    for _ in zip(module.train_dataloader(), range(6), strict=False):
-        pass
-    ((name, problem),) = module.bad_files().items()
+    volumes = found(spec)
+    first(volumes, 6)
+    ((name, problem),) = volumes.bad_files().items()
     assert name == f"{tmp_path}/larmor_hz.nii"
     assert "its values lie between 1277" in problem
     assert "less than 256 steps of single precision apart: subtract an offset" in problem
@@ -158,10 +156,8 @@ def test_a_failure_of_one_volume_does_not_end_the_run(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(preparation, "read_source", flaky)
     spec = DataSpec(volumes=str(tmp_path), patch=8, workers=workers, holdout=0)
-    module = DataModule(spec, seed=0)
-    module.setup()
-    for _ in zip(module.train_dataloader(), range(4), strict=False):
-        pass
-    ((name, problem),) = module.bad_files().items()
+    volumes = found(spec)
+    first(volumes, 4)
+    ((name, problem),) = volumes.bad_files().items()
     assert name == f"{tmp_path}/2.nii"
     assert problem.endswith("cannot be prepared: RuntimeError: a library of a stranger")

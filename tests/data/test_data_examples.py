@@ -6,7 +6,7 @@ import json
 from itertools import islice
 from pathlib import Path
 
-from ssl3d.data.module import DataModule
+from run_batches import batches_of, found
 
 from ssl3d.data.spec import DataSpec
 from ssl3d.data.split import group_of
@@ -32,27 +32,27 @@ def test_hippocampi_split_by_subject() -> None:
         holdout_crops=1,
         workers=0,
     )
-    module = DataModule(spec, seed=0)
-    module.setup()
-    assert len(module.train_files) == 38
-    assert len(module.held_out_files) == 10
-    held = set(group_of(module.held_out_files, spec=spec))
-    assert held.isdisjoint(group_of(module.train_files, spec=spec))
+    volumes = found(spec)
+    assert len(volumes.train_files) == 38
+    assert len(volumes.held_out_files) == 10
+    held = set(group_of(volumes.held_out_files, spec=spec))
+    assert held.isdisjoint(group_of(volumes.train_files, spec=spec))
     numbers = {
         int(case[-3:]): s for case, s in json.loads(Path(spec.group_file).read_text()).items()
     }
     assert all(int(subject[-3:]) == (number + 1) // 2 for number, subject in numbers.items())
-    for batch in [*islice(module.train_dataloader(), 5), *module.val_dataloader()]:
-        assert batch["volume"].shape[1:] == (1, 32, 48, 32)
-        assert batch["valid"].float().mean() > 0.8
-        assert batch["volume"].flatten(1).std(dim=1).min() > 0.05
-    assert module.bad_files() == {}
+    batches = batches_of(volumes)
+    for batch in [*islice(batches.training(), 5), *batches.held_out()]:
+        (views,) = batch.views
+        assert views.volume.shape[1:] == (1, 32, 48, 32)
+        assert views.valid is None or views.valid.float().mean() > 0.8
+        assert views.volume.flatten(1).std(dim=1).min() > 0.05
+    assert volumes.bad_files() == {}
 
 
 def test_the_angiography_is_read() -> None:
     spec = DataSpec(volumes=str(EXAMPLES / "tof_mra"), patch=(48, 48, 48), workers=0)
-    module = DataModule(spec, seed=0)
-    module.setup()
-    batch = next(iter(module.train_dataloader()))
-    assert batch["volume"].shape == (2, 1, 48, 48, 48)
-    assert batch["volume"].max() > 0.2
+    volumes = found(spec)
+    (views,) = next(iter(batches_of(volumes).training())).views
+    assert views.volume.shape == (2, 1, 48, 48, 48)
+    assert views.volume.max() > 0.2

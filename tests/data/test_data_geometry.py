@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ssl3d.data.module import DataModule
+from run_batches import found
 
 from ssl3d.data.data_error import BadVolume, DataWarning
 from ssl3d.data.files import Source
@@ -297,10 +297,9 @@ def test_channels_a_part_of_a_voxel_apart_are_resampled_onto_the_first(
 def test_what_headers_lack_is_said_once_for_all_files(tmp_path: Path) -> None:
     for i in range(4):
         nifti(tmp_path / f"{i}.nii", voxels() + i, np.eye(4), codes=(0, 0))
-    module = DataModule(DataSpec(volumes=str(tmp_path), patch=4, workers=0), seed=0)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        module.setup()
+        found(DataSpec(volumes=str(tmp_path), patch=4, workers=0))
     assert [str(w.message) for w in said if w.category is DataWarning] == [
         f"data: {tmp_path}/0.nii gives no orientation (sform_code and qform_code are 0): its axes "
         "are taken as right, anterior, superior, with the voxel size of pixdim (and so for 3 more)"

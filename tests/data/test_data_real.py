@@ -8,7 +8,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-from ssl3d.data.module import DataModule
+from run_batches import batches_of, found
 
 from ssl3d.data.files import Source, find_sources
 from ssl3d.data.preparation import prepare
@@ -72,12 +72,12 @@ def test_ct_in_hounsfield_units(real_data: Path) -> None:
         holdout=0.25,
         holdout_crops=1,
     )
-    module = DataModule(spec, seed=0)
-    module.setup()
-    assert [len(module.train_files), len(module.held_out_files)] == [1, 1]
-    for batch in islice(module.train_dataloader(), 3):
-        tissue = (batch["volume"] > 0.25).float().mean(dim=(1, 2, 3, 4))
+    volumes = found(spec)
+    assert [len(volumes.train_files), len(volumes.held_out_files)] == [1, 1]
+    batches = batches_of(volumes)
+    for batch in islice(batches.training(), 3):
+        tissue = (batch.views[0].volume > 0.25).float().mean(dim=(1, 2, 3, 4))
         assert (tissue > 0).all()
-    (held,) = module.val_dataloader()
-    assert held["volume"].shape == (1, 1, 32, 64, 64)
-    assert module.bad_files() == {}
+    (held,) = batches.held_out()
+    assert held.views[0].volume.shape == (1, 1, 32, 64, 64)
+    assert volumes.bad_files() == {}

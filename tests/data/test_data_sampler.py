@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ssl3d.data.sampler import ResumableSampler
 
 
-def take(count: int, **options: int) -> list[int]:
+def take(count: int, **options: int) -> list[tuple[int, int]]:
     return list(islice(ResumableSampler(**options), count))
 
 
@@ -26,9 +26,10 @@ def test_ranks_share_each_micro_batch(batch: int, world: int, start: int, steps:
         for rank in range(world)
     ]
     for step in range(steps):
-        together = [i for rank in ranks for i in rank[step * batch : (step + 1) * batch]]
+        together = [place for rank in ranks for place in rank[step * batch : (step + 1) * batch]]
         first = start + step * batch * world
-        assert together == list(range(first, first + batch * world))
+        # Each with the first of the micro-batch of all ranks.
+        assert together == [(index, first) for index in range(first, first + batch * world)]
 
 
 @settings(max_examples=50, deadline=None)

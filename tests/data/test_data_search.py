@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from ssl3d.data.module import DataModule
+from run_batches import first, found
 
 from ssl3d.data.data_error import DataError, DataWarning
 from ssl3d.data.disk import DiskCache
@@ -24,6 +24,7 @@ from ssl3d.data.files import find_sources
 from ssl3d.data.search import matches
 from ssl3d.data.spec import DataSpec
 from ssl3d.data.split import group_of, split_sources
+from ssl3d.data.volumes import RunVolumes
 
 ODD = os.fsdecode(b"M\xfcller.nii.gz")
 
@@ -136,10 +137,9 @@ def test_an_unreadable_file_is_a_bad_one(tmp_path: Path, monkeypatch) -> None:
         return opened(path, *args, **kwargs)
 
     monkeypatch.setattr(Path, "open", guarded)
-    module = DataModule(DataSpec(volumes=str(tmp_path), patch=8, workers=0), seed=0)
-    module.setup()
+    volumes = found(DataSpec(volumes=str(tmp_path), patch=8, workers=0))
     name = f"{tmp_path}/1.nii"
-    assert module.bad_files() == {name: f"{name}: cannot be read: Permission denied"}
+    assert volumes.bad_files() == {name: f"{name}: cannot be read: Permission denied"}
 
 
 def test_hidden_and_trash_folders_are_not_searched(tmp_path: Path, ways) -> None:
@@ -217,23 +217,19 @@ def test_names_that_are_not_utf8_are_used(tmp_path: Path) -> None:
     spec = DataSpec(
         volumes=str(root), patch=8, holdout=0, cache={"memory": 0, "folder": tmp_path / "cache"}
     )
-    module = DataModule(spec, seed=0)
-    module.setup()
-    batches = [batch for batch, _ in zip(module.train_dataloader(), range(2), strict=False)]
-    names = {name for batch in batches for name in batch["source"]}
+    volumes = found(spec)
+    names = {name for batch in first(volumes, 2) for name in batch.sources}
     assert f"{root}/M\\xfcller.nii.gz" in names
-    assert DiskCache(spec).path(module.train_files[1]).exists()
+    assert DiskCache(spec).path(volumes.train_files[1]).exists()
     json.dumps(sorted(names), ensure_ascii=False).encode()
-    assert module.bad_files() == {}
+    assert volumes.bad_files() == {}
 
-    held = DataModule(spec.model_copy(update={"holdout": 0.75}), seed=0)
-    held.setup()
+    held = found(spec.model_copy(update={"holdout": 0.75}))
     assert len(held.held_out_files) == 3
     # Damaged, it is named so that every terminal and file can show it.
     (root / ODD).write_bytes(b"no volume")
-    module = DataModule(spec, seed=0)
-    module.setup()
-    ((name, problem),) = module.bad_files().items()
+    volumes = found(spec)
+    ((name, problem),) = volumes.bad_files().items()
     assert name == f"{root}/M\\xfcller.nii.gz"
     assert (name + problem).isascii()
 
@@ -270,10 +266,10 @@ def test_label_maps_among_the_volumes_are_warned_about(tmp_path: Path) -> None:
     )
 
     def said(**options) -> list[str]:
-        module = DataModule(DataSpec(volumes=str(tmp_path), patch=8, **options), seed=0)
+        volumes = RunVolumes(DataSpec(volumes=str(tmp_path), patch=8, **options))
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            module.setup()
+            volumes.find()
         return [str(w.message) for w in caught]
 
     assert said() == [
@@ -329,6 +325,7 @@ def test_names_that_the_locale_cannot_write_are_named(tmp_path: Path) -> None:
 import sys
 from ssl3d.data.files import find_sources
 from ssl3d.data.spec import DataSpec
+from ssl3d.data.volumes import RunVolumes
 print(ascii(find_sources(DataSpec(volumes="."))[0].name))
 try:
     DataSpec(volumes="M\\xfcller.nii.gz")
