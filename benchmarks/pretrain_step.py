@@ -1,8 +1,9 @@
 """Time and memory of one pre-training step: visible cells only against the dense baseline.
 
 Encoder, decoder and the whole step (forward, backward, optimizer), interleaved in one process, with
-the default allocator and with its page faults removed; memory in a process of its own each. A run
-that was stopped goes on where it was when it is started again with the same arguments.
+the default allocator and with its page faults removed; memory in a process of its own each. Views
+(what is hidden, and which cells are visible) are made before, as loading processes do, and timed
+apart. A run that was stopped goes on where it was when it is started again with the same arguments.
 
     python benchmarks/pretrain_step.py --out benchmarks/results/pretrain_step.json
 """
@@ -22,20 +23,23 @@ import torch
 from measure import ALLOCATORS, interleaved, machine, median, peak_memory, wide_console, write_json
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
 
 from ssl3d import ExperimentSpec
+from ssl3d.data.collate import Sample, collate
+from ssl3d.data.region import TensorRegion
+from ssl3d.kinds.batch import Batch
 from ssl3d.masked.model import PretrainModel
-from ssl3d.sparse import CellGrid, FeatureMap, SparseVolume
+from ssl3d.sparse import FeatureMap, SparseVolume
+from ssl3d.streams import Seeds
 
 FORMS = ("visible", "zeroed", "zeroed, channels-last")
 
 
-def spec_of(args: argparse.Namespace, form: str) -> ExperimentSpec:
+def spec_of(args: argparse.Namespace, form: str, *, hidden: float = 0.6) -> ExperimentSpec:
     return ExperimentSpec(
         backbone=json.loads(args.backbone) if args.backbone.startswith("{") else args.backbone,
         sparse_backend=args.backend,
-        masker={"name": "random", "ratio": 0.6},
+        masker={"name": "random", "ratio": hidden},
         encoder_input="visible" if form == "visible" else "zeroed",
         data={"volumes": "none", "patch": args.patch, "batch_size": args.batch},
         decoder={} if args.head_stride is None else {"head_stride": args.head_stride},
@@ -43,7 +47,7 @@ def spec_of(args: argparse.Namespace, form: str) -> ExperimentSpec:
 
 
 class Step:
-    """One model with its optimizer and a fixed batch."""
+    """One model with its optimizer and fixed volumes."""
 
     def __init__(self, args: argparse.Namespace, form: str) -> None:
         self.device = torch.device(args.device)
@@ -52,32 +56,50 @@ class Step:
         if form.endswith("channels-last"):
             self.layout = torch.channels_last_3d
             self.model = self.model.to(memory_format=self.layout)
+        self.maskers = {
+            share: spec_of(args, form, hidden=share).masker.build() for share in args.hidden
+        }
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4)
         generator = torch.Generator().manual_seed(0)
-        shape = (args.batch, 1, *args.patch)
-        self.volume = torch.rand(shape, generator=generator).to(self.device)
-        self.grid = tuple(p // c for p, c in zip(args.patch, self.model.cell, strict=True))
-        n = self.grid[0] * self.grid[1] * self.grid[2]
-        self.order = torch.rand(args.batch, n, generator=generator).argsort(1)
+        volumes = torch.rand((args.batch, 1, *args.patch), generator=generator)
+        valid = torch.ones(*args.patch, dtype=torch.bool)
+        self.regions = [TensorRegion(volume, valid) for volume in volumes]
         self.precision = torch.autocast(self.device.type, torch.bfloat16, enabled=args.bf16)
 
-    def _hidden(self, share: float) -> Tensor:
-        count = round(share * self.order.shape[1])
-        return (self.order < count).view(-1, *self.grid).to(self.device)
+    def batch(self, share: float) -> Batch:
+        """The views of the volumes, made anew."""
+        views, masker = self.model.views, self.maskers[share]
+        samples = [
+            Sample(views(region, masker=masker, seeds=Seeds(0, sample=i, first=0)), i, "noise")
+            for i, region in enumerate(self.regions)
+        ]
+        return collate(samples, levels=views.levels, cell=views.cell)
 
-    def _input(self, share: float) -> FeatureMap:
-        cells = CellGrid(~self._hidden(share), cell=self.model.cell)
-        visible = SparseVolume.from_dense(self.volume, cells=cells, backend=self.model.backend)
+    def _input(self, batch: Batch) -> FeatureMap:
+        # Moved once more, the cells have no tables yet: each step makes its own.
+        (views,) = batch.to(self.device).views
+        visible = SparseVolume.from_dense(
+            views.volume, cells=views.cells, backend=self.model.backend
+        )
         if self.model.encoder_input == "visible":
             return visible
         return visible.to_dense().contiguous(memory_format=self.layout)
 
+    def views(self, share: float) -> Callable[[], None]:
+        """Making the views of a batch: the masker's draw, cells, collation."""
+
+        def run() -> None:
+            self.batch(share)
+
+        return run
+
     def encoder(self, share: float) -> Callable[[], None]:
         """Forward and backward of the encoder."""
+        batch = self.batch(share).to(self.device)
 
         def run() -> None:
             with self.precision:
-                stages = self.model.backbone(self._input(share))
+                stages = self.model.backbone(self._input(batch))
             tensors = [s.features if isinstance(s, SparseVolume) else s for s in stages]
             torch.autograd.backward(tensors, [torch.ones_like(t) for t in tensors])
             self.model.zero_grad(set_to_none=True)
@@ -87,7 +109,7 @@ class Step:
     def decoder(self, share: float) -> Callable[[], None]:
         """Forward and backward of the decoder, from features made before."""
         with torch.no_grad(), self.precision:
-            features = self.model.backbone(self._input(share))
+            features = self.model.backbone(self._input(self.batch(share)))
         decoder = self.model.decoder
         assert decoder is not None, "the losses restore"
 
@@ -101,11 +123,12 @@ class Step:
 
     def whole(self, share: float) -> Callable[[], None]:
         """Forward, backward and optimizer."""
-        hidden = self._hidden(share)
+        batch = self.batch(share).to(self.device)
+        generator = torch.Generator().manual_seed(0)
 
         def run() -> None:
             with self.precision:
-                out = self.model(self.volume, hidden=hidden)
+                out = self.model.step(batch.to(self.device), generator=generator)
             out.loss.backward()
             self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=True)
@@ -127,7 +150,7 @@ def time_all(args: argparse.Namespace) -> dict[str, Any]:
     """
     steps = {form: Step(args, form) for form in args.forms}
     result: dict[str, Any] = {str(share): {} for share in args.hidden}
-    for part in ("encoder", "decoder", "whole"):
+    for part in ("views", "encoder", "decoder", "whole"):
         runs: dict[str, Callable[[], object]] = {}
         for form, step in steps.items():
             for share in args.hidden if form == "visible" else args.hidden[-1:]:
@@ -222,12 +245,16 @@ def show(result: dict[str, Any], console: Console) -> None:
     for allocator, by_hidden in result["seconds"].items():
         for hidden, parts in by_hidden.items():
             for part, values in parts.items():
+                if part == "views":
+                    continue
                 ratio = values["visible"] / best_dense(values)
                 numbers = [f"{values[form]:.3f}" for form in forms]
                 table.add_row(allocator, hidden, part, *numbers, f"{ratio:.2f}")
-            share = parts["decoder"]["visible"] / best_dense(parts["encoder"])
             empty = [""] * len(forms)
+            share = parts["decoder"]["visible"] / best_dense(parts["encoder"])
             table.add_row(allocator, hidden, "decoder / dense encoder", *empty, f"{share:.2f}")
+            share = parts["views"]["visible"] / parts["whole"]["visible"]
+            table.add_row(allocator, hidden, "making views / step", *empty, f"{share:.3f}")
     console.print(table)
     memory = Table("hidden", *forms, "visible / best dense", title="peak memory of a step, MiB")
     for hidden, values in result["bytes"].items():
