@@ -42,13 +42,14 @@ def run(settings: Settings) -> dict[str, Any]:
 def results(step: Step) -> list[list[Tensor]]:
     """Prediction and features as it is, and with noise, NaN and infinity in hidden voxels."""
     step.model.eval()
-    hidden = step.hidden.voxels(step.model.cell)[0][:, None]
-    noise = 100 * torch.randn_like(step.volume)
+    (views,) = step.batch.views
+    hidden = views.hidden.voxels(step.model.cell)[0][:, None]
+    noise = 100 * torch.randn_like(views.volume)
     bad = torch.where(noise > 0, torch.inf, torch.nan)
     outs = []
     with torch.no_grad(), step.autocast():
-        for fill in (step.volume, noise, bad):
-            out = step.model(torch.where(hidden, fill, step.volume), hidden=step.hidden)
+        for fill in (views.volume, noise, bad):
+            out = step.model(torch.where(hidden, fill, views.volume), hidden=views.hidden)
             outs.append([out.prediction, *(stage.features for stage in out.stages)])
     return outs
 

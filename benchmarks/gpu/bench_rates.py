@@ -10,8 +10,8 @@ from typing import Any
 import nibabel
 import numpy as np
 import torch
-from internals import DataModule, DataSpec
-from settings import Settings
+from internals import Batches, ExperimentSpec, RunVolumes
+from settings import WAVE, Settings
 from timing import timed
 
 
@@ -43,8 +43,11 @@ def loader(settings: Settings) -> dict[str, Any]:
             nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), Path(folder) / f"{i}.nii.gz")
         for patch, batch, workers in cases:
             cache = {"folder": f"{folder}/cache", "memory": 16.0}
-            spec = DataSpec(
-                volumes=folder, patch=patch, batch_size=batch, workers=workers, cache=cache
+            data = {"volumes": folder, "patch": patch, "batch_size": batch, "workers": workers}
+            spec = ExperimentSpec(
+                backbone=WAVE,
+                masker={"name": "random", "ratio": settings.hidden},
+                data={**data, "cache": cache},
             )
             rate = crops_a_second(spec, settings, seconds=seconds)
             found[f"{patch}³, {workers} workers"] = rate
@@ -53,18 +56,19 @@ def loader(settings: Settings) -> dict[str, Any]:
     return found
 
 
-def crops_a_second(spec: DataSpec, settings: Settings, *, seconds: float) -> float:
-    """After the workers have filled their queues."""
-    data = DataModule(spec, seed=0)
-    data.prepare_data()
-    data.setup()
-    batches = iter(data.train_dataloader())
-    for _ in range(3 * spec.workers):
+def crops_a_second(spec: ExperimentSpec, settings: Settings, *, seconds: float) -> float:
+    """Crops with their views, after the workers have filled their queues."""
+    volumes = RunVolumes(spec.data)
+    volumes.find()
+    views = spec.views.build(patch=spec.data.patch, cell=spec.cell_size, masker=spec.masker)
+    made = Batches(volumes, views=views, masker=spec.masker.build(), seed=0)
+    batches = iter(made.training())
+    for _ in range(3 * spec.data.workers):
         next(batches)
     start, taken = time.perf_counter(), 0
     while time.perf_counter() - start < seconds:
-        volume = next(batches)["volume"]
+        batch = next(batches)
         if settings.cuda:
-            volume.to("cuda", non_blocking=True)
-        taken += len(volume)
+            batch.to("cuda")
+        taken += len(batch)
     return taken / (time.perf_counter() - start)

@@ -55,7 +55,7 @@ def measure(
     parameters = sum(p.numel() for p in step.model.parameters())
     whole = make(step) if make else step.whole
     whole()  # sets up the optimiser and the libraries' handles
-    result: dict[str, Any] = {"cells": step.cells.n, "parameters": parameters}
+    result: dict[str, Any] = {"cells": step.batch.views[0].cells.n, "parameters": parameters}
     # A replay allocates nothing.
     result["peak MiB"] = float("nan") if make is captured else peak(whole, settings)
     runs = {"whole": whole} if make else {"whole": whole, "encoder": step.encoder}

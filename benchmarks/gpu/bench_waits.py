@@ -8,6 +8,7 @@ import warnings
 from typing import Any
 
 import torch
+from internals import Batch
 from settings import Settings
 from step import Step
 from timing import clear
@@ -18,8 +19,10 @@ def run(names: list[str], settings: Settings) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in names:
         step = Step(name, "visible", settings)
-        one_step(step)
-        counts = waits_of(step, settings)
+        # As the loader pins it.
+        made = step.made.pin_memory() if settings.cuda else step.made
+        one_step(step, made)
+        counts = waits_of(step, made, settings)
         found[name] = {"waits a step": sum(counts.values()), "by line": dict(counts.most_common())}
         print(f"{name}: {sum(counts.values())} waits a step (without trainer and callbacks)")
         for where, n in counts.most_common(12):
@@ -29,18 +32,14 @@ def run(names: list[str], settings: Settings) -> dict[str, Any]:
     return found
 
 
-def one_step(step: Step) -> None:
-    """As in training: the masker draws, and which cells may be hidden follows from `valid`."""
-    volume = step.volume
-    valid = torch.ones(volume.shape[0], *volume.shape[2:], dtype=torch.bool, device=volume.device)
-    with step.autocast():
-        out = step.model(volume, valid=valid, generator=torch.Generator().manual_seed(0))
-    out.loss.backward()
+def one_step(step: Step, made: Batch) -> None:
+    """As in training: a batch from a loader is moved to the device, and the model steps."""
+    step.loss_of(made.to(step.device)).backward()
     step.optimizer.step()
     step.optimizer.zero_grad(set_to_none=True)
 
 
-def waits_of(step: Step, settings: Settings) -> collections.Counter[str]:
+def waits_of(step: Step, made: Batch, settings: Settings) -> collections.Counter[str]:
     """How often each line of ssl3d waits."""
     counts: collections.Counter[str] = collections.Counter()
 
@@ -60,7 +59,7 @@ def waits_of(step: Step, settings: Settings) -> collections.Counter[str]:
         warnings.showwarning = note
         if settings.cuda:
             torch.cuda.set_sync_debug_mode("warn")
-        one_step(step)
+        one_step(step, made)
         if settings.cuda:
             torch.cuda.set_sync_debug_mode("default")
     return counts

@@ -7,17 +7,17 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
-import ssl3d.masked.model as model_module
-import ssl3d.masked.restoration as restoration
-import ssl3d.masked.target as target
 from ssl3d import ExperimentSpec
-from ssl3d.data import DataModule
+from ssl3d.data import Batches, RunVolumes
 from ssl3d.data.spec import DataSpec
 from ssl3d.geometry import Operation, Triple
+from ssl3d.kinds.batch import Batch, ViewBatch
+from ssl3d.masked.inputs import given_batch
 from ssl3d.sparse import CellGrid, HiddenLevels, SparseVolume, halo
 from ssl3d.sparse.tables import box_sides, box_sources, kernel_rows
+from ssl3d.tasks.pretrain.step_time import noise_batch
 from ssl3d_plugins.sparse_cells import backend as cells_backend
 from ssl3d_plugins.sparse_cells import choice, pair_tables
 from ssl3d_plugins.sparse_cells.across import HALO, PAIRS, Way
@@ -28,16 +28,21 @@ from ssl3d_plugins.waveformer.wavelet.fused import spread
 __all__ = [
     "HALO",
     "PAIRS",
+    "Batch",
+    "Batches",
     "CellGrid",
-    "DataModule",
     "DataSpec",
     "ExperimentSpec",
     "HiddenLevels",
     "Operation",
+    "RunVolumes",
     "SparseVolume",
     "Triple",
+    "ViewBatch",
     "cells_backend",
+    "given_batch",
     "kernel_rows",
+    "noise_batch",
     "pair_tables",
 ]
 
@@ -64,32 +69,6 @@ def ways(form: str) -> Iterator[None]:
 def always(way: Way) -> Callable[..., Way]:
     """A choice that is no choice."""
     return lambda _op, **_: way
-
-
-@contextlib.contextmanager
-def kept_grid(cells: CellGrid, *, places: Tensor) -> Iterator[None]:
-    """A step takes this grid and these hidden cells (P,), and asks the device for neither."""
-    before = model_module.CellGrid, restoration.hidden_patches
-
-    def hidden_patches(output: Any) -> Any:
-        prediction, goal, valid = (
-            target.gather_patches(volume, positions=places, cell=output.cells.cell)
-            for volume in (output.prediction, output.volume.detach(), output.valid[:, None])
-        )
-        prediction, goal = target.at_least_single(prediction), target.at_least_single(goal)
-        scored = valid.expand_as(goal)
-        if output.target == "patch_normalised":
-            statistics = target.patch_statistics(goal, valid=valid)
-            goal = statistics.normalise(goal)
-            scored = scored & statistics.contrast
-        return target.HiddenPatches(places, prediction, goal, scored)
-
-    model_module.CellGrid = lambda visible, cell: cells  # noqa: ARG005
-    restoration.hidden_patches = hidden_patches
-    try:
-        yield
-    finally:
-        model_module.CellGrid, restoration.hidden_patches = before
 
 
 def sum_out_of_place(backbone: nn.Module) -> None:

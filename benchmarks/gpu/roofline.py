@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 from counting import BANDWIDTH, Count, FakeGrid, make_fake, single_layer_norm
-from internals import CellGrid, HiddenLevels, cuda_choices, kept_grid, ways
+from internals import Batch, HiddenLevels, ViewBatch, cuda_choices, noise_batch, ways
 from settings import NETWORKS, spec_of
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -32,26 +32,22 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 def count(name: str, *, form: str, way: str, hidden: float) -> dict[str, Any]:
     """Counts of the whole step and of the encoder alone."""
-    _, patch, batch = NETWORKS[name]
-    model = spec_of(name, form=form, hidden=hidden).build()
+    spec = spec_of(name, form=form, hidden=hidden)
+    model = spec.build()
     parameters = sum(p.numel() for p in model.parameters())
-    grid = tuple(patch // c for c in model.cell)
-    levels = model.draw(grid, batch_size=batch, generator=torch.Generator().manual_seed(0))
-    level = levels.levels[0]
-    real, places = CellGrid(~level, cell=model.cell), level.flatten().nonzero().flatten()
+    samples, patch = spec.data.batch_size, spec.data.patch
+    (real,) = noise_batch(model, spec=spec, samples=samples, patch=patch).views
     mode = FakeTensorMode()
     make_fake(model, mode)
     with mode, ways(way):
-        cells = FakeGrid(real, mode)
-        volume = torch.empty(batch, 1, patch, patch, patch)
-        given = HiddenLevels((mode.from_tensor(level),))
-        with kept_grid(cells, places=mode.from_tensor(places)):
-            with Count() as forward, torch.autocast("cpu", torch.bfloat16):
-                loss = model(volume, hidden=given, generator=torch.Generator()).loss
-            with Count() as backward:
-                loss.backward()
+        batch = fake(real, mode)
+        (views,) = batch.views
+        with Count() as forward, torch.autocast("cpu", torch.bfloat16):
+            loss = model.step(batch, generator=torch.Generator()).loss
+        with Count() as backward:
+            loss.backward()
         with Count() as encoder, torch.autocast("cpu", torch.bfloat16):
-            stages = model.encode(volume, cells=cells)
+            stages = model.encode(views.volume, cells=views.cells)
         leaves = [s if isinstance(s, Tensor) else s.features for s in stages]
         with Count() as encoder_backward:
             torch.autograd.backward(leaves, [torch.ones_like(t) for t in leaves])
@@ -63,12 +59,25 @@ def count(name: str, *, form: str, way: str, hidden: float) -> dict[str, Any]:
         "form": form,
         "way": way,
         "parameters": parameters,
-        "visible cells": real.n,
+        "visible cells": real.cells.n,
         "step": step,
         "encoder": added(encoder.total(), encoder_backward.total()),
         "longest ms": {k: round(1e3 * seconds, 3) for k, seconds in longest.most_common(14)},
         "most": dict((forward.operations + backward.operations).most_common(10)),
     }
+
+
+def fake(real: ViewBatch, mode: FakeTensorMode) -> Batch:
+    """The same views of fake tensors."""
+    views = ViewBatch(
+        mode.from_tensor(real.volume),
+        valid=None,
+        cells=FakeGrid(real.cells, mode),
+        hidden=HiddenLevels(tuple(map(mode.from_tensor, real.hidden.levels))),
+        hidden_positions=tuple(map(mode.from_tensor, real.hidden_positions)),
+        level=real.level,
+    )
+    return Batch((views,), samples=tuple(range(len(real))), sources=("noise",) * len(real))
 
 
 def added(one: dict[str, float], other: dict[str, float]) -> dict[str, float]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from internals import CellGrid, HiddenLevels, SparseVolume, kept_grid, sum_out_of_place, ways
-from settings import NETWORKS, Settings, spec_of
+from internals import Batch, SparseVolume, noise_batch, sum_out_of_place, ways
+from settings import Settings, spec_of
 from torch import Tensor
 
 
@@ -22,8 +21,11 @@ class Step:
             `zeroed cl` (channels-last weights and input).
         settings: device and hidden share.
         bf16: under autocast.
-        static: the cells and their tables are made once, and nothing of a step looks at them on the
-            host: what fixed shapes allow.
+        static: the tables of the cells are made once: what fixed shapes allow.
+
+    Attributes:
+        made: the batch as a loader makes it, on the CPU.
+        batch: the same on the device.
     """
 
     def __init__(
@@ -32,43 +34,33 @@ class Step:
         self.form, self.bf16, self.static = form, bf16, static
         self.device = torch.device(settings.device)
         hidden = 0.5 if name.startswith("tiny") else settings.hidden
-        self.model = spec_of(name, form=form, hidden=hidden).build().to(self.device)
+        spec = spec_of(name, form=form, hidden=hidden)
+        self.model = spec.build().to(self.device)
         if form.endswith(" cl"):
             self.model = self.model.to(memory_format=torch.channels_last_3d)
         # A static step can be captured; the others take the optimiser as the library makes it.
         more = {"fused": True, "capturable": True} if static and settings.cuda else {}
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, **more)
-        generator = torch.Generator().manual_seed(0)
-        _, patch, batch = NETWORKS[name]
-        self.volume = torch.rand((batch, 1, patch, patch, patch), generator=generator)
-        self.volume = self.volume.to(self.device)
-        grid = tuple(patch // c for c in self.model.cell)
-        levels = self.model.draw(grid, batch_size=batch, generator=generator)
-        self.hidden = HiddenLevels(tuple(level.to(self.device) for level in levels.levels))
-        self.cells = self.new_grid()
-        self.places = self.hidden.levels[0].flatten().nonzero().flatten()
+        samples, patch = spec.data.batch_size, spec.data.patch
+        self.made = noise_batch(self.model, spec=spec, samples=samples, patch=patch)
+        self.batch = self.made.to(self.device)
 
-    def new_grid(self) -> CellGrid:
-        """The grid of a new batch, without any table."""
-        return CellGrid(~self.hidden.levels[0], cell=self.model.cell)
+    def given(self) -> Batch:
+        """What a step is given: moved once more, its cells are without any table."""
+        return self.batch if self.static else self.batch.to(self.device)
 
     def autocast(self) -> Any:
         """bfloat16 where the step has it."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
 
-    @contextlib.contextmanager
-    def patched(self) -> Iterator[None]:
-        """The ways of this form, and its grid where that is static."""
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(ways(self.form))
-            if self.static:
-                stack.enter_context(kept_grid(self.cells, places=self.places))
-            yield
-
     def loss(self) -> Tensor:
         """Forward; the total loss."""
-        with self.patched(), self.autocast():
-            return self.model(self.volume, hidden=self.hidden).loss
+        return self.loss_of(self.given())
+
+    def loss_of(self, batch: Batch) -> Tensor:
+        """Forward of this batch; the total loss."""
+        with ways(self.form), self.autocast():
+            return self.model.step(batch, generator=torch.Generator().manual_seed(0)).loss
 
     def whole(self) -> None:
         """Forward, backward, optimiser."""
@@ -78,9 +70,9 @@ class Step:
 
     def encoder(self) -> None:
         """Forward and backward of the encoder alone."""
-        cells = self.cells if self.static else self.new_grid()
-        with self.patched(), self.autocast():
-            stages = self.model.encode(self.volume, cells=cells)
+        (views,) = self.given().views
+        with ways(self.form), self.autocast():
+            stages = self.model.encode(views.volume, cells=views.cells)
         tensors = [s.features if isinstance(s, SparseVolume) else s for s in stages]
         torch.autograd.backward(tensors, [torch.ones_like(t) for t in tensors])
         self.model.zero_grad(set_to_none=True)

@@ -18,10 +18,11 @@ import torch
 from internals import (
     HALO,
     PAIRS,
+    Batch,
     ExperimentSpec,
-    HiddenLevels,
     SparseVolume,
     cells_backend,
+    given_batch,
     pair_tables,
 )
 
@@ -76,10 +77,11 @@ class TestDense(SparseBackendConformance):
     config, device = Dense(), DEVICE
 
 
-def inputs(model: Any) -> tuple[torch.Tensor, torch.Tensor, HiddenLevels]:
-    """Volume, valid and hidden levels on the device."""
-    volume, valid, levels = no_leak.inputs(model)
-    return volume.to(DEVICE), valid.to(DEVICE), levels.to(torch.device(DEVICE))
+def made(model: Any, *, dtype: torch.dtype = torch.float32) -> Batch:
+    """Views as a loader makes them, on the CPU."""
+    volume, valid = no_leak.inputs(model)
+    parts = {"views": model.views, "masker": model.masker, "generator": drawn()}
+    return given_batch(volume.to(dtype), valid=valid, hidden=None, **parts)
 
 
 def drawn() -> torch.Generator:
@@ -88,42 +90,45 @@ def drawn() -> torch.Generator:
 
 
 BACKBONES = no_leak.variants("backbone", no_leak.SMALL)
-MASKERS = no_leak.variants("masker", no_leak.MASKERS)
+VIEWS = [("random", "single"), ("mim", "single"), ("mim", "nested")]
 
 
 @pytest.mark.parametrize("bf16", [False, True], ids=["fp32", "bf16"])
-@pytest.mark.parametrize("masker", MASKERS)
+@pytest.mark.parametrize(("masker", "views"), VIEWS)
 @pytest.mark.parametrize("backbone", BACKBONES)
-def test_hidden_voxels_change_no_bit(backbone: Any, masker: Any, bf16: bool) -> None:
-    model = no_leak.build(backbone=backbone, sparse_backend="cells", masker=masker).to(DEVICE)
-    volume, valid, levels = inputs(model)
+def test_hidden_voxels_change_no_bit(backbone: Any, masker: str, views: str, bf16: bool) -> None:
+    parts = {"backbone": backbone, "masker": masker, "views": views}
+    model = no_leak.build(sparse_backend="cells", **parts).to(DEVICE)
+    batch = made(model).to(DEVICE)
     for training in (False, True):
 
-        def run(changed: torch.Tensor, training: bool = training) -> list[Any]:
+        def run(given: Batch, training: bool = training) -> list[Any]:
             fresh = copy.deepcopy(model).train(training)
             with torch.no_grad(), torch.autocast(DEVICE, torch.bfloat16, enabled=bf16):
-                return no_leak.passes(fresh(changed, valid=valid, hidden=levels, generator=drawn()))
+                output = fresh.step(given, generator=drawn())
+            return [no_leak.seen_by(one) for one in output.step.views]
 
-        before = run(volume)
-        for number, hidden in enumerate(levels.encoder_passes()):
-            unseen = (hidden.voxels(model.cell)[0] | ~valid).cpu()
+        before = run(batch)
+        for number, one in enumerate(batch.views):
+            hidden = one.hidden.voxels(model.cell)[0].cpu()
             for by in ("noise", "NaN and Inf"):
-                other = no_leak.replaced(volume.cpu(), unseen, by=by).to(DEVICE)
-                for one, two in zip(before[number], run(other)[number], strict=True):
-                    assert torch.isfinite(one).all()
-                    assert torch.equal(one, two)
+                other = no_leak.replaced(one.volume.cpu(), hidden, by=by).to(DEVICE)
+                after = run(no_leak.with_volume(batch, other, in_place_of=one.volume))
+                for part, again in zip(before[number], after[number], strict=True):
+                    assert torch.isfinite(part).all()
+                    assert torch.equal(part, again)
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_a_step_is_what_it_is_on_a_cpu(backbone: Any) -> None:
     """Losses and every gradient, in double precision: nothing depends on the device."""
-    model = no_leak.build(backbone=backbone, sparse_backend="cells", masker="mim").double()
-    volume, valid, levels = no_leak.inputs(model)
+    parts = {"masker": "mim", "views": "nested"}
+    model = no_leak.build(backbone=backbone, sparse_backend="cells", **parts).double()
+    batch = made(model, dtype=torch.float64)
     results = []
     for device in ("cpu", DEVICE):
         one = copy.deepcopy(model).to(device)
-        given = {"valid": valid.to(device), "hidden": levels, "generator": drawn()}
-        out = one(volume.double().to(device), **given)
+        out = one.step(batch.to(device), generator=drawn())
         out.loss.backward()
         gradients = {n: p.grad.cpu() for n, p in one.named_parameters() if p.grad is not None}
         results.append({**gradients, **{k: v.detach().cpu() for k, v in out.losses.items()}})
@@ -140,9 +145,9 @@ def test_with_nothing_hidden_a_step_is_dense(backbone: Any) -> None:
     sparse, dense = sparse.double().to(DEVICE), dense.double().to(DEVICE)
     state = {k: v for k, v in sparse.state_dict().items() if not k.endswith(".token")}
     dense.load_state_dict(state)
-    volume, _, levels = inputs(sparse)
-    nothing = torch.zeros_like(levels.levels[0])
-    outs = [m(volume.double(), hidden=nothing, generator=drawn()) for m in (sparse, dense)]
+    volume = no_leak.inputs(sparse)[0].double().to(DEVICE)
+    nothing = torch.zeros(no_leak.BATCH, *no_leak.GRID, dtype=torch.bool)
+    outs = [m(volume, hidden=nothing, generator=drawn()) for m in (sparse, dense)]
     for visible, whole in zip(outs[0].stages, outs[1].stages, strict=True):
         full = visible.to_dense() if isinstance(visible, SparseVolume) else visible
         torch.testing.assert_close(full, whole, rtol=1e-8, atol=1e-8)
@@ -188,12 +193,12 @@ def test_a_short_training_run(network: dict[str, Any], precision: str, tmp_path:
 def test_gradients_repeat_bit_for_bit(network: dict[str, Any]) -> None:
     """What resuming bitwise rests on. cuDNN's weight gradients may break it: then say so."""
     model = no_leak.build(backbone=network, sparse_backend="cells", masker="mim").to(DEVICE)
-    volume, valid, levels = inputs(model)
+    batch = made(model).to(DEVICE)
     found = []
     for _ in range(3):
         model.zero_grad(set_to_none=True)
         with torch.autocast(DEVICE, torch.bfloat16):
-            out = model(volume, valid=valid, hidden=levels, generator=drawn())
+            out = model.step(batch, generator=drawn())
         out.loss.backward()
         found.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
     for other in found[1:]:
