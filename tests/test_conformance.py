@@ -16,6 +16,7 @@ KITS: dict[str, str] = {
     "BackboneConformance": "backbone",
     "SparseBackendConformance": "sparse_backend",
     "MaskerConformance": "masker",
+    "ViewsConformance": "views",
     "DecoderConformance": "decoder",
     "LossConformance": "loss",
 }
@@ -24,6 +25,7 @@ SHIPPED: dict[str, set[str]] = {
     "backbone": {"waveformer", "resunet", "monai"},
     "sparse_backend": {"cells", "dense", "minkowski", "spconv"},
     "masker": {"random", "mim"},
+    "views": {"single", "nested"},
     "decoder": {"spark"},
     "loss": {"mse", "l1", "info_nce"},
 }

@@ -12,6 +12,7 @@ from ssl3d.data.spec import CTWindow, DataSpec, ForegroundSpec
 from ssl3d_plugins.decoders import Spark
 from ssl3d_plugins.losses import MSE, InfoNCE
 from ssl3d_plugins.maskers import MiM
+from ssl3d_plugins.views import Nested
 from ssl3d_plugins.waveformer import WaveFormer
 
 spec = ExperimentSpec(
@@ -23,7 +24,8 @@ spec = ExperimentSpec(
     # no magnified cells two levels are left. The outer one takes the 60 % of the paper's crops, on
     # blocks of 32³ (27 of them), the inner one the half of its finest level, on their cells of 16³.
     # "nested" encodes twice, the paper 21 times. No comparison chose these shares.
-    masker=MiM(global_ratio=0.6, local_ratio=0.5, passes="nested"),
+    masker=MiM(global_ratio=0.6, local_ratio=0.5),
+    views=Nested(),
     losses=[
         MSE(),
         # The paper aligns a crop with its place in the parent crop, by 0.1. Within one crop it is

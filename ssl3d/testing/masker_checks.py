@@ -47,9 +47,11 @@ class MaskerUnderTest:
         (6, 6, 6),
     )
 
-    def draw(self, grid: Triple, *, seed: int = 0, hideable: Tensor | None = None) -> Drawn:
-        """What the masker draws, from generators of the sample and of the batch."""
-        sample, batch = (torch.Generator().manual_seed(2 * seed + i) for i in range(2))
+    def draw(
+        self, grid: Triple, *, crop: int = 0, micro_batch: int = 0, hideable: Tensor | None = None
+    ) -> Drawn:
+        """What the masker draws for a crop of a micro-batch."""
+        sample, batch = (torch.Generator().manual_seed(2 * n) for n in (crop, 999 + micro_batch))
         if hideable is None:
             hideable = torch.ones(grid, dtype=torch.bool)
         levels = self.config.build()(grid, sample=sample, batch=batch, hideable=hideable)
@@ -93,10 +95,10 @@ def levels_are_boolean_cells_on_the_cpu_and_nested(masker: MaskerUnderTest) -> N
 
 @check()
 def every_crop_has_a_hidden_and_a_visible_cell(masker: MaskerUnderTest) -> None:
-    """Whatever the seed."""
+    """Whatever the states of the generators."""
     for grid in masker.usable_grids():
-        for seed in range(10):
-            count = int(masker.draw(grid, seed=seed).levels[0].sum())
+        for n in range(10):
+            count = int(masker.draw(grid, crop=n, micro_batch=n).levels[0].sum())
             require(
                 0 < count < product(grid),
                 f"hides {count} of {product(grid)} cells: at least one and not all",
@@ -120,18 +122,18 @@ def only_hideable_cells_are_hidden_and_not_all_of_them(masker: MaskerUnderTest) 
 def the_same_generator_states_give_the_same_cells(masker: MaskerUnderTest) -> None:
     """A seed says it all."""
     for grid in masker.usable_grids():
-        first, second = masker.draw(grid, seed=3), masker.draw(grid, seed=3)
+        first, second = masker.draw(grid, crop=3), masker.draw(grid, crop=3)
         same = all(map(torch.equal, first.levels, second.levels))
         require(same, "two draws from one state of the generators differ")
 
 
 @check()
-def different_seeds_give_different_cells(masker: MaskerUnderTest) -> None:
-    """On the largest grid, among eight seeds."""
+def crops_of_one_batch_hide_different_cells(masker: MaskerUnderTest) -> None:
+    """On the largest grid, among eight."""
     grid = max(masker.usable_grids(), key=product)
-    drawn = [masker.draw(grid, seed=seed).levels[0] for seed in range(8)]
+    drawn = [masker.draw(grid, crop=crop).levels[0] for crop in range(8)]
     differ = any(not torch.equal(drawn[0], other) for other in drawn[1:])
-    require(differ, f"eight seeds give the same cells on {show(grid)}")
+    require(differ, f"eight crops hide the same cells on {show(grid)}")
 
 
 @check()

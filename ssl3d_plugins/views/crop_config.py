@@ -13,8 +13,10 @@ from ssl3d.plugin.config import Problem
 
 
 class Single(ViewsConfig):
-    """One crop, encoded once. Of a masker with nested levels the first is hidden from the encoder,
-    and each is restored by its weight.
+    """One crop, encoded once.
+
+    Of a masker with nested levels the first is hidden from the encoder, and each is restored by its
+    weight.
     """
 
     builds = "ssl3d_plugins.views.crop_views:SingleViews"

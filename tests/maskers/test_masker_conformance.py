@@ -20,12 +20,11 @@ class TestMiM(MaskerConformance):
     config = MiM(global_ratio=0.6, local_ratio=0.5)
 
 
-class TestMiMNestedFixedBlocks(MaskerConformance):
+class TestMiMFixedBlocks(MaskerConformance):
     config = MiM(
         global_ratio=(0.5, 0.7),
         local_ratio=0.9,
         global_block=(1, 2, 2),
         local_block=(1, 1, 2),
-        passes="nested",
         level_weights=(1.0, 0.5),
     )

@@ -5,11 +5,13 @@ import math
 from fractions import Fraction
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssl3d.geometry import product
+from ssl3d.testing.masker_checks import MaskerUnderTest
 from ssl3d_plugins.maskers import MiM, Random
 from ssl3d_plugins.maskers.blocks import divisors, fit_block, fit_inner_block
 
@@ -19,8 +21,17 @@ seeds = st.integers(0, 2**31)
 modest = settings(max_examples=60, deadline=None)
 
 
-def generator(seed):
-    return torch.Generator().manual_seed(seed)
+def draw(config, grid, *, crop=0, micro_batch=0, hideable=None):
+    """Levels as arrays (Gd, Gh, Gw)."""
+    under_test = MaskerUnderTest(config)
+    drawn = under_test.draw(grid, crop=crop, micro_batch=micro_batch, hideable=hideable)
+    return [level.numpy() for level in drawn.levels]
+
+
+def some_hideable(grid, seed):
+    """All cells, and some."""
+    random = torch.Generator().manual_seed(seed)
+    return torch.ones(grid, dtype=torch.bool), torch.rand(grid, generator=random) < 0.7
 
 
 def expected_count(percent, blocks):
@@ -62,12 +73,10 @@ def fixed_blocks(draw, grid):
 def test_random_hides_the_exact_number_of_blocks(data, grid, percent, seed):
     block = data.draw(st.one_of(st.just("auto"), fixed_blocks(grid)))
     config = Random(ratio=percent / 100, block=block)
-    hideable = torch.rand((4, *grid), generator=generator(seed + 1)) < 0.7
-    hideable[0] = True
-    hidden = config.build()(grid, batch_size=4, generator=generator(seed), hideable=hideable)
     fitted = fit_block(config.block, grid=grid)
-    for sample, among in zip(hidden.levels[0].numpy(), hideable.numpy(), strict=True):
-        check_level(sample, among, fitted, percent)
+    for hideable in some_hideable(grid, seed):
+        (hidden,) = draw(config, grid, crop=seed, hideable=hideable)
+        check_level(hidden, hideable.numpy(), fitted, percent)
 
 
 @modest
@@ -75,15 +84,11 @@ def test_random_hides_the_exact_number_of_blocks(data, grid, percent, seed):
 def test_mim_counts_level_1_inside_level_0(data, grid, percent, local_percent, seed):
     outer = data.draw(st.one_of(st.just("auto"), fixed_blocks(grid)))
     config = MiM(global_ratio=percent / 100, local_ratio=local_percent / 100, global_block=outer)
-    hideable = torch.rand((4, *grid), generator=generator(seed + 1)) < 0.7
-    hideable[0] = True
-    hidden = config.build()(grid, batch_size=4, generator=generator(seed), hideable=hideable)
     coarse = fit_block(config.global_block, grid=grid)
     fine = fit_inner_block("auto", outer=coarse)
-    for level_0, level_1, among in zip(
-        *(x.numpy() for x in (*hidden.levels, hideable)), strict=True
-    ):
-        check_level(level_0, among, coarse, percent)
+    for hideable in some_hideable(grid, seed):
+        level_0, level_1 = draw(config, grid, crop=seed, hideable=hideable)
+        check_level(level_0, hideable.numpy(), coarse, percent)
         check_level(level_1, level_0, fine, local_percent)
         assert not (level_1 & ~level_0).any()
         if level_0.sum() >= 2:
@@ -93,34 +98,40 @@ def test_mim_counts_level_1_inside_level_0(data, grid, percent, local_percent, s
 
 
 def test_a_grid_of_two_cells_hides_one_of_them():
-    hidden = Random(ratio=0.9).build()((1, 1, 2), batch_size=64, generator=generator(0)).levels[0]
-    assert (hidden.sum((1, 2, 3)) == 1).all()
-    assert hidden[..., 0].any()
-    assert hidden[..., 1].any()
+    drawn = [draw(Random(ratio=0.9), (1, 1, 2), crop=crop)[0] for crop in range(64)]
+    assert all(hidden.sum() == 1 for hidden in drawn)
+    assert any(hidden[0, 0, 0] for hidden in drawn)
+    assert any(hidden[0, 0, 1] for hidden in drawn)
 
 
-def test_a_range_draws_one_ratio_for_the_whole_batch():
-    masker = Random(ratio=(0.2, 0.8)).build()
-    shared = generator(0)
+@pytest.mark.parametrize(
+    ("config", "lowest", "highest"),
+    [
+        (Random(ratio=(0.2, 0.8)), (200,), (800,)),
+        (Random(ratio=(0.2, 0.8), block=2), (200,), (800,)),
+        (MiM(global_ratio=(0.2, 0.8), global_block=1), (200, 100), (800, 400)),
+        (MiM(global_ratio=0.5, local_ratio=(0.2, 0.8), global_block=1), (500, 100), (500, 400)),
+        (MiM(global_ratio=(0.2, 0.8), local_ratio=(0.2, 0.8)), (200, 40), (800, 640)),
+    ],
+)
+def test_a_range_draws_one_ratio_for_all_crops_of_a_batch(config, lowest, highest):
     counts = []
-    for _ in range(60):
-        per_sample = masker((10, 10, 10), batch_size=3, generator=shared).levels[0].sum((1, 2, 3))
-        assert len(set(per_sample.tolist())) == 1
-        counts.append(int(per_sample[0]))
-    assert 200 <= min(counts) < 300
-    assert 700 < max(counts) <= 800
+    for first in range(0, 120, 3):
+        by_crop = [
+            tuple(
+                int(level.sum()) for level in draw(config, (10, 10, 10), crop=n, micro_batch=first)
+            )
+            for n in range(first, first + 3)
+        ]
+        assert len(set(by_crop)) == 1, "crops of a batch hide unequally many"
+        counts.append(by_crop[0])
+    for number, found in enumerate(zip(*counts, strict=True)):
+        low, high = lowest[number], highest[number]
+        assert low <= min(found) <= max(found) <= high
+        assert low == high or max(found) - min(found) > (high - low) / 2, "no range was drawn"
 
 
 def test_every_cell_is_hidden_equally_often():
-    masker = Random(ratio=0.5, block=(1, 2, 1)).build()
-    shares = masker((2, 4, 3), batch_size=4000, generator=generator(0)).levels[0].float().mean(0)
-    np.testing.assert_allclose(shares.numpy(), 0.5, atol=0.04)
-
-
-def test_passes_and_weights_reach_the_levels():
-    config = MiM(passes="nested", level_weights=(1.0, 0.25))
-    hidden = config.build()((4, 4, 4), batch_size=2, generator=generator(0))
-    assert (hidden.passes, hidden.weights) == ("nested", (1.0, 0.25))
-    first, second = hidden.encoder_passes()
-    assert torch.equal(first.levels[0], hidden.levels[0])
-    assert torch.equal(second.levels[0], hidden.levels[1])
+    config = Random(ratio=0.5, block=(1, 2, 1))
+    shares = np.mean([draw(config, (2, 4, 3), crop=crop)[0] for crop in range(4000)], 0)
+    np.testing.assert_allclose(shares, 0.5, atol=0.04)

@@ -8,6 +8,7 @@ import torch
 from pydantic import ValidationError
 
 from ssl3d.geometry import product
+from ssl3d.testing.masker_checks import MaskerUnderTest
 from ssl3d_plugins.maskers import MiM, Random, ssl3d_components
 from ssl3d_plugins.maskers.blocks import auto_block, finer_block, hidden_count
 
@@ -38,6 +39,17 @@ def test_level_weights_are_two_positive_numbers(weights):
         MiM(level_weights=weights)
 
 
+@pytest.mark.parametrize("passes", ["single", "nested"])
+def test_how_often_the_encoder_runs_is_said_by_the_views(passes):
+    with pytest.raises(ValidationError, match=rf"views='{passes}'.*'local_ratio': 0.3"):
+        MiM(local_ratio=0.3, passes=passes)
+
+
+def test_weights_are_those_of_the_levels():
+    assert Random().weights() == (1.0,)
+    assert MiM(level_weights=(1.0, 0.25)).weights() == (1.0, 0.25)
+
+
 def test_one_number_is_a_cube_and_lists_from_yaml_are_accepted():
     assert Random(block=2).block == (2, 2, 2)
     assert Random.model_validate({"ratio": [0.6, 0.9], "block": [1, 2, 2]}) == Random(
@@ -57,7 +69,7 @@ def test_a_block_of_four_cells_cannot_work_on_small_grids(grid):
     assert "4 × 4 × 8" in message
     assert "auto" in message
     with pytest.raises(ValueError, match="4 × 4 × 8"):
-        Random(block=4).build()(grid, batch_size=1, generator=torch.Generator())
+        MaskerUnderTest(Random(block=4)).draw(grid)
 
 
 def test_the_smallest_grid_for_a_block_works():
@@ -75,7 +87,7 @@ def test_local_blocks_must_divide_global_blocks():
     config = MiM(global_block=3, local_block=2)
     assert "z 1 or 3" in messages(config, (6, 6, 6))["local_block"]
     with pytest.raises(ValueError, match="coarse blocks of 3 × 3 × 3"):
-        config.build()((6, 6, 6), batch_size=1, generator=torch.Generator())
+        MaskerUnderTest(config).draw((6, 6, 6))
 
 
 @pytest.mark.parametrize(
@@ -120,43 +132,18 @@ def test_the_plugin_declares_both():
 @pytest.mark.parametrize("config", MASKERS, ids=lambda config: config.name)
 class TestCalls:
     def test_hideable_of_a_wrong_shape_or_type(self, config):
-        for wrong in (torch.ones(2, 2, 2, 3, dtype=torch.bool), torch.ones(2, 2, 2, 2)):
-            with pytest.raises(ValueError, match=r"boolean tensor of shape \(2, 2, 2, 2\)"):
-                config.build()((2, 2, 2), batch_size=2, generator=torch.Generator(), hideable=wrong)
-
-    def test_no_sample(self, config):
-        with pytest.raises(ValueError, match="at least 1"):
-            config.build()((2, 2, 2), batch_size=0, generator=torch.Generator())
+        right = torch.ones(2, 2, 3, dtype=torch.bool)
+        for wrong in (right[:1], right[None], right.float(), right.to("meta")):
+            with pytest.raises(ValueError, match=r"boolean tensor of shape \(2, 2, 3\) on the CPU"):
+                MaskerUnderTest(config).draw((2, 2, 3), hideable=wrong)
 
     def test_the_default_dtype_does_not_matter(self, config):
         draws = []
         for dtype in (torch.float64, torch.float32):
-            generator = torch.Generator().manual_seed(0)
             before = torch.get_default_dtype()
             torch.set_default_dtype(dtype)
             try:
-                draws.append(config.build()((3, 4, 5), batch_size=2, generator=generator))
+                draws.append(MaskerUnderTest(config).draw((3, 4, 5)))
             finally:
                 torch.set_default_dtype(before)
         assert all(map(torch.equal, draws[0].levels, draws[1].levels))
-
-    @pytest.mark.gpu
-    @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-    def test_hideable_on_a_device_gives_the_same_cells(self, config):
-        hideable = torch.rand((3, 4, 4, 4), generator=torch.Generator().manual_seed(1)) < 0.8
-        draws = [
-            config.build()(
-                (4, 4, 4),
-                batch_size=3,
-                generator=torch.Generator().manual_seed(0),
-                hideable=hideable.to(device),
-            )
-            for device in ("cpu", "cuda")
-        ]
-        assert all(map(torch.equal, draws[0].levels, draws[1].levels))
-
-    @pytest.mark.gpu
-    @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-    def test_a_generator_of_a_device_is_refused(self, config):
-        with pytest.raises(ValueError, match="draw on the CPU"):
-            config.build()((2, 2, 2), batch_size=1, generator=torch.Generator("cuda"))

@@ -15,6 +15,8 @@ from ssl3d.kinds.loss import Loss
 from ssl3d.kinds.loss_config import LossConfig
 from ssl3d.kinds.masker import Masker
 from ssl3d.kinds.masker_config import MaskerConfig
+from ssl3d.kinds.views import Views
+from ssl3d.kinds.views_config import ViewsConfig
 from ssl3d.plugin.config import ComponentConfig
 from ssl3d.plugin.declared import Registered
 from ssl3d.plugin.registry import installed
@@ -27,6 +29,7 @@ NOUNS = {
     "backbone": ("Backbone", Backbone),
     "sparse_backend": ("Backend", SparseBackend),
     "masker": ("Masker", Masker),
+    "views": ("Views", Views),
     "decoder": ("Decoder", Decoder),
     "loss": ("Loss", Loss),
 }
@@ -39,6 +42,8 @@ def build(config: ComponentConfig) -> object:
         return config.build(stages=STAGES, out_channels=1, sparse=True)
     if isinstance(config, LossConfig):
         return config.build(stages=STAGES)
+    if isinstance(config, ViewsConfig):
+        return config.build(patch=(8, 8, 8), cell=(2, 2, 2), masker=Random())
     return config.build()  # type: ignore[attr-defined]
 
 

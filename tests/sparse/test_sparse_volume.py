@@ -10,7 +10,7 @@ from volumes import Case, cases, triples
 
 from ssl3d.geometry import Triple
 from ssl3d.sparse import CellGrid, HiddenLevels, SparseVolume
-from ssl3d.sparse.hidden import cells_to_voxels, voxels_to_cells
+from ssl3d.sparse.hidden import cells_to_voxels, check_levels, voxels_to_cells
 from ssl3d_plugins.sparse_cells import Cells
 
 BACKEND = Cells().build()
@@ -63,24 +63,20 @@ def test_hidden_cells_and_hidden_voxels_say_the_same(cell: Triple, grid: Triple,
 def test_levels_that_do_not_nest_are_refused() -> None:
     outer = torch.zeros(1, 1, 1, 2, dtype=torch.bool)
     with pytest.raises(ValueError, match="level 1 hides cells that level 0 shows"):
-        HiddenLevels((outer, ~outer), weights=(1.0, 1.0))
+        check_levels((outer, ~outer), weights=(1.0, 1.0))
     with pytest.raises(ValueError, match="one weight for each"):
-        HiddenLevels((outer, outer))
+        check_levels((outer, outer), weights=(1.0,))
     with pytest.raises(ValueError, match="differ in shape"):
-        HiddenLevels((outer, outer[..., :1]), weights=(1.0, 1.0))
+        check_levels((outer, outer[..., :1]), weights=(1.0, 1.0))
     with pytest.raises(ValueError, match="must be boolean"):
-        HiddenLevels((outer.float(),))
+        check_levels((outer.float(),), weights=(1.0,))
+    check_levels((outer, outer), weights=(1.0, 1.0))
 
 
-def test_passes_and_rows_keep_levels_and_weights() -> None:
-    outer = torch.tensor([True, True, False]).view(1, 1, 1, 3).repeat(2, 1, 1, 1)
-    inner = torch.tensor([True, False, False]).view(1, 1, 1, 3).repeat(2, 1, 1, 1)
-    nested = HiddenLevels((outer, inner), weights=(1.0, 3.0), passes="nested")
-    first, second = nested.encoder_passes()
-    assert torch.equal(first.levels[0], outer)
-    assert torch.equal(second.levels[0], inner)
-    assert (first.weights, second.weights) == ((1.0,), (3.0,))
-    (single,) = HiddenLevels((outer, inner), weights=(1.0, 3.0)).encoder_passes()
-    assert len(single.levels) == 2
-    assert nested.rows(1, 2).levels[0].shape == (1, 1, 1, 3)
-    assert nested.rows(1, 2).passes == "nested"
+def test_levels_keep_their_weights_on_another_device() -> None:
+    outer = torch.tensor([True, True, False]).view(1, 1, 1, 3)
+    levels = HiddenLevels((outer, outer & False), weights=(1.0, 3.0))
+    moved = levels.to("meta")
+    assert [level.device.type for level in moved.levels] == ["meta", "meta"]
+    assert moved.weights == (1.0, 3.0)
+    assert all(map(torch.equal, levels.to("cpu").levels, levels.levels))

@@ -52,6 +52,7 @@ def plausible(random: Random) -> dict[str, Any]:
         "backbone": backbone,
         "sparse_backend": random.choice(("cells", "dense")),
         "masker": _masker(random),
+        "views": random.choice(("single", {"name": "single"})),
         "losses": random.choice(("mse", ["mse", "l1"], ["l1", {"name": "info_nce", "width": 8}])),
         "encoder_input": random.choice(("visible", "visible", "zeroed")),
         "target": random.choice(("patch_normalised", "voxels")),
@@ -74,6 +75,8 @@ def plausible(random: Random) -> dict[str, Any]:
         spec["data"]["volumes"] = random.choice(("scans", ["a.nii", "b.nii"]))
     else:
         spec["data"]["channels"] = {"t1": "*_t1.nii", "t2": "*_t2.nii"}
+    if spec["masker"]["name"] == "mim" or random.random() < 0.1:  # or: nothing is nested
+        spec["views"] = random.choice(("single", "nested", {"name": "nested"}))
     for name in random.sample(sorted(spec), random.randint(0, 4)):
         if name not in ("data", "backbone"):
             del spec[name]
@@ -120,8 +123,7 @@ def _masker(random: Random) -> Any:
     ratio = random.choice((0.25, 0.5, 0.75, [0.3, 0.7]))
     if random.random() < 0.5:
         return {"name": "random", "ratio": ratio, "block": random.choice((1, "auto", [1, 2, 1]))}
-    passes = random.choice(("single", "nested"))
-    return {"name": "mim", "global_ratio": ratio, "passes": passes}
+    return {"name": "mim", "global_ratio": ratio}
 
 
 def spoiled(random: Random, *, objects: bool = False) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from ssl3d.testing.check import Check, check, refused, require
 
 KITS = {
     "masker": "MaskerConformance",
+    "views": "ViewsConformance",
     "loss": "LossConformance",
     "backbone": "BackboneConformance",
     "decoder": "DecoderConformance",
@@ -23,14 +24,17 @@ sys.modules["pytest"] = None  # importing it is an ImportError
 
 import ssl3d.testing.backbone_checks, ssl3d.testing.decoder_checks
 import ssl3d.testing.sparse_backend_checks
-from ssl3d.testing import loss_checks, masker_checks
+from ssl3d.testing import loss_checks, masker_checks, views_checks
+from ssl3d.testing.views_under_test import ViewsUnderTest
 from ssl3d_plugins.losses import L1
 from ssl3d_plugins.maskers import Random
+from ssl3d_plugins.views import Single
 
 tried = 0
 for kit, component in (
     (masker_checks, masker_checks.MaskerUnderTest(Random())),
     (loss_checks, loss_checks.LossUnderTest(L1())),
+    (views_checks, ViewsUnderTest(Single(), Random())),
 ):
     for check in kit.CHECKS:
         for name, arguments in check.cases():
@@ -43,7 +47,7 @@ print(tried)
 def test_checks_need_no_pytest(run_python) -> None:  # type: ignore[no-untyped-def]
     done = run_python(WITHOUT_PYTEST)
     assert done.returncode == 0, done.stderr
-    cases = sum(len(list(c.cases())) for kind in ("masker", "loss") for c in checks(kind))
+    cases = sum(len(list(c.cases())) for kind in ("masker", "loss", "views") for c in checks(kind))
     assert int(done.stdout) == cases > 15
 
 
