@@ -1,6 +1,6 @@
 """Hidden voxels change no bit of what is visible or predicted, whatever the components.
 
-Every installed backbone, sparse backend and masker is tried with every other.
+All installed backbones, sparse backends, maskers and views are tried with one another.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ import torch
 from torch import Tensor
 
 from ssl3d import ExperimentSpec
-from ssl3d.kinds.output import PretrainOutput
+from ssl3d.kinds.batch import Batch
+from ssl3d.kinds.output import ViewOutput
+from ssl3d.masked.inputs import given_batch
 from ssl3d.masked.model import PretrainModel
 from ssl3d.plugin.registry import installed
 from ssl3d.plugin.spec_error import SpecError
-from ssl3d.sparse import HiddenLevels, SparseVolume
+from ssl3d.sparse import SparseVolume
 
 Options = dict[str, Any]
 
@@ -51,9 +53,6 @@ SMALL: dict[str, dict[str, Options]] = {
             }
         }
     },
-}
-MASKERS: dict[str, dict[str, Options]] = {
-    "mim": {"single": {}, "nested": {"passes": "nested"}},
 }
 LIBRARIES = {"minkowski": "MinkowskiEngine", "spconv": "spconv"}
 GRID = (3, 2, 4)
@@ -101,25 +100,21 @@ def refusal(**parts: Any) -> tuple[tuple[str, str], ...]:
     return ()
 
 
-def inputs(model: PretrainModel) -> tuple[Tensor, Tensor, HiddenLevels]:
-    """Volume, valid voxels (one cell has none, another some), and what the masker hides."""
+def inputs(model: PretrainModel) -> tuple[Tensor, Tensor]:
+    """Volume, and valid voxels: one cell has none, another some."""
     random = torch.Generator().manual_seed(0)
     size = tuple(edge * cells for edge, cells in zip(model.cell, GRID, strict=True))
     volume = torch.randn(BATCH, 2, *size, generator=random)
     valid = torch.ones(BATCH, *size, dtype=torch.bool)
     valid[0, -model.cell[0] :, -model.cell[1] :, -model.cell[2] :] = False
     valid[1, :1] = False
-    levels = model.draw(GRID, batch_size=BATCH, generator=random, hideable=model.hideable(valid))
-    return volume, valid, levels
+    return volume, valid
 
 
-def passes(output: PretrainOutput) -> list[tuple[Tensor, ...]]:
-    """For each encoder pass: prediction, visible features, coordinates."""
-    found = []
-    for one in (output, *output.nested):
-        features = [s.features if isinstance(s, SparseVolume) else s for s in one.stages]
-        found.append((one.prediction, *features, one.cells.cell_coordinates))
-    return found
+def seen_by(views: ViewOutput) -> tuple[Tensor, ...]:
+    """What a pass of the encoder gives: prediction, visible features, coordinates."""
+    features = [s.features if isinstance(s, SparseVolume) else s for s in views.stages]
+    return (views.prediction, *features, views.batch.cells.cell_coordinates)
 
 
 def replaced(volume: Tensor, where: Tensor, *, by: str) -> Tensor:
@@ -130,43 +125,79 @@ def replaced(volume: Tensor, where: Tensor, *, by: str) -> Tensor:
     return torch.where(where[:, None], noise, volume)
 
 
-def check(model: PretrainModel, *, training: bool) -> None:
-    """Compare every encoder pass under changes of what it does not see."""
-    volume, valid, levels = inputs(model)
+def with_volume(batch: Batch, volume: Tensor, *, in_place_of: Tensor) -> Batch:
+    """The same batch with other voxels in all views that show these."""
+    other = copy.copy(batch)
+    other.views = tuple(copy.copy(view) for view in batch.views)
+    for view in other.views:
+        view.volume = volume if view.volume is in_place_of else view.volume
+    return other
 
-    def run(changed: Tensor) -> list[tuple[Tensor, ...]]:
+
+def check(model: PretrainModel, *, training: bool) -> None:
+    """Compare every pass of the encoder under changes of what it does not see."""
+    volume, valid = inputs(model)
+
+    def batch_of(volume: Tensor) -> Batch:
+        return given_batch(
+            volume,
+            valid=valid,
+            hidden=None,
+            views=model.views,
+            masker=model.masker,
+            generator=torch.Generator().manual_seed(3),
+        )
+
+    def run(batch: Batch) -> list[tuple[Tensor, ...]]:
         fresh = copy.deepcopy(model).train(training)  # batch norm keeps what it has seen
         with torch.no_grad():
-            generator = torch.Generator().manual_seed(2)
-            output = fresh(changed, valid=valid, hidden=levels, generator=generator)
-        return passes(output)
+            output = fresh.step(batch, generator=torch.Generator().manual_seed(2))
+        return [seen_by(views) for views in output.step.views]
 
-    before = run(volume)
-    assert len(before) == len(levels.encoder_passes())
-    for number, hidden in enumerate(levels.encoder_passes()):
-        unseen = hidden.voxels(model.cell)[0] | ~valid
-        assert unseen.any()
-        assert not unseen.all()
-        for by in ("noise", "NaN and Inf"):
-            after = run(replaced(volume, unseen, by=by))
-            for i, (one, other) in enumerate(zip(before[number], after[number], strict=True)):
-                assert torch.isfinite(one).all()
-                assert torch.equal(one, other), f"pass {number}, {by}: part {i} differs"
-        seen = run(replaced(volume, ~unseen, by="noise"))
-        assert not torch.equal(before[number][0], seen[number][0]), "it sees nothing at all"
+    def compare(one: tuple[Tensor, ...], other: tuple[Tensor, ...], *, what: str) -> None:
+        for i, (part, again) in enumerate(zip(one, other, strict=True)):
+            assert torch.isfinite(part).all()
+            assert torch.equal(part, again), f"{what}: part {i} differs"
+
+    batch = batch_of(volume)
+    before = run(batch)
+    assert len(before) == len(model.views.levels)
+    for by in ("noise", "NaN and Inf"):
+        after = run(batch_of(replaced(volume, ~valid, by=by)))
+        for one, other in zip(before, after, strict=True):
+            compare(one, other, what=f"{by} where nothing is valid")
+        for number, views in enumerate(batch.views):
+            hidden = views.hidden.voxels(model.cell)[0]
+            assert hidden.any()
+            assert not hidden.all()
+            changed = replaced(views.volume, hidden, by=by)
+            after = run(with_volume(batch, changed, in_place_of=views.volume))
+            compare(before[number], after[number], what=f"{by} in what view {number} hides")
+    for number, views in enumerate(batch.views):
+        shown = ~views.hidden.voxels(model.cell)[0]
+        changed = replaced(views.volume, shown, by="noise")
+        after = run(with_volume(batch, changed, in_place_of=views.volume))
+        assert not torch.equal(before[number][0], after[number][0]), "it sees nothing at all"
 
 
-@pytest.mark.parametrize("masker", variants("masker", MASKERS))
+@pytest.mark.parametrize("views", installed().names("views"))
+@pytest.mark.parametrize("masker", installed().names("masker"))
 @pytest.mark.parametrize("backend", backends())
 @pytest.mark.parametrize("backbone", variants("backbone", SMALL))
-def test_hidden_voxels_reach_nothing(backbone: Options, backend: str, masker: Options) -> None:
+def test_hidden_voxels_reach_nothing(
+    backbone: Options, backend: str, masker: str, views: str
+) -> None:
+    if (masker, views) == ("random", "nested"):
+        ((path, message),) = refusal(masker=masker, views=views)
+        assert (path, "hides one" in message) == ("views.name", True)
+        return
     refused = refusal(backbone=backbone, sparse_backend=backend)
     if refused:
         # The library lacks an operation: then validation says so and names those that can.
         assert {path for path, _ in refused} == {"sparse_backend"}
         assert all("Backends that can: cells" in message for _, message in refused)
         return
-    model = build(backbone=backbone, sparse_backend=backend, masker=masker)
+    model = build(backbone=backbone, sparse_backend=backend, masker=masker, views=views)
     for training in (False, True):
         check(model, training=training)
 
@@ -183,12 +214,12 @@ def test_hidden_voxels_get_no_gradient_from_the_prediction(backbone: Options, ba
     if refusal(backbone=backbone, sparse_backend=backend):
         return  # checked above
     model = build(backbone=backbone, sparse_backend=backend)
-    volume, valid, levels = inputs(model)
+    volume, valid = inputs(model)
     volume.requires_grad_()
-    model(
-        volume, valid=valid, hidden=levels, generator=torch.Generator()
-    ).prediction.sum().backward()
-    seen = (valid & ~levels.voxels(model.cell)[0])[:, None].expand_as(volume)
+    output = model(volume, valid=valid, generator=torch.Generator())
+    output.prediction.sum().backward()
+    seen = (valid & ~output.hidden[0])[:, None].expand_as(volume)
+    assert volume.grad is not None
     assert torch.isfinite(volume.grad).all()
     assert not volume.grad[~seen].any()
     assert volume.grad[seen].any()
@@ -205,8 +236,8 @@ def test_with_nothing_hidden_sparse_equals_dense(backbone: Options, backend: str
     # A dense pass has no tokens; everything else is the same.
     weights = {k: v for k, v in sparse.state_dict().items() if not k.endswith(".token")}
     dense.load_state_dict(weights)
-    volume, _, levels = inputs(sparse)
-    nothing = torch.zeros_like(levels.levels[0])
+    volume, _ = inputs(sparse)
+    nothing = torch.zeros(BATCH, *GRID, dtype=torch.bool)
     for training in (False, True):
         outputs = [
             copy.deepcopy(model).train(training)(

@@ -16,6 +16,7 @@ from ssl3d.doctor.plugins import look_at_plugins, plugin_checks
 from ssl3d.doctor.result import Report, Result
 from ssl3d.doctor.sparse_backends import sparse_checks
 from ssl3d.doctor.versions import version_checks
+from ssl3d.doctor.views import views_checks
 from ssl3d.plugin.declared import Registered
 from ssl3d.plugin.find import load_checks
 from ssl3d.plugin.registry import installed
@@ -50,7 +51,7 @@ def examine(
         registry.entry("sparse_backend", name=name)
     on_part("versions")
     results = [perform(check) for check in version_checks()] + plugins
-    on_part("torch, plugins, maskers, backbones")
+    on_part("torch, plugins, maskers, views, backbones")
     base = Part(TORCH, partial(base_checks, need_cuda="cuda" in devices))
     results += examine_apart(base, limit=limit)
     repairs = {check.plugin: check.advice for check in reversed(load_checks()[0])}
@@ -81,6 +82,7 @@ def base_checks(*, need_cuda: bool) -> Iterator[Check]:
     yield from machine_checks(need_cuda=need_cuda)
     yield from plugin_checks()
     yield from masker_checks(installed())
+    yield from views_checks(installed())
     yield from backbone_checks(installed())
 
 

@@ -1,9 +1,8 @@
-"""Plugins, maskers and backbones: ours pass, and what is wrong is found."""
+"""Plugins, maskers, views and backbones: ours pass, and what is wrong is found."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
@@ -15,16 +14,20 @@ from ssl3d.doctor.backbones import backbone_checks
 from ssl3d.doctor.check import Check, perform
 from ssl3d.doctor.maskers import masker_checks
 from ssl3d.doctor.result import Result
+from ssl3d.doctor.views import views_checks
 from ssl3d.geometry import Operation, Stage, Triple
 from ssl3d.kinds.backbone import Backbone
 from ssl3d.kinds.backbone_config import BackboneConfig
+from ssl3d.kinds.level import Level
 from ssl3d.kinds.masker import Masker
 from ssl3d.kinds.masker_config import MaskerConfig
+from ssl3d.kinds.views_config import ViewsConfig
 from ssl3d.plugin.config import ComponentConfig, Problem
 from ssl3d.plugin.declared import Registered
 from ssl3d.plugin.registry import Registry, installed
-from ssl3d.sparse import FeatureMap, HiddenLevels
+from ssl3d.sparse import FeatureMap
 from ssl3d.sparse.layers import Conv3d
+from ssl3d_plugins.views import Single
 
 
 def registry_of(*configs: type[ComponentConfig]) -> Registry:
@@ -45,6 +48,7 @@ def test_plugins_are_listed_with_what_they_bring() -> None:
     found = {result.check: result for result in results}
     assert found["sparse_cells"].detail.startswith("sparse backend cells (ssl3d ")
     assert "masker mim" in found["maskers"].detail
+    assert "views nested" in found["views"].detail
     assert "cells" in registry.names("sparse_backend")
 
 
@@ -118,23 +122,22 @@ def test_every_installed_masker_passes_on_every_grid() -> None:
     assert results["random on 4³"].detail == "hides 38 of 64 cells"  # round(0.6 * 64)
 
 
-Draw = Callable[[Triple, int, torch.Generator], tuple[Tensor, ...]]
+Draw = Callable[[Triple], tuple[Tensor, ...]]
 
 
 def masker_config(draw: Draw, *, objection: str = "") -> type[MaskerConfig]:
-    """A masker that gives what `draw` gives, without the checks of HiddenLevels."""
+    """A masker that gives what `draw` gives."""
 
     class Built(Masker):
         def __call__(
             self,
             grid: Triple,
             *,
-            batch_size: int,
-            generator: torch.Generator,
-            hideable: Tensor | None = None,  # noqa: ARG002
-        ) -> HiddenLevels:
-            levels: Any = SimpleNamespace(levels=draw(grid, batch_size, generator))
-            return levels  # type: ignore[no-any-return]
+            sample: torch.Generator,  # noqa: ARG002
+            batch: torch.Generator,  # noqa: ARG002
+            hideable: Tensor,  # noqa: ARG002
+        ) -> tuple[Tensor, ...]:
+            return draw(grid)
 
     class Fake(MaskerConfig):
         name: Literal["fake"] = "fake"
@@ -149,12 +152,12 @@ def masker_config(draw: Draw, *, objection: str = "") -> type[MaskerConfig]:
 
 
 def full(value: bool) -> Draw:
-    return lambda grid, batch, _: (torch.full((batch, *grid), value),)
+    return lambda grid: (torch.full(grid, value),)
 
 
-def half(grid: Triple, batch: int, _: torch.Generator) -> tuple[Tensor, ...]:
-    hidden = torch.zeros(batch, *grid, dtype=torch.bool)
-    hidden[:, : grid[0] // 2] = True
+def half(grid: Triple) -> tuple[Tensor, ...]:
+    hidden = torch.zeros(grid, dtype=torch.bool)
+    hidden[: grid[0] // 2] = True
     return (hidden,)
 
 
@@ -163,10 +166,10 @@ def half(grid: Triple, batch: int, _: torch.Generator) -> tuple[Tensor, ...]:
     [
         (full(True), "at least one and not all"),
         (full(False), "at least one and not all"),
-        (lambda g, b, r: (half(g, b, r)[0].float(),), "torch.float32"),
-        (lambda g, b, r: (half(g, b - 1, r)[0],), "of shape (4, "),
-        (lambda g, b, r: (half(g, b, r)[0], ~half(g, b, r)[0]), "2 levels, announced 1"),
-        (lambda g, b, _: (torch.rand(b, *g) < 0.5,), "one state of the generator differ"),
+        (lambda g: (half(g)[0].float(),), "torch.float32"),
+        (lambda g: (half(g)[0][None],), "of shape (1, "),
+        (lambda g: (half(g)[0], ~half(g)[0]), "2 levels, announced 1"),
+        (lambda g: (torch.rand(g) < 0.5,), "one state of the generators differ"),
     ],
 )
 def test_a_wrong_masker_is_found(draw: Draw, why: str) -> None:
@@ -177,8 +180,8 @@ def test_a_wrong_masker_is_found(draw: Draw, why: str) -> None:
 
 
 def test_levels_that_are_not_nested_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = masker_config(lambda g, b, r: (half(g, b, r)[0], ~half(g, b, r)[0]))
-    monkeypatch.setattr(config, "levels", lambda _: 2)
+    config = masker_config(lambda g: (half(g)[0], ~half(g)[0]))
+    monkeypatch.setattr(config, "weights", lambda _: (1.0, 1.0))
     results = by_name(masker_checks(registry_of(config)))
     assert all("cells that level 0 shows" in result.detail for result in results.values())
 
@@ -188,6 +191,48 @@ def test_a_grid_that_a_masker_does_not_take_is_no_failure() -> None:
     assert results["fake on 2³"].status == "not there"
     assert "too small" in results["fake on 2³"].detail
     assert results["fake on 4³"].detail == "hides 32 of 64 cells"
+
+
+# Views
+
+
+def test_all_installed_views_pass() -> None:
+    results = by_name(views_checks(installed()))
+    assert set(results) == set(installed().names("views")) >= {"single", "nested"}
+    assert {result.status for result in results.values()} == {"ok"}, results
+    assert results["single"].detail == "1 views of a sample, with the masker mim"
+    assert results["nested"].detail == "1 + 1 views of a sample, with the masker mim"
+
+
+class Twice(ViewsConfig):
+    """The whole region twice, which the levels do not say."""
+
+    name: Literal["twice"] = "twice"
+
+    def levels(self, patch: Triple, *, masker: MaskerConfig) -> tuple[Level, ...]:
+        return (Level(1, patch, hidden=masker.weights()),)
+
+    def problems(self, *, patch: Triple, cell: Triple, masker: MaskerConfig) -> list[Problem]:  # noqa: ARG002
+        return [] if masker.name == "random" else [Problem("name", "too much is hidden")]
+
+    def build(self, *, patch: Triple, cell: Triple, masker: MaskerConfig) -> Any:
+        views = Single().build(patch=patch, cell=cell, masker=masker)
+        return lambda region, **given: views(region, **given) * 2
+
+
+def test_wrong_views_are_found_with_the_masker_that_they_can_work_with() -> None:
+    maskers = installed().entries("masker")
+    fake = Registered(Twice, "fake", "fake-plugin", "1.0")
+    (check,) = views_checks(Registry([*maskers, fake]))
+    result = perform(check)
+    assert result.status == "failed"
+    assert "[1, 1] views, announced [1]" in result.detail
+    assert "fake-plugin" in result.advice
+    (without,) = views_checks(Registry([fake, *maskers[:1]]))
+    assert (maskers[0].config.component_name(), perform(without).status) == ("mim", "not there")
+    assert perform(without).detail == "not tried: too much is hidden"
+    (alone,) = views_checks(Registry([fake]))
+    assert perform(alone).detail == "not tried: no masker is installed"
 
 
 # Backbones
