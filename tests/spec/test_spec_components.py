@@ -89,6 +89,7 @@ def test_a_spec_does_not_change() -> None:
         ("backbone", "wavformer", "waveformer"),
         ("sparse_backend", "cell", "cells"),
         ("masker", "mm", "mim"),
+        ("views", "nest", "nested"),
     ],
 )
 def test_an_unknown_component_gives_a_near_miss_and_what_is_installed(
@@ -118,6 +119,21 @@ def test_options_are_checked_with_their_full_path() -> None:
 def test_what_is_no_component_is_told_what_it_may_be(given: Any) -> None:
     message = problems(masker=given)["masker"]
     assert "must be a masker name (mim, random), a mapping with 'name' and options" in message
+
+
+@pytest.mark.parametrize("passes", ["single", "nested"])
+def test_an_older_specs_passes_are_told_to_be_views(passes: str) -> None:
+    rest = {"name": "mim", "local_ratio": 0.3}
+    found = problems(masker={**rest, "passes": passes})
+    assert found.keys() == {"masker"}
+    assert f"Give views='{passes}' beside the masker {rest}" in found["masker"]
+    assert ExperimentSpec(data=DATA, masker=rest, views=passes).views.name == passes
+
+
+def test_nested_views_of_a_masker_of_one_level_are_refused() -> None:
+    found = problems(views="nested", masker="random")
+    assert found.keys() == {"views.name"}
+    assert "'random' hides one: take a masker of several levels" in found["views.name"]
 
 
 def test_options_without_text_names_are_refused() -> None:

@@ -6,6 +6,7 @@ A child is one hidden cell of a view of the level before it, read at twice its s
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -131,7 +132,8 @@ class WrongViews(MagnifiedViews):
 
     def __call__(self, region: Region, *, masker: Masker, seeds: Seeds) -> Made:
         self.drawn += 1
-        seeds = SEEDS.get(self.config.fault, lambda seeds, _: seeds)(seeds, self.drawn)
+        if self.config.fault in SEEDS:
+            seeds = SEEDS[self.config.fault](seeds, self.drawn)
         if self.config.fault == "the region changes":
             assert isinstance(region, TensorRegion)
             region.volume.mul_(2)
@@ -149,7 +151,7 @@ class WrongViews(MagnifiedViews):
         return super()._hidden(view, masker=masker, seeds=seeds, number=number)
 
 
-SEEDS = {
+SEEDS: dict[str, Callable[[Seeds, int], Seeds]] = {
     "global state": lambda seeds, _: seeds._replace(sample=int(torch.randint(9999, ()))),
     "what was drawn before": lambda seeds, drawn: seeds._replace(sample=seeds.sample + 9 * drawn),
     "one sample for all": lambda seeds, _: seeds._replace(seed=0, sample=0),
@@ -179,7 +181,7 @@ def _all(valid: Tensor) -> Tensor:
     return torch.ones_like(valid)
 
 
-VIEWS = {
+VIEWS: dict[str, Callable[[View], View]] = {
     "moved": _moved,
     "flipped": lambda view: _other(view, volume=view.volume.flip(1)),
     "all valid": lambda view: _other(view, valid=_all(view.valid)),
