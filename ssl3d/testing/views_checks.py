@@ -6,8 +6,7 @@ import pickle
 
 import torch
 
-from ssl3d.geometry import Triple, divides, show
-from ssl3d.kinds.masker_config import MaskerConfig
+from ssl3d.geometry import show
 from ssl3d.streams import Seeds, Stream
 from ssl3d.testing.check import check, checks_of, require, survives_json
 from ssl3d.testing.views_places import coordinates, require_inside, require_is, same, seen
@@ -30,22 +29,7 @@ def problems_and_levels_agree(views: ViewsUnderTest) -> None:
                 require(known, f"problems() names {problem.option!r}, which is no option")
                 require(bool(problem.message), f"the problem of {problem.option!r} says nothing")
             if not problems:
-                _check_levels(views, patch=patch, masker=masker)
-
-
-def _check_levels(views: ViewsUnderTest, *, patch: Triple, masker: MaskerConfig) -> None:
-    levels = views.config.levels(patch, masker=masker)
-    require(bool(levels), "levels() gives none")
-    for number, level in enumerate(levels):
-        require(level.count >= 1, f"level {number} has {level.count} views")
-        require(level.weight > 0, f"level {number} has the weight {level.weight}")
-        require(bool(level.hidden), f"level {number} restores nothing that is hidden")
-        whole = divides(views.cell, level.size)
-        require(whole, f"level {number}: {show(level.size)} voxels are no whole cells")
-    built = views.config.build(patch=patch, cell=views.cell, masker=masker)
-    require(built.levels == levels, "the views have other levels than their config")
-    extent = views.config.extent(patch)
-    require(built.extent == extent, "the views have another extent than their config")
+                views.require_levels(patch, masker=masker)
 
 
 @check()

@@ -10,11 +10,12 @@ import torch
 from torch import Generator, Tensor
 
 from ssl3d.data.region import TensorRegion
-from ssl3d.geometry import Triple, quotient
+from ssl3d.geometry import Triple, divides, quotient, show
 from ssl3d.kinds.masker import Masker
 from ssl3d.kinds.masker_config import MaskerConfig
 from ssl3d.kinds.views_config import ViewsConfig
 from ssl3d.streams import Seeds
+from ssl3d.testing.check import require
 from ssl3d.testing.views_places import Made
 
 
@@ -117,3 +118,18 @@ class ViewsUnderTest:
             box = tuple(slice(p * c, p * c + c) for p, c in zip(place, self.cell, strict=True))
             found[tuple(place)] = voxels[box].float().mean() >= share
         return found
+
+    def require_levels(self, patch: Triple, *, masker: MaskerConfig) -> None:
+        """Raise AssertionError where there is no level of whole cells, or views have others."""
+        levels = self.config.levels(patch, masker=masker)
+        require(bool(levels), "levels() gives none")
+        for number, level in enumerate(levels):
+            require(level.count >= 1, f"level {number} has {level.count} views")
+            require(level.weight > 0, f"level {number} has the weight {level.weight}")
+            require(bool(level.hidden), f"level {number} restores nothing that is hidden")
+            whole = divides(self.cell, level.size)
+            require(whole, f"level {number}: {show(level.size)} voxels are no whole cells")
+        built = self.config.build(patch=patch, cell=self.cell, masker=masker)
+        require(built.levels == levels, "the views have other levels than their config")
+        extent = self.config.extent(patch)
+        require(built.extent == extent, "the views have another extent than their config")
