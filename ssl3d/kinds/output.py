@@ -11,29 +11,12 @@ from torch import Tensor
 
 from ssl3d.kinds.batch import Batch, ViewBatch
 from ssl3d.kinds.decoder import DecoderOutput
+from ssl3d.kinds.patches import HiddenPatches
 from ssl3d.sparse import FeatureMap
 
 T = TypeVar("T")
 
 Target = Literal["patch_normalised", "voxels"]
-
-
-@dataclass(frozen=True, eq=False)
-class HiddenPatches:
-    """The hidden patches of a level of views: M of V voxels.
-
-    Attributes:
-        positions: (M,) raster index of each patch in the batch's R·Gd·Gh·Gw cells.
-        prediction: (M, V, C) in units of the target, at least single precision.
-        target: (M, V, C), without gradient.
-        scored: (M, V, C) bool, what a loss may count: valid voxels, and for the normalised target
-            only in channels with contrast. Elsewhere the values mean nothing and may be NaN.
-    """
-
-    positions: Tensor
-    prediction: Tensor
-    target: Tensor
-    scored: Tensor
 
 
 @dataclass(frozen=True, eq=False)

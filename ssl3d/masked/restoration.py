@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ssl3d.kinds.loss import Loss
-from ssl3d.kinds.output import HiddenPatches, StepOutput, ViewOutput
+from ssl3d.kinds.output import StepOutput, ViewOutput
+from ssl3d.kinds.patches import HiddenPatches
 from ssl3d.masked.target import trivial_prediction
 
 
@@ -59,8 +60,7 @@ class RestorationLoss(Loss):
     def _reduce(self, view: ViewOutput, *, prediction: Tensor) -> dict[str, Tensor]:
         patches, weights = view.patches, view.batch.hidden.weights
         difference = torch.where(patches.scored, prediction - patches.target, 0)
-        count = patches.scored.sum((1, 2))
-        errors = self.error(difference).sum((1, 2)) / count.clamp(min=1)
+        errors = self.error(difference).sum((1, 2)) / patches.counts.clamp(min=1)
         means = [
             _mean_over_rows(_on_grid(errors, patches=patches, like=level), counted=level)
             for level in _counted(view)
@@ -81,7 +81,7 @@ def restoration_label(labels: Iterable[str], *, losses: Iterable[nn.Module]) -> 
 def _counted(view: ViewOutput) -> list[Tensor]:
     """For each hidden level (R, Gd, Gh, Gw) bool: cells with something that is scored."""
     patches = view.patches
-    scored = patches.scored.flatten(1).any(1)
+    scored = patches.counts > 0
     return [
         level & _on_grid(scored, patches=patches, like=level) for level in view.batch.hidden.levels
     ]

@@ -6,63 +6,34 @@ section 4.1) and SparK (arXiv 2301.03580, section 3.3), here over valid voxels a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from ssl3d.geometry import Triple, product
 from ssl3d.kinds.batch import ViewBatch
-from ssl3d.kinds.output import HiddenPatches, Target, ViewOutput
+from ssl3d.kinds.output import Target, ViewOutput
+from ssl3d.kinds.patches import HiddenPatches, PatchStatistics
 from ssl3d.precision import at_least_single
 from ssl3d.sparse import join_cells, split_cells
 
-EPSILON = 1e-6
-"""Added to the variance under the root."""
-
-NO_CONTRAST = 1e-6
-"""A patch of a channel whose variance is at most this, in squared units of the volume, is air."""
-
-
-@dataclass(frozen=True, eq=False)
-class PatchStatistics:
-    """Mean and biased variance of each patch and channel over its valid voxels.
-
-    Attributes:
-        mean: (M, 1, C); 0 in a patch without a valid voxel.
-        variance: (M, 1, C); 0 in a patch without a valid voxel.
-    """
-
-    mean: Tensor
-    variance: Tensor
-
-    @property
-    def contrast(self) -> Tensor:
-        """(M, 1, C) bool: the patch is more than air or padding in this channel."""
-        return self.variance > NO_CONTRAST
-
-    def normalise(self, patches: Tensor) -> Tensor:
-        """(M, V, C) intensities to (x - mean) / sqrt(variance + 1e-6)."""
-        return (patches - self.mean) / (self.variance + EPSILON).sqrt()
-
-    def denormalise(self, patches: Tensor) -> Tensor:
-        """(M, V, C) normalised values to intensities: the inverse of `normalise`."""
-        return patches * (self.variance + EPSILON).sqrt() + self.mean
-
 
 def patch_statistics(patches: Tensor, *, valid: Tensor | None) -> PatchStatistics:
-    """Mean and variance of patches (M, V, C) over their valid voxels (M, V, 1), None: all."""
+    """Mean and variance of patches (M, V, C) over their valid voxels (M, V, 1), None: all.
+
+    A patch has the same values to the last bit whether the patches beside it have padding or not.
+    """
+
+    def inside(values: Tensor) -> Tensor:
+        return values if valid is None else torch.where(valid, values, 0)
+
     if valid is None:
-        # The same sums as below: a patch has one value whatever batch it is in.
-        voxels = patches.shape[1]
-        mean = patches.sum(1, keepdim=True) / voxels
-        mean = mean + (patches - mean).sum(1, keepdim=True) / voxels
-        return PatchStatistics(mean, (patches - mean).square().sum(1, keepdim=True) / voxels)
-    count = valid.sum(1, keepdim=True).clamp(min=1)
-    mean = torch.where(valid, patches, 0).sum(1, keepdim=True) / count
+        count = torch.full_like(patches[:, :1, :1], patches.shape[1], dtype=torch.long)
+    else:
+        count = valid.sum(1, keepdim=True).clamp(min=1)
+    mean = inside(patches).sum(1, keepdim=True) / count
     # Once more on what is left: the rounding of a large constant's mean would pass for contrast.
-    mean = mean + torch.where(valid, patches - mean, 0).sum(1, keepdim=True) / count
-    variance = torch.where(valid, patches - mean, 0).square().sum(1, keepdim=True) / count
+    mean = mean + inside(patches - mean).sum(1, keepdim=True) / count
+    variance = inside(patches - mean).square().sum(1, keepdim=True) / count
     return PatchStatistics(mean, variance)
 
 
@@ -82,14 +53,18 @@ def gather_patches(volume: Tensor, *, positions: Tensor, cell: Triple) -> Tensor
 
 def hidden_patches(batch: ViewBatch, *, prediction: Tensor, target: Target) -> HiddenPatches:
     """Prediction (R, C, D, H, W) and target of the patches that level 0 hides."""
-    predicted, truth = at_least_single(_hidden(prediction, batch)), at_least_single(_truth(batch))
-    valid = _hidden_valid(batch)
+    predicted, truth = (
+        at_least_single(_hidden(volume, batch)) for volume in (prediction, batch.volume.detach())
+    )
+    valid = None if batch.valid is None else _hidden(batch.valid[:, None], batch)
     scored = torch.ones_like(truth, dtype=torch.bool) if valid is None else valid.expand_as(truth)
+    statistics = None
     if target == "patch_normalised":
         statistics = patch_statistics(truth, valid=valid)
-        truth = statistics.normalise(truth)
-        scored = scored & statistics.contrast
-    return HiddenPatches(batch.hidden_positions[0], predicted, truth, scored)
+        truth, scored = statistics.normalise(truth), scored & statistics.contrast
+    return HiddenPatches(
+        batch.hidden_positions[0], predicted, truth, scored, valid=valid, statistics=statistics
+    )
 
 
 def trivial_prediction(view: ViewOutput) -> Tensor:
@@ -129,27 +104,15 @@ def restored_volume(view: ViewOutput, *, prediction: Tensor | None = None) -> Te
     Returns:
         (R, C, D, H, W), without gradient.
     """
-    batch = view.batch
-    predicted = (view.patches.prediction if prediction is None else prediction).detach()
+    batch, patches = view.batch, view.patches
+    predicted = patches.intensities(
+        (patches.prediction if prediction is None else prediction).detach()
+    )
     boxes = split_cells(batch.volume.detach(), cell=batch.cells.cell)
-    predicted, valid = predicted.to(boxes.dtype), _hidden_valid(batch)
-    if view.target == "patch_normalised":
-        predicted = patch_statistics(_truth(batch), valid=valid).denormalise(predicted)
-    if valid is not None:
-        predicted = torch.where(valid, predicted, 0)
-    pasted = predicted.reshape(-1, *boxes.shape[1:])
-    filled = boxes.index_copy(0, view.patches.positions, pasted)
-    return join_cells(filled, grid=batch.cells.grid)
+    pasted = predicted.to(boxes.dtype).reshape(-1, *boxes.shape[1:])
+    return join_cells(boxes.index_copy(0, patches.positions, pasted), grid=batch.cells.grid)
 
 
 def _hidden(volume: Tensor, batch: ViewBatch) -> Tensor:
     """(M, V, C): the cells of a volume that level 0 hides."""
     return gather_patches(volume, positions=batch.hidden_positions[0], cell=batch.cells.cell)
-
-
-def _truth(batch: ViewBatch) -> Tensor:
-    return _hidden(batch.volume.detach(), batch)
-
-
-def _hidden_valid(batch: ViewBatch) -> Tensor | None:
-    return None if batch.valid is None else _hidden(batch.valid[:, None], batch)

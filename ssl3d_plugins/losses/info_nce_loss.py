@@ -105,7 +105,7 @@ class InfoNCELoss(Loss):
             generator=generator,
         )
         query, key = (
-            F.normalize(at_least_single(head(sites[rows])), dim=-1)
+            F.normalize(at_least_single(head(_or_one(sites)[rows])), dim=-1)
             for head, sites in ((self.query_heads[i], queries), (self.key_heads[i], keys))
         )
         start = 0
@@ -156,6 +156,11 @@ def contrast(
 
 def _head(channels: int, width: int) -> nn.Module:
     return nn.Sequential(nn.Linear(channels, width), nn.GELU(), nn.Linear(width, width))
+
+
+def _or_one(sites: Tensor) -> Tensor:
+    """(S, C) as it is; a row of zeros in place of none, for rows that are not used."""
+    return sites if len(sites) else F.pad(sites, (0, 0, 0, 1))
 
 
 def _site_counts(view: ViewOutput, stage: Stage) -> list[int]:

@@ -13,6 +13,9 @@ from ssl3d.geometry import Triple, quotient
 from ssl3d.kinds.batch import ViewBatch
 from ssl3d.masked.target import patch_statistics
 
+_WORD = 2**32 - 1
+"""Random numbers have 32 bits."""
+
 
 def group_sites(features: Tensor, *, factor: Triple) -> Tensor:
     """Put together the finer sites that make up one coarser site.
@@ -52,24 +55,34 @@ def sample_sites(
         usable: (S,) bool over the visible sites of the batch, sorted by row.
         counts: visible sites of each row; R numbers with the sum S.
         samples: how many to draw, K.
-        generator: a CPU generator; S numbers are drawn whatever is usable.
+        generator: a CPU generator; one number is drawn, whatever is usable.
 
     Returns:
         Places (R, K) among the S sites and used (R, K) bool. Of rows with fewer usable sites than
         K the rest is not used, and those with fewer than two have nothing to contrast and use none.
         Places that are not used are 0.
     """
-    scores = torch.rand(len(usable), generator=generator, dtype=torch.float32)
-    if usable.device.type == "cuda":
-        scores = scores.pin_memory()
-    scores = torch.where(usable, scores.to(usable.device, non_blocking=True), -1.0)
+    seed = int(torch.randint(_WORD + 1, (), generator=generator))
+    scores = torch.where(usable, _scores(len(usable), seed=seed, device=usable.device), -1)
     places, used = [], []
     for first, row in zip(
         accumulate(counts, initial=0), torch.split(scores, list(counts)), strict=False
     ):
-        top = F.pad(row, (0, max(samples - len(row), 0)), value=-1.0).topk(samples)
+        top = F.pad(row, (0, max(samples - len(row), 0)), value=-1).topk(samples)
         found = top.values >= 0
         found = found & (found.sum() >= 2)
         places.append(torch.where(found, top.indices + first, 0))
         used.append(found)
     return torch.stack(places), torch.stack(used)
+
+
+def _scores(count: int, *, seed: int, device: torch.device) -> Tensor:
+    """(S,) different random numbers from 0, the same on every device: nothing is copied to it."""
+    return _hashed(_hashed(torch.arange(count, device=device)) ^ seed)
+
+
+def _hashed(x: Tensor) -> Tensor:
+    """Each of 2³² words to another one (C. Wellons, "Prospecting for Hash Functions", 2018)."""
+    x = (x ^ (x >> 16)) * 0x7FEB352D & _WORD
+    x = (x ^ (x >> 15)) * 0x846CA68B & _WORD
+    return x ^ (x >> 16)

@@ -11,10 +11,11 @@ from pydantic import ValidationError
 
 from ssl3d.geometry import Stage
 from ssl3d_plugins.losses import InfoNCE
+from ssl3d_plugins.losses.sites import sample_sites
 
 STAGES = (Stage((1, 2, 2), 3), Stage((2, 4, 2), 4), Stage((4, 4, 4), 5))
 CELL = (4, 4, 4)
-EVERY_SITE = 10_000
+EVERY_SITE = 40
 
 
 def generator(seed=0):
@@ -141,7 +142,7 @@ def test_equals_a_loop_over_queries(seed, negatives, batch, channels, temperatur
     expected, top1 = naive(loss, output)
     if as_tensors:  # the encoder ran on zeroed volumes and gives dense maps
         output = with_stages(output, [dense(stage) for stage in output.stages])
-    result = loss(output, generator=generator(seed))
+    result = loss(output.step, generator=generator(seed))
     assert result["loss"].item() == pytest.approx(expected, rel=1e-9, abs=1e-12)
     assert result["top1"].item() == pytest.approx(top1)
     assert not result["top1"].requires_grad
@@ -180,14 +181,14 @@ def test_the_positive_is_counted_once_and_is_no_negative(negatives):
     """Cosines 1 and 0: -log of e^10 / (e^10 + 2), and e^10 / (2 e^10 + 2) if it were both."""
     output, stages = one_hot_output()
     loss = identity(build(stages, negatives=negatives))
-    result = loss(output, generator=generator())
+    result = loss(output.step, generator=generator())
     assert result["loss"].item() == pytest.approx(math.log1p(2 * math.exp(-10)), rel=1e-9)
     assert result["top1"].item() == 1
 
 
 def test_keys_at_other_sites_are_misses():
     output, stages = one_hot_output(negatives_point_to=[1, 2, 0])
-    result = identity(build(stages))(output, generator=generator())
+    result = identity(build(stages))(output.step, generator=generator())
     assert result["loss"].item() == pytest.approx(10 + math.log1p(2 * math.exp(-10)), rel=1e-9)
     assert result["top1"].item() == 0
 
@@ -198,7 +199,7 @@ def test_features_that_are_all_alike_are_at_chance(negatives):
     alike = [stage.map(torch.ones_like) for stage in output.stages]
     samples = 5
     result = build(negatives=negatives, samples=samples)(
-        with_stages(output, alike), generator=generator()
+        with_stages(output, alike).step, generator=generator()
     )
     counts = count_pairs(output, samples)
     assert min(counts) >= 2
@@ -211,7 +212,7 @@ def test_features_that_are_all_alike_are_at_chance(negatives):
 def test_air_invalid_and_hidden_sites_do_not_count(negatives):
     output = example(seed=5, batch=3, grid=(2, 2, 2))
     loss = build(negatives=negatives)
-    loss(output, generator=generator())["loss"].backward()
+    loss(output.step, generator=generator())["loss"].backward()
     for i, stage in enumerate(STAGES[1:], start=1):
         stage_map = output.stages[i]
         grad = stage_map.cells.scatter(stage_map.features.grad)
@@ -232,7 +233,7 @@ def test_contrast_in_one_channel_is_enough():
     output = with_stages(output, sparse_stages(output, STAGES))
     expected, _ = naive(build(), output)
     assert expected > 0
-    assert build()(output, generator=generator())["loss"].item() == pytest.approx(expected)
+    assert build()(output.step, generator=generator())["loss"].item() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("negatives", ["volume", "batch"])
@@ -246,7 +247,7 @@ def test_nothing_to_contrast_gives_zero_with_gradient(negatives, empty):
     output = make_output([hidden], cell=CELL, volume=volume, valid=valid)
     output = with_stages(output, sparse_stages(output, STAGES))
     loss = build(negatives=negatives)
-    result = loss(output, generator=generator())
+    result = loss(output.step, generator=generator())
     result["loss"].backward()
     assert result["loss"].item() == 0
     assert result["top1"].item() == 0
@@ -267,8 +268,8 @@ def test_a_sample_without_usable_sites_changes_nothing():
     twice = [s.with_features(f) for s, f in zip(sparse_stages(padded, STAGES), maps, strict=True)]
     for negatives in ("volume", "batch"):
         loss = build(negatives=negatives)
-        alone = loss(output, generator=generator())
-        both = loss(with_stages(padded, twice), generator=generator())
+        alone = loss(output.step, generator=generator())
+        both = loss(with_stages(padded, twice).step, generator=generator())
         torch.testing.assert_close(alone["loss"], both["loss"])
         torch.testing.assert_close(alone["top1"], both["top1"])
 
@@ -277,10 +278,54 @@ def test_sampling_follows_the_generator_and_nothing_else():
     output = example(seed=2, grid=(2, 2, 2), air=0)
     loss = build(samples=4)
     before = torch.get_rng_state()
-    first, again, other = (loss(output, generator=generator(s))["loss"] for s in (1, 1, 2))
+    first, again, other = (loss(output.step, generator=generator(s))["loss"] for s in (1, 1, 2))
     assert torch.equal(before, torch.get_rng_state())
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("negatives", ["volume", "batch"])
+def test_it_always_has_its_number_of_samples(negatives):
+    """Rows with fewer sites are filled up with what counts for nothing: shapes are static."""
+    output = example(seed=3, batch=2, grid=(2, 2, 2))
+    counts = [
+        [sum(site[0] == b for site in usable_sites(output, stage.stride)) for b in range(2)]
+        for stage in STAGES[1:]
+    ]
+    exact = max(map(max, counts))
+    assert min(map(min, counts)) < exact, "rows are unequal"
+    plain = build(negatives=negatives, samples=exact)(output.step, generator=generator())
+    filled = build(negatives=negatives, samples=7 * exact)(output.step, generator=generator())
+    assert filled["loss"].item() == pytest.approx(plain["loss"].item(), rel=1e-12)
+    assert filled["top1"].item() == pytest.approx(plain["top1"].item(), rel=1e-12)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.lists(st.integers(0, 9), min_size=1, max_size=4))
+def test_sampled_sites_are_different_and_usable(seed, counts):
+    usable = torch.rand(sum(counts), generator=generator(seed)) < 0.6
+    places, used = sample_sites(usable, counts=counts, samples=5, generator=generator(seed))
+    assert places.shape == used.shape == (len(counts), 5)
+    first = 0
+    for count, row, own in zip(counts, places, used, strict=True):
+        there = {first + i for i in usable[first : first + count].nonzero().flatten().tolist()}
+        drawn = row[own].tolist()
+        wanted = min(5, len(there)) if len(there) >= 2 else 0
+        assert len(set(drawn)) == len(drawn) == wanted
+        assert set(drawn) <= there
+        assert (row[~own] == 0).all()
+        first += count
+
+
+def test_each_site_is_drawn_as_often():
+    """Of 20 sites 5 are drawn 4000 times, from one generator."""
+    source, usable = generator(), torch.ones(20, dtype=torch.bool)
+    drawn = torch.zeros(20)
+    for _ in range(4000):
+        places, _ = sample_sites(usable, counts=[20], samples=5, generator=source)
+        drawn[places] += 1
+    # The standard deviation of each is √(4000 · 1/4 · 3/4) = 27.
+    assert (drawn - 1000).abs().max() < 4 * 27.4
 
 
 def test_gradients_flow_through_queries_and_keys():
@@ -291,7 +336,7 @@ def test_gradients_flow_through_queries_and_keys():
 
     def value(*maps):
         stages = [s.with_features(f) for s, f in zip(output.stages, maps, strict=True)]
-        return loss(with_stages(output, stages), generator=generator())["loss"]
+        return loss(with_stages(output, stages).step, generator=generator())["loss"]
 
     value(*features).backward()
     assert all((f.grad != 0).any() for f in features)
@@ -311,7 +356,7 @@ def test_it_can_be_learnt():
     history = []
     for _ in range(80):
         optimizer.zero_grad()
-        result = loss(output, generator=generator())
+        result = loss(output.step, generator=generator())
         result["loss"].backward()
         optimizer.step()
         history.append((result["loss"].item(), result["top1"].item()))
@@ -323,17 +368,17 @@ def test_autocast_keeps_similarities_in_single_precision():
     output = example(seed=1, air=0)
     single = with_stages(output, [s.map(lambda f: f.detach().float()) for s in output.stages])
     loss = build().float()
-    plain = loss(single, generator=generator())["loss"]
+    plain = loss(single.step, generator=generator())["loss"]
     with torch.autocast("cpu", torch.bfloat16):
-        mixed = loss(single, generator=generator())["loss"]
+        mixed = loss(single.step, generator=generator())["loss"]
     assert mixed.dtype == torch.float32
     assert mixed.item() == pytest.approx(plain.item(), rel=0.05)
 
 
 class TestErrors:
     def test_a_generator_is_needed(self):
-        with pytest.raises(ValueError, match=r"give a torch\.Generator"):
-            build()(example())
+        with pytest.raises(TypeError, match="generator"):
+            build()(example().step)
 
     def test_one_stage_is_too_few(self):
         with pytest.raises(ValueError, match="the backbone has 1"):

@@ -15,7 +15,7 @@ HIDDEN = torch.tensor([[True, True, False], [False, False, True]]).view(2, 1, 1,
 def step(samples, *, training):
     """Loss and parameter gradients for these samples of a batch of two, with 1 and 2 cells."""
     torch.manual_seed(0)
-    loss = InfoNCE(negatives="batch", samples=1000, width=5).build(stages=STAGES).double()
+    loss = InfoNCE(negatives="batch", samples=40, width=5).build(stages=STAGES).double()
     loss.train(training)
     whole = make_output([HIDDEN], cell=(4, 4, 4))
     features = [stage.features.detach() for stage in sparse_stages(whole, STAGES)]
@@ -29,7 +29,7 @@ def step(samples, *, training):
     output = make_output(
         [HIDDEN[samples]], cell=(4, 4, 4), volume=whole.volume[samples], stages=stages
     )
-    result = loss(output, generator=torch.Generator().manual_seed(0))
+    result = loss(output.step, generator=torch.Generator().manual_seed(0))
     result["loss"].backward()
     gradient = torch.cat([parameter.grad.flatten() for parameter in loss.parameters()])
     return torch.cat([result["loss"].detach()[None], result["top1"][None], gradient])
