@@ -12,8 +12,8 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from ssl3d.files import written_whole
 from ssl3d.folder import RunFolder
 from ssl3d.run.callback import RunCallback
-from ssl3d.run.module import KEY, RunModule
-from ssl3d.run.run_error import RunError
+from ssl3d.run.module import FORMAT, KEY, RunModule
+from ssl3d.run.run_error import RunError, older_run
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -42,7 +42,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint on the CPU.
 
     Raises:
-        RunError: it cannot be read, or is no checkpoint of a run.
+        RunError: it cannot be read, or is no checkpoint of a run that this version can go on with.
     """
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
@@ -52,6 +52,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         ) from error
     if KEY not in content:
         raise RunError(f"{path} is no checkpoint of a run: it has no entry {KEY!r}")
+    if content[KEY]["format"] < FORMAT:
+        raise older_run(path.parent.parent)
+    if content[KEY]["format"] > FORMAT:
+        raise RunError(
+            f"{path} was written by a newer version, {content[KEY]['ssl3d']}: go on with that one"
+        )
     return content
 
 

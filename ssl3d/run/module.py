@@ -25,6 +25,9 @@ from ssl3d.run.trainer_spec import TrainerSpec
 KEY = "ssl3d"
 """Where a checkpoint keeps what Lightning does not know of."""
 
+FORMAT = 2
+"""Of that entry. 1: crops and masks were drawn otherwise, so that no such run can go on."""
+
 
 class RunSpec(Protocol):
     """What the loop must know of the spec of a task."""
@@ -112,7 +115,7 @@ class RunModule(lightning.LightningModule):
         checkpoint.pop("loops", None)
         checkpoint["global_step"] = self.step
         checkpoint[KEY] = {
-            "format": 1,
+            "format": FORMAT,
             "step": self.step,
             "micro_batches": self.micro_batches,
             "samples": self.samples,

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Generator, Tensor
 
 from ssl3d import ExperimentSpec
+from ssl3d.geometry import Triple
 from ssl3d.kinds.masker import Masker
-from ssl3d.sparse import HiddenLevels, SparseVolume
+from ssl3d.sparse import SparseVolume
 from ssl3d_plugins.maskers import Random
 from ssl3d_plugins.resunet import ResUNet
 
@@ -122,20 +124,6 @@ def test_the_loss_is_the_weighted_sum_of_its_terms() -> None:
     torch.testing.assert_close(out.loss, expected)
 
 
-def test_nested_passes_hide_one_level_each_and_weigh_their_losses() -> None:
-    masker = {"name": "mim", "global_block": 1, "passes": "nested", "level_weights": (1.0, 3.0)}
-    model = make(masker=masker).build()
-    volume = torch.rand(2, 1, 16, 16, 16)
-    out = model(volume, generator=generator())
-    (inner,) = out.nested
-    assert torch.equal(out.cells.visible, ~out.levels.levels[0])
-    assert torch.equal(inner.cells.visible, ~out.levels.levels[1])
-    apart = [
-        model(volume, hidden=HiddenLevels((level,))).losses["mse"] for level in out.levels.levels
-    ]
-    torch.testing.assert_close(out.losses["mse"], (apart[0] + 3 * apart[1]) / 4)
-
-
 def test_cells_without_a_valid_voxel_are_neither_encoded_nor_hidden() -> None:
     model = make().build()
     valid = torch.ones(1, 16, 16, 16, dtype=torch.bool)
@@ -189,22 +177,23 @@ def test_wrong_input_is_refused(
 
 @pytest.mark.parametrize("everything", [True, False])
 def test_a_masker_that_hides_all_or_nothing_of_a_sample_is_named(everything: bool) -> None:
-    """One sample is enough; one that has a single cell to hide may hide it or not."""
+    """A crop that has a single cell to hide may hide it or not."""
 
     class Broken(Masker):
-        def __call__(self, grid, *, batch_size, generator, hideable=None) -> HiddenLevels:  # type: ignore[no-untyped-def] # noqa: ARG002
-            hidden = torch.zeros(batch_size, *grid, dtype=torch.bool)
-            hidden[..., 0] = True
-            hidden[1] = everything
-            return HiddenLevels((hidden,))
+        def __call__(
+            self, grid: Triple, *, sample: Generator, batch: Generator, hideable: Tensor
+        ) -> tuple[Tensor, ...]:
+            del sample, batch
+            odd = hideable.sum() < 64
+            hidden = torch.full(grid, everything and not odd)
+            return (hidden.logical_or_(torch.arange(4) == 0) if odd else hidden,)
 
     model = make().build()
     model.masker = Broken(Random())
-    volume = torch.rand(2, 1, 16, 16, 16)
     what = "everything: 64 of the 64" if everything else "nothing: 0 of the 64"
-    with pytest.raises(ValueError, match=f"masker 'random' hides {what} cells .* in sample 1"):
-        model(volume, generator=generator())
-    valid = torch.ones(2, 16, 16, 16, dtype=torch.bool)
-    valid[1] = False
-    valid[1, :4, :4, :4] = True
-    assert model(volume, valid=valid, generator=generator()).loss.isfinite()
+    with pytest.raises(ValueError, match=f"masker 'random' hides {what} cells .* in a crop"):
+        model(torch.rand(2, 1, 16, 16, 16), generator=generator())
+    valid = torch.zeros(1, 16, 16, 16, dtype=torch.bool)
+    valid[:, :4, :4, :4] = True
+    out = model(torch.rand(1, 1, 16, 16, 16), valid=valid, generator=generator())
+    assert out.loss.isfinite()

@@ -17,8 +17,8 @@ from run_folders import rows_without_time, training_rows
 
 import ssl3d
 from ssl3d import ExperimentSpec
-from ssl3d.kinds.output import PretrainOutput
 from ssl3d.masked.model import PretrainModel
+from ssl3d.masked.output import PretrainOutput
 from ssl3d.measure.losses import measured
 from ssl3d.tasks.pretrain.finish import no_better_than_trivial
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,11 +12,15 @@ from monai.metrics import PSNRMetric, SSIMMetric
 from torch import Tensor
 
 from ssl3d import ExperimentSpec
-from ssl3d.kinds.output import PretrainOutput
+from ssl3d.kinds.batch import ViewBatch
+from ssl3d.kinds.decoder import DecoderOutput
+from ssl3d.kinds.output import Target, ViewOutput
+from ssl3d.masked.output import PretrainOutput
+from ssl3d.masked.target import hidden_patches
 from ssl3d.measure.feature_rank import gram, rankme
 from ssl3d.measure.image_quality import image_quality
 from ssl3d.measure.losses import means, measured, over_crops
-from ssl3d.sparse import SparseVolume
+from ssl3d.sparse import CellGrid, HiddenLevels, SparseVolume
 
 MakeSpec = Callable[..., ExperimentSpec]
 
@@ -35,8 +38,33 @@ def output(make_spec: MakeSpec) -> PretrainOutput:
         return model(volume, generator=torch.Generator().manual_seed(0))
 
 
+def changed(
+    output: PretrainOutput,
+    *,
+    hidden: Tensor | None = None,
+    prediction: Tensor | None = None,
+    volume: Tensor | None = None,
+    target: Target = "voxels",
+) -> ViewOutput:
+    """Its view with another part in place of its own; `hidden` in cells."""
+    view = output.step.views[0]
+    level = output.levels.levels[0] if hidden is None else hidden
+    views = ViewBatch(
+        output.volume if volume is None else volume,
+        valid=None,
+        cells=CellGrid(~level, cell=output.cells.cell),
+        hidden=HiddenLevels((level,)),
+        hidden_positions=(level.flatten().nonzero().flatten(),),
+        level=view.batch.level,
+    )
+    restored = view.prediction if prediction is None else prediction
+    patches = hidden_patches(views, prediction=restored, target=target)
+    decoded = DecoderOutput(restored, restored)
+    return ViewOutput(views, view.stages, target, decoded=decoded, found=patches)
+
+
 def test_psnr_is_that_of_hidden_voxels(output: PretrainOutput) -> None:
-    for i, found in enumerate(image_quality(output)):
+    for i, found in enumerate(image_quality(output.step.views[0])):
         hidden = output.hidden[0][i]
         truth, guess = output.volume[i, 0], output.prediction[i, 0]
         metric = PSNRMetric(max_val=float(truth.max() - truth.min()))
@@ -51,42 +79,42 @@ def test_psnr_is_that_of_hidden_voxels(output: PretrainOutput) -> None:
 
 def test_ssim_is_monais_where_all_is_hidden(output: PretrainOutput) -> None:
     """MONAI averages over all windows; so do we once every voxel is scored."""
-    everything = replace(output, hidden=(torch.ones_like(output.valid),))
+    everything = changed(output, hidden=torch.ones_like(output.cells.visible))
     for i, found in enumerate(image_quality(everything)):
         truth = output.volume[i : i + 1]
-        hidden = output.hidden[0][i]
-        pasted = torch.where(hidden, output.prediction[i : i + 1], truth)
+        pasted = output.step.views[0].prediction[i : i + 1]
         metric = SSIMMetric(3, data_range=float(truth.max() - truth.min()))
         assert found["ssim"] == pytest.approx(float(metric(pasted, truth)), rel=1e-4)
 
 
 def test_ssim_is_left_out_where_no_window_is_scored(output: PretrainOutput) -> None:
-    border = torch.zeros_like(output.valid)
+    border = torch.zeros_like(output.cells.visible)
     border[:, 0] = True
-    for found in image_quality(replace(output, hidden=(border,))):
+    for found in image_quality(changed(output, hidden=border)):
         assert found.keys() == {"psnr", "psnr/trivial"}
 
 
-def test_trivial_of_nested_passes_is_that_of_each_pass(make_spec: MakeSpec) -> None:
-    masker = {"name": "mim", "passes": "nested", "level_weights": (3.0, 1.0)}
-    model = make_spec(target="voxels", masker=masker, data={"patch": 32}).build().eval()
+def test_trivial_of_nested_views_is_that_of_each(make_spec: MakeSpec) -> None:
+    parts = {"views": "nested", "masker": {"name": "mim", "level_weights": (3.0, 1.0)}}
+    model = make_spec(target="voxels", data={"patch": 32}, **parts).build().eval()
     volume = random(2, 1, 32, 32, 32).cumsum(2)
     with torch.no_grad():
         output = model(volume, generator=torch.Generator().manual_seed(0))
     found = measured(output, model=model)
-    for i, level in enumerate(output.hidden):
+    for i, view in enumerate(output.step.views):
+        (level,) = view.batch.hidden.voxels(output.cells.cell)
         means = []
         for sample, hidden in zip(volume[:, 0], level, strict=True):
             error = (sample[hidden] - sample[~hidden].mean()).square()
             means.append(float(error.mean()))
-        assert found[f"mse/trivial/pass{i}"] == pytest.approx(sum(means) / 2, rel=1e-4)
-        assert f"mse/pass{i}" in found
-    mean = (3 * found["mse/trivial/pass0"] + found["mse/trivial/pass1"]) / 4
+        assert found[f"mse/trivial/view{i}"] == pytest.approx(sum(means) / 2, rel=1e-4)
+        assert f"mse/view{i}" in found
+    mean = (3 * found["mse/trivial/view0"] + found["mse/trivial/view1"]) / 4
     assert found["mse/trivial"] == pytest.approx(mean, rel=1e-6)
 
 
 def test_true_statistics_are_named(output: PretrainOutput) -> None:
-    normalised = replace(output, target="patch_normalised")
+    normalised = changed(output, target="patch_normalised")
     names = {name for found in image_quality(normalised) for name in found}
     assert names == {
         f"{what}_true_statistics{who}" for what in ("psnr", "ssim") for who in ("", "/trivial")
@@ -94,15 +122,15 @@ def test_true_statistics_are_named(output: PretrainOutput) -> None:
 
 
 def test_perfect_restoration_is_finite(output: PretrainOutput) -> None:
-    perfect = replace(output, prediction=output.volume)
+    perfect = changed(output, prediction=output.volume)
     for found in image_quality(perfect):
         assert found["ssim"] == pytest.approx(1)
         assert 100 < found["psnr"] < math.inf
 
 
 def test_crops_without_contrast_count_for_nothing(output: PretrainOutput) -> None:
-    flat = replace(output, volume=torch.zeros_like(output.volume))
-    assert list(image_quality(flat)) == []
+    flat = changed(output, volume=torch.zeros_like(output.volume))
+    assert list(image_quality(flat)) == [{}, {}]
 
 
 def test_rankme_equals_the_paper() -> None:

@@ -18,7 +18,7 @@ from run_folders import assert_same_weights, rows_without_time, weights
 
 import ssl3d
 from ssl3d import ExperimentSpec
-from ssl3d.data import DataError, DataModule
+from ssl3d.data import DataError, RunVolumes
 from ssl3d.data.listing import Listing
 from ssl3d.data.outline import outline
 from ssl3d.run.run_error import RunError
@@ -297,8 +297,8 @@ def test_a_held_out_volume_that_cannot_be_read_keeps_its_side(
 ) -> None:
     """It is listed; the run goes without it, again when it goes on."""
     spec = make_spec(data={"volumes": str(work / "set"), "holdout": 0.4})
-    data = DataModule(spec.data, seed=0)
-    data.setup()
+    data = RunVolumes(spec.data)
+    data.find()
     bad = data.held_out_files[0].files[0]
     content = bytearray(bad.read_bytes())
     content[-5] ^= 1  # of the checksum

@@ -13,6 +13,9 @@ import torch
 
 import ssl3d
 from ssl3d import ExperimentSpec
+from ssl3d.data.collate import Sample, collate
+from ssl3d.kinds.level import Level
+from ssl3d.kinds.view import View
 from ssl3d.run.run_error import RunError
 from ssl3d.tasks.pretrain.module import PretrainModule
 
@@ -49,7 +52,15 @@ def test_batch_norm_names_the_volume_too(make_spec: Callable[..., ExperimentSpec
     module = PretrainModule(spec.build(), spec=spec)
     hidden = torch.ones(2, 2, 2, 2, dtype=torch.bool)
     hidden[1, 0, 0, 0] = False
-    volume = torch.rand(2, 1, 4, 4, 4)
-    batch = {"volume": volume, "valid": volume[:, 0] >= 0, "source": ["a.nii", "b.nii"]}
+    samples = [
+        Sample(((_view(one),),), number=i, source=f"{'ab'[i]}.nii") for i, one in enumerate(hidden)
+    ]
+    batch = collate(samples, levels=(Level(1, (4, 4, 4)),), cell=(2, 2, 2))
     with pytest.raises(RunError, match=r"(?s)batch norm sees one visible site.*\n  b\.nii\n"):
-        module._forward(batch, hidden=hidden)
+        module.validation_step(batch, 0)
+
+
+def _view(hidden: torch.Tensor) -> View:
+    valid = torch.ones(4, 4, 4, dtype=torch.bool)
+    corner, extent = (0, 0, 0), (4, 4, 4)
+    return View(torch.rand(1, 4, 4, 4), valid, (hidden,), ~hidden, corner=corner, extent=extent)

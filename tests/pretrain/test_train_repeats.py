@@ -17,7 +17,7 @@ MakeSpec = Callable[..., ExperimentSpec]
 
 # Masks at two levels with unequal counts, and a loss that samples sites.
 RANDOM_PARTS: dict[str, Any] = {
-    "masker": {"name": "mim", "passes": "single"},
+    "masker": "mim",
     "losses": ["mse", {"name": "info_nce", "weight": 0.1, "samples": 8}],
 }
 

@@ -22,6 +22,7 @@ from torch import Tensor
 
 import ssl3d
 from ssl3d import ExperimentSpec
+from ssl3d.kinds.batch import Batch
 from ssl3d.run.run_error import RunError
 from ssl3d.tasks.pretrain.module import PretrainModule
 
@@ -218,12 +219,13 @@ def test_end_of_run_is_printed(make_spec: MakeSpec, tmp_path: Path) -> None:
     assert "volumes/s" in text
 
 
-def poison_weights(module: PretrainModule, batch: dict[str, Tensor]) -> None:  # noqa: ARG001
+def poison_weights(module: PretrainModule, batch: Batch) -> None:  # noqa: ARG001
     module.model.decoder.head.bias.data.fill_(math.nan)
 
 
-def poison_volume(module: PretrainModule, batch: dict[str, Tensor]) -> None:  # noqa: ARG001
-    batch["volume"].fill_(math.inf)  # no patch of it can be scored: the loss alone looks well
+def poison_volume(module: PretrainModule, batch: Batch) -> None:  # noqa: ARG001
+    # No patch of it can be scored: the loss alone looks well.
+    batch.views[0].volume.fill_(math.inf)
 
 
 @pytest.mark.parametrize(
@@ -240,7 +242,7 @@ def test_not_finite_stops_and_keeps_the_last_checkpoint(
 ) -> None:
     step = PretrainModule.training_step
 
-    def poisoned(self: PretrainModule, batch: dict, batch_idx: int) -> dict[str, Tensor]:
+    def poisoned(self: PretrainModule, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         if self.micro_batches == at:
             poison(self, batch)
         return step(self, batch, batch_idx)
@@ -259,7 +261,7 @@ def test_interrupt_saves_and_resumes_to_the_same_weights(
     ssl3d.pretrain(spec, out=tmp_path / "whole")
     step = PretrainModule.training_step
 
-    def interrupted(self: PretrainModule, batch: dict, batch_idx: int) -> dict[str, Tensor]:
+    def interrupted(self: PretrainModule, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         if self.micro_batches == 2:  # the first of two micro-batches of the second step
             os.kill(os.getpid(), signal.SIGINT)
         return step(self, batch, batch_idx)
@@ -284,7 +286,7 @@ def test_second_interrupt_leaves_at_once(
 ) -> None:
     step = PretrainModule.training_step
 
-    def impatient(self: PretrainModule, batch: dict, batch_idx: int) -> dict[str, Tensor]:
+    def impatient(self: PretrainModule, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         if self.micro_batches == 4:
             os.kill(os.getpid(), signal.SIGINT)
             os.kill(os.getpid(), signal.SIGINT)

@@ -14,7 +14,7 @@ from ssl3d.data.resumed import Earlier, ResumedSplit
 from ssl3d.folder import RunFolder
 from ssl3d.plugin.spec_error import SpecError
 from ssl3d.run.resume import check_changes, differences, spec_before, under
-from ssl3d.run.run_error import RunError
+from ssl3d.run.run_error import RunError, older_run
 from ssl3d.tasks.pretrain.paths import absolute
 from ssl3d.tasks.pretrain.spec import ExperimentSpec
 
@@ -126,6 +126,8 @@ def _spec_before(folder: RunFolder, *, like: ExperimentSpec) -> ExperimentSpec:
     in any case. Read with the name and without it, the one that is more `like` today's counts.
     """
     values = spec_before(folder)
+    if "views" not in values:
+        raise older_run(folder.root)
     found, errors = [], list[SpecError]()
     for left_out in ((), tuple(like.backbone.presets)):
         given = values.get("backbone", {}).items()
