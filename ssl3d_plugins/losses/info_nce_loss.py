@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from ssl3d.geometry import Stage, divides, product, quotient
 from ssl3d.kinds.loss import Loss
 from ssl3d.kinds.output import StepOutput, ViewOutput
-from ssl3d.precision import at_least_single
+from ssl3d.precision import at_least_single, no_autocast
 from ssl3d.sparse import FeatureMap, SparseVolume
 from ssl3d_plugins.losses.gather import gather_keys
 from ssl3d_plugins.losses.sites import group_sites, sample_sites, sites_with_contrast
@@ -143,7 +143,7 @@ def contrast(
         Cross entropy (G, Q), and (G, Q) 1 where the positive is nearer than every negative, else
         0: ties count as misses, so features that are all alike score 0.
     """
-    with torch.autocast(query.device.type, enabled=False):
+    with no_autocast(query):
         logits = query @ candidates.transpose(1, 2) / temperature
     index = torch.arange(max(logits.shape[1:]), device=logits.device)
     own = index[: logits.shape[1], None] + first_positive == index[: logits.shape[2]]
