@@ -1,0 +1,86 @@
+"""A training step asks its device nothing, from the batch to the optimiser."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from ssl3d.testing.asks_nothing import asks_nothing
+from torch.nn.utils import clip_grad_norm_
+
+from ssl3d import ExperimentSpec
+from ssl3d.masked.inputs import given_batch
+from ssl3d.run.optimizer import decayed_names, make_optimizer
+from ssl3d.tasks.pretrain.module import measurable
+
+SMALL_WAVE = {"name": "waveformer", "widths": (8, 16), "depths": (1, 1), "heads": (1, 2)}
+SMALL_RES = {"name": "resunet", "widths": (4, 6, 8), "blocks": (1, 1, 1)}
+BACKBONES: dict[str, Any] = {
+    "small waveformer": SMALL_WAVE,
+    "waveformer": "waveformer",
+    "blueprint": {"name": "waveformer", "preset": "blueprint"},
+    "paper": {"name": "waveformer", "preset": "paper"},
+    "small resunet": SMALL_RES,
+    "resunet of batch norm": {**SMALL_RES, "norm": "batch"},
+    "resunet S": {"name": "resunet", "size": "S"},
+    "resunet L": {"name": "resunet", "size": "L"},
+}
+NEGATIVES = ("volume", "batch")
+LOSSES: list[Any] = [
+    "mse",
+    "l1",
+    *({"name": "info_nce", "label": f"of the {n}", "negatives": n} for n in NEGATIVES),
+]
+
+
+def step(*, padded: bool = True, patch: int = 16, **parts: Any) -> None:
+    """Forward, backward, clipping and AdamW of a batch that was made where data are."""
+    data = {"volumes": "none", "patch": patch}
+    spec = ExperimentSpec(data=data, sparse_backend="cells", **{"losses": LOSSES, **parts})
+    with torch.device("meta"):
+        model = spec.build()
+    valid = torch.ones(2, patch, patch, patch, dtype=torch.bool)
+    if padded:
+        valid[1, patch // 2 :] = False
+    batch = given_batch(
+        torch.rand(2, 1, patch, patch, patch),
+        valid=valid,
+        hidden=None,
+        views=model.views,
+        masker=model.masker,
+        generator=torch.Generator().manual_seed(0),
+    ).to("meta")
+    optimizer = make_optimizer(
+        spec.optimizer, parameters=model.named_parameters(), decayed=decayed_names(model)
+    )
+    with asks_nothing():
+        output = model.step(batch, generator=torch.Generator().manual_seed(0))
+        output.loss.backward()
+        found = measurable(model, output.step)
+        clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    assert {name: value.shape for name, value in found.items()} == dict.fromkeys(found, (2,))
+    assert all(value.shape == () for value in output.numbers.values())
+    assert [name for name, p in model.named_parameters() if p.grad is None] == []
+
+
+@pytest.mark.filterwarnings("ignore:data.patch")
+@pytest.mark.parametrize("name", BACKBONES)
+def test_of_every_backbone(name: str) -> None:
+    step(backbone=BACKBONES[name], patch=16 if "small" in name else 64)
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("views", ["single", "nested"])
+@pytest.mark.parametrize("target", ["patch_normalised", "voxels"])
+def test_of_views_and_targets(views: str, target: str, padded: bool) -> None:
+    step(backbone=SMALL_WAVE, masker="mim", views=views, target=target, padded=padded)
+
+
+def test_of_whole_volumes() -> None:
+    step(backbone=SMALL_RES, encoder_input="zeroed")
+
+
+def test_where_nothing_is_restored() -> None:
+    step(backbone=SMALL_RES, losses=["info_nce"])
