@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import torch
 from torch import Tensor
 
@@ -19,6 +21,19 @@ def double(x: Tensor) -> Tensor:
 def as_autocast(x: Tensor) -> Tensor:
     """A result in the autocast precision where autocast is on, as torch's convolutions give it."""
     device = x.device.type
-    if not torch.is_autocast_enabled(device) or x.dtype == torch.float64:
+    if not _has_autocast(device) or not torch.is_autocast_enabled(device):
         return x
-    return x.to(torch.get_autocast_dtype(device))
+    return x if x.dtype == torch.float64 else x.to(torch.get_autocast_dtype(device))
+
+
+def no_autocast(x: Tensor) -> contextlib.AbstractContextManager[object]:
+    """Autocast is off inside, on the device of `x`."""
+    device = x.device.type
+    if not _has_autocast(device):
+        return contextlib.nullcontext()
+    return torch.autocast(device, enabled=False)
+
+
+def _has_autocast(device: str) -> bool:
+    """False for meta, where torch refuses to answer whether it is on."""
+    return torch.amp.is_autocast_available(device)
