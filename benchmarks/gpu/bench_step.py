@@ -33,10 +33,8 @@ def forms(name: str, settings: Settings) -> dict[str, tuple[str, bool, Make | No
     """Label to form, whether it is static, and what is made of the step."""
     convolutions = NETWORKS[name].backbone["name"] == "resunet"
     plain = ["visible", "zeroed cl"] if settings.compile else ["visible", "zeroed", "zeroed cl"]
-    if convolutions and not settings.compile:
-        plain += ["visible halo", "visible pairs"]
     found: dict[str, tuple[str, bool, Make | None]] = {form: (form, False, None) for form in plain}
-    best = "visible halo" if convolutions else "visible"
+    best = "visible halo" if convolutions else "visible"  # as a GPU chooses, on a CPU too
     found["visible static"] = (best, True, None)
     if settings.cuda:
         found["visible static, graph"] = (best, True, captured)

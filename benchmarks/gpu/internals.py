@@ -16,10 +16,10 @@ from ssl3d.geometry import Operation, Triple
 from ssl3d.kinds.batch import Batch, ViewBatch
 from ssl3d.masked.inputs import given_batch
 from ssl3d.sparse import CellGrid, HiddenLevels, SparseVolume, halo
-from ssl3d.sparse.tables import box_sides, box_sources, kernel_rows
+from ssl3d.sparse.tables import kernel_rows
 from ssl3d.tasks.pretrain.step_time import noise_batch
 from ssl3d_plugins.sparse_cells import backend as cells_backend
-from ssl3d_plugins.sparse_cells import choice, pair_tables
+from ssl3d_plugins.sparse_cells import pair_tables
 from ssl3d_plugins.sparse_cells.across import HALO, PAIRS, Way
 from ssl3d_plugins.sparse_cells.pair_tables import pair_groups
 from ssl3d_plugins.waveformer import mixer
@@ -46,20 +46,19 @@ __all__ = [
     "pair_tables",
 ]
 
-DATA_DEPENDENT = (box_sources, box_sides, pair_groups)
+DATA_DEPENDENT = (pair_groups,)
 """Tables whose shapes depend on which cells are visible, not on their number alone."""
 
 
 @contextlib.contextmanager
 def ways(form: str) -> Iterator[None]:
-    """How `cells` convolves: `halo` boxes everywhere, all `pairs` at once, else as it chooses."""
+    """How `cells` convolves: `halo` boxes or `all pairs` at once everywhere, else as it chooses."""
     before = cells_backend.choose, pair_tables.MOST_PAIRS
     if "halo" in form:
         cells_backend.choose = always(HALO)
-    if "pairs" in form:
-        pair_tables.MOST_PAIRS = 1 << 30
     if "all pairs" in form:
         cells_backend.choose = always(PAIRS)
+        pair_tables.MOST_PAIRS = 1 << 30
     try:
         yield
     finally:
@@ -89,11 +88,11 @@ def sum_out_of_place(backbone: nn.Module) -> None:
 
 @contextlib.contextmanager
 def cuda_choices() -> Iterator[None]:
-    """On a CPU the choices of a GPU: no minimal filtering, halo boxes of all cells at once."""
-    before = choice._exact_on_cpu, halo.CHUNK_VALUES
-    choice._exact_on_cpu = lambda features: False  # noqa: ARG005
+    """On a CPU the choices of a GPU: halo boxes, of all cells at once."""
+    before = cells_backend.choose, halo.CHUNK_VALUES
+    cells_backend.choose = always(HALO)
     halo.CHUNK_VALUES = 1 << 62
     try:
         yield
     finally:
-        choice._exact_on_cpu, halo.CHUNK_VALUES = before
+        cells_backend.choose, halo.CHUNK_VALUES = before

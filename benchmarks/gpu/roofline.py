@@ -7,7 +7,7 @@ Emulated of CUDA: layer norm in float32 under autocast, halo boxes of all cells 
 filtering. Not counted: the optimiser (28 bytes a parameter are added to the floor), the loader.
 
     python roofline.py wave96b8 wave96b32
-    python roofline.py resL160b2 --ways chosen halo
+    python roofline.py resL160b2 --ways chosen "all pairs"
 
 The floor is the sum over operations of max(FLOPs / rate, bytes / bandwidth); see counting.py.
 """
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     )
     parser.add_argument("names", nargs="+", choices=NETWORKS)
     parser.add_argument("--hidden", type=float, default=0.75)
-    parser.add_argument("--ways", nargs="+", default=["chosen"], choices=["chosen", "halo"])
+    parser.add_argument("--ways", nargs="+", default=["chosen"], choices=["chosen", "all pairs"])
     parser.add_argument("--top", action="store_true", help="also the longest operations")
     parser.add_argument("--layer-norm", default="fp32", choices=["fp32", "bf16"])
     parser.add_argument("--out", type=Path, default=None, help="JSON")

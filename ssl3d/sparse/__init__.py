@@ -9,9 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ssl3d.sparse.cells import CellGrid, grid_of, join_cells, split_cells
+    from ssl3d.sparse.cells import CellGrid
     from ssl3d.sparse.check import check_volume
     from ssl3d.sparse.hidden import HiddenLevels
+    from ssl3d.sparse.split import grid_of, join_cells, split_cells
     from ssl3d.sparse.volume import FeatureMap, SparseBackend, SparseVolume
 
 _HOME = {
@@ -21,9 +22,9 @@ _HOME = {
     "SparseBackend": "volume",
     "SparseVolume": "volume",
     "check_volume": "check",
-    "grid_of": "cells",
-    "join_cells": "cells",
-    "split_cells": "cells",
+    "grid_of": "split",
+    "join_cells": "split",
+    "split_cells": "split",
 }
 
 __all__ = [

@@ -9,42 +9,20 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
-from ssl3d.geometry import Triple, divides, product, quotient, show
+from ssl3d.geometry import Triple, product, quotient, show
+from ssl3d.sparse.split import join_cells, split_cells
 
 T = TypeVar("T")
 P = ParamSpec("P")
-
-
-def split_cells(volume: Tensor, *, cell: Triple) -> Tensor:
-    """Cut a volume into cells.
-
-    Args:
-        volume: (B, C, D, H, W), edges multiples of `cell`.
-        cell: sites per cell, (z, y, x).
-
-    Returns:
-        (B·Gd·Gh·Gw, cd, ch, cw, C), cells in raster order.
-    """
-    b, c, *size = volume.shape
-    (gd, gh, gw), (cd, ch, cw) = quotient((size[0], size[1], size[2]), cell), cell
-    boxes = volume.reshape(b, c, gd, cd, gh, ch, gw, cw).permute(0, 2, 4, 6, 3, 5, 7, 1)
-    return boxes.reshape(b * gd * gh * gw, cd, ch, cw, c)
-
-
-def join_cells(boxes: Tensor, *, grid: Triple) -> Tensor:
-    """Inverse of `split_cells`; the result is channels-last in memory."""
-    n, cd, ch, cw, c = boxes.shape
-    gd, gh, gw = grid
-    b = n // product(grid)
-    dense = boxes.reshape(b, gd, gh, gw, cd, ch, cw, c).permute(0, 1, 4, 2, 5, 3, 6, 7)
-    return dense.reshape(b, gd * cd, gh * ch, gw * cw, c).permute(0, 4, 1, 2, 3)
 
 
 class CellGrid:
     """Which cells of a batch are visible, and the tables that follow from it.
 
     Built once per batch and shared by all stages; tables are made on first use and kept here,
-    in no global.
+    in no global. What depends on the draw is computed on the host: make a grid where the draw is,
+    `prepare` it, and move it with `to`; then a step asks its device for nothing. A grid made from
+    `visible` on a device fetches it once.
 
     Args:
         visible: (B, Gd, Gh, Gw) bool.
@@ -76,24 +54,29 @@ class CellGrid:
         return (gd, gh, gw)
 
     @functools.cached_property
+    def _drawn(self) -> Tensor:
+        """`visible` on the host."""
+        return self.visible.cpu()
+
+    @functools.cached_property
     def positions(self) -> Tensor:
         """(N,) raster index of each visible cell in the batch's B·Gd·Gh·Gw cells."""
-        return self.visible.flatten().nonzero().flatten()
+        return self._drawn.flatten().nonzero().flatten().to(self.visible.device)
 
     @functools.cached_property
     def cell_coordinates(self) -> Tensor:
         """(N, 4) long: sample, z, y, x of each visible cell, in raster order."""
-        return self.visible.nonzero()
+        return self._drawn.nonzero().to(self.visible.device)
 
     @functools.cached_property
     def counts(self) -> tuple[int, ...]:
         """Visible cells of each sample."""
-        return tuple(self.visible.flatten(1).sum(1).tolist())
+        return tuple(self._drawn.flatten(1).sum(1).tolist())
 
-    @property
+    @functools.cached_property
     def n(self) -> int:
         """Visible cells in the batch, N."""
-        return self.positions.shape[0]
+        return sum(self.counts)
 
     @functools.cached_property
     def rows(self) -> Tensor:
@@ -117,28 +100,33 @@ class CellGrid:
         return torch.stack(shifted, -1).flatten(0, 3).index_select(0, self.positions)
 
     def prepared(self) -> CellGrid:
-        """This grid with what follows from the draw computed."""
-        for name in self._DRAWN:
+        """Compute all that depends on the draw: what `to`, `pin_memory` and pickle take along."""
+        for name in ("n", "cell_coordinates", "neighbours"):  # the others on the way
             getattr(self, name)
         return self
 
-    _DRAWN = ("positions", "cell_coordinates", "rows", "neighbours", "counts")
+    def pin_memory(self) -> CellGrid:
+        """The same grid in memory that a device reads by itself; a `DataLoader` calls this."""
+        return self._each(Tensor.pin_memory)
 
     def to(self, device: torch.device | str) -> CellGrid:
-        """The same grid on another device."""
-        moved = CellGrid(self.visible.to(device, non_blocking=True), cell=self.cell)
-        for name in self._DRAWN[:-1]:
-            moved.__dict__[name] = getattr(self, name).to(device, non_blocking=True)
-        moved.__dict__["counts"] = self.counts
+        """The same grid on another device, without waiting and with tables still to be made."""
+        if self.visible.device == torch.device(device):
+            return self
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def _each(self, move: Callable[[Tensor], Tensor]) -> CellGrid:
+        moved = CellGrid.__new__(type(self))
+        moved.__dict__ = {
+            name: move(value) if isinstance(value, Tensor) else value
+            for name, value in self.prepared().__getstate__().items()
+        }
         return moved
 
-    def pin_memory(self) -> CellGrid:
-        """The same grid in pinned memory."""
-        pinned = CellGrid(self.visible.pin_memory(), cell=self.cell)
-        for name in self._DRAWN[:-1]:
-            pinned.__dict__[name] = getattr(self, name).pin_memory()
-        pinned.__dict__["counts"] = self.counts
-        return pinned
+    def __getstate__(self) -> dict[str, Any]:
+        """Without tables, which a device makes faster than it receives them."""
+        kept = {name: value for name, value in vars(self).items() if name != "_drawn"}
+        return {**kept, "_tables": {}}
 
     def coordinates(self, stride: Triple) -> Tensor:
         """(N·c³, 4) int32 contiguous: sample, z, y, x of each visible site, in row order.
@@ -148,14 +136,12 @@ class CellGrid:
         return self.table(CellGrid._coordinates, stride)
 
     def _coordinates(self, stride: Triple) -> Tensor:
-        edge = quotient(self.cell, stride)
-        device = self.visible.device
-        inside = torch.cartesian_prod(*(torch.arange(e, device=device) for e in edge))
-        cells = self.cell_coordinates
-        origin = cells[:, 1:] * torch.tensor(edge, device=device)
-        sites = (origin[:, None] + inside.view(1, -1, 3)).flatten(0, 1)
-        samples = cells[:, :1].repeat_interleave(product(edge), 0)
-        return torch.cat([samples, sites], 1).to(torch.int32).contiguous()
+        edge, device = quotient(self.cell, stride), self.visible.device
+        axes = (torch.arange(e, dtype=torch.int32, device=device) for e in edge)
+        inside = torch.cartesian_prod(*axes)
+        cells = self.cell_coordinates.to(torch.int32)[:, None].expand(-1, len(inside), -1)
+        sites = [cells[..., i + 1] * e + inside[:, i] for i, e in enumerate(edge)]
+        return torch.stack([cells[..., 0], *sites], -1).flatten(0, 1)
 
     def table(
         self, make: Callable[Concatenate[CellGrid, P], T], *args: P.args, **options: P.kwargs
@@ -211,18 +197,3 @@ class CellGrid:
                 f"{show(self.grid)} cells of {show(edge)} sites needs "
                 f"({self.batch}, C, {', '.join(map(str, expected))})"
             )
-
-
-def grid_of(volume: Tensor, *, cell: Triple) -> Triple:
-    """Cells per axis of a volume (B, C, D, H, W).
-
-    Raises:
-        ValueError: an edge is not a multiple of the cell's.
-    """
-    size = (volume.shape[-3], volume.shape[-2], volume.shape[-1])
-    if volume.dim() != 5 or not divides(cell, size):
-        raise ValueError(
-            f"volume has shape {tuple(volume.shape)}; it must be (B, C, D, H, W) with D, H, W "
-            f"multiples of the cell {show(cell)}: crop or pad it"
-        )
-    return quotient(size, cell)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ssl3d.geometry import Triple
 from ssl3d.sparse import CellGrid
-from ssl3d.sparse.tables import Reach, box_sides, box_sources
+from ssl3d.sparse.tables import Reach, box_rows, box_sides, box_sources, cells_around
 
 CHUNK_VALUES = 1 << 22
 """Values of the boxes that are in memory at once on a CPU; 16 MiB in single precision.
@@ -23,8 +23,12 @@ NOWHERE: Reach = Reach((0, 0, 0), (0, 0, 0))
 
 def take(features: Tensor, *, cells: CellGrid, reach: Reach, fill: float = 0.0) -> Tensor:
     """(N, e…, C) to boxes (N, l+e+h…, C); hidden sites and those outside hold `fill`."""
-    ((_, boxes),) = _boxes(features, cells, reach, fill, step=max(cells.n, 1))
-    return boxes
+    if reach == NOWHERE:
+        return features
+    rows = cells.table(box_rows, edge=_edge(features), reach=reach)
+    channels = features.shape[-1]
+    filled = torch.cat([features.reshape(-1, channels), features.new_full((1, channels), fill)])
+    return filled.index_select(0, rows.flatten()).view(*rows.shape, channels)
 
 
 def take_chunks(
@@ -37,43 +41,52 @@ def take_chunks(
     per_cell = features.shape[4]
     for low, edge, high in zip(reach.low, features.shape[1:4], reach.high, strict=True):
         per_cell *= low + edge + high
-    whole = features.device.type != "cpu"
-    step = max(cells.n, 1) if whole else max(CHUNK_VALUES // per_cell, 1)
-    return _boxes(features, cells, reach, 0.0, step=step)
+    step = max(CHUNK_VALUES // per_cell, 1)
+    if features.device.type == "cpu" and step < cells.n and reach != NOWHERE:
+        yield from _some_at_a_time(features, cells=cells, reach=reach, step=step)
+    else:
+        yield slice(0, cells.n), take(features, cells=cells, reach=reach)
 
 
-def _boxes(
-    features: Tensor, cells: CellGrid, reach: Reach, fill: float, *, step: int
+def _some_at_a_time(
+    features: Tensor, *, cells: CellGrid, reach: Reach, step: int
 ) -> Iterator[tuple[slice, Tensor]]:
-    if reach == NOWHERE:
-        yield slice(0, cells.n), features
-        return
-    _, ez, ey, ex, channels = features.shape
-    source = cells.table(box_sources, edge=(ez, ey, ex), reach=reach)
+    """As `take`, in the same memory for all and without a copy of many features."""
+    source = cells.table(box_sources, edge=_edge(features), reach=reach)
+    channels = features.shape[-1]
     sites = features.reshape(-1, channels)
-    per_cell = source.rows[0].numel() if cells.n else 0
-    memory = sites.new_empty(min(step, cells.n) * per_cell, channels)
-    for start in range(0, max(cells.n, 1), step):
+    memory = sites.new_empty(step * source.rows[0].numel(), channels)
+    for start in range(0, cells.n, step):
         rows, empty = source.part(start, min(start + step, cells.n))
         boxes = memory[: rows.numel()]
         torch.index_select(sites, 0, rows.flatten(), out=boxes)
-        boxes.index_fill_(0, empty, fill)
+        boxes.index_fill_(0, empty, 0.0)
         yield slice(start, start + len(rows)), boxes.view(*rows.shape, channels)
 
 
 def put_back(boxes: Tensor, *, cells: CellGrid, edge: Triple, reach: Reach) -> Tensor:
     """The adjoint of `take`: (N, l+e+h…, C) summed into the cells (N, e…, C) they came from.
 
-    One side of the boxes after another: none holds a site twice, so the order of sums is fixed.
+    Each cell reads what the boxes of its neighbours hold of it, one neighbour after another, so
+    the order of sums is fixed.
     """
     if reach == NOWHERE:
         return boxes
-    z, y, x = (slice(lo, lo + e) for lo, e in zip(reach.low, edge, strict=True))
-    sums = boxes[:, z, y, x].clone(memory_format=torch.contiguous_format)
-    sites, sources = (t.view(-1, t.shape[-1]) for t in (sums, boxes))
-    for inside_box, rows in cells.table(box_sides, edge=edge, reach=reach):
-        sites.index_add_(0, rows, sources.index_select(0, inside_box))
+    inside = tuple(slice(lo, lo + e) for lo, e in zip(reach.low, edge, strict=True))
+    sums = boxes[:, *inside].clone(memory_format=torch.contiguous_format)
+    around = cells.table(cells_around, edge=edge, reach=reach)
+    middle = [size // 2 for size in around.shape[1:]]
+    for side in box_sides(edge, reach):
+        z, y, x = (m - offset for m, offset in zip(middle, side.neighbour, strict=True))
+        held = boxes[:, *side.inside_box]
+        held = torch.cat([held, held.new_zeros(1, *held.shape[1:])])
+        sums[:, *side.inside_cell] += held.index_select(0, around[:, z, y, x])
     return sums
+
+
+def _edge(features: Tensor) -> Triple:
+    _, z, y, x, _ = features.shape
+    return (z, y, x)
 
 
 def halo(features: Tensor, *, cells: CellGrid, reach: Reach, fill: float = 0.0) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ssl3d.geometry import Operation, Triple
-from ssl3d.precision import as_autocast
+from ssl3d.precision import as_autocast, no_autocast
 from ssl3d.sparse.layout import channels_first, channels_last
 
 
@@ -17,7 +17,7 @@ def apply(features: Tensor, op: Operation, weight: Tensor | None, bias: Tensor |
         features, weight = as_autocast(features), as_autocast(weight)
         bias = None if bias is None else as_autocast(bias)
         compute = convolve if op.kind == "conv3d" else convolve_transposed
-        with torch.autocast(features.device.type, enabled=False):
+        with no_autocast(features):
             # Sums over groups come in an order of axes of their own.
             return compute(features, weight, bias, groups=op.groups).contiguous()
     boxes = channels_first(features)

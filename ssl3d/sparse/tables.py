@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -36,16 +37,15 @@ def reach_up(op: Footprint) -> Reach:
 def box_rows(cells: CellGrid, *, edge: Triple, reach: Reach) -> Tensor:
     """(N, lz+ez+hz, …) row of each site in the boxes that reach past each cell.
 
-    Rows number the N·e³ visible sites; N·e³ itself stands where a site is hidden or outside. Not
-    kept on the grid: tables that are made from it are.
+    Rows number the N·e³ visible sites; N·e³ itself stands where a site is hidden or outside. A
+    table of its own, or what others are made from.
     """
-    far = [_ceil(max(lo, hi), e) for lo, hi, e in zip(*reach, edge, strict=True)]
-    rows = _neighbourhood(cells, (far[0], far[1], far[2])) * product(edge)
+    rows = cells_around(cells, edge=edge, reach=reach) * product(edge)
     step = (edge[1] * edge[2], edge[2], 1)
     for axis, (e, lo, hi) in enumerate(zip(edge, *reach, strict=True)):
         site = torch.arange(-lo, e + hi, device=rows.device)
         inside = (site % e * step[axis]).view(-1, *(1,) * (2 - axis))
-        rows = rows.index_select(axis + 1, site // e + far[axis]) + inside
+        rows = rows.index_select(axis + 1, site // e + rows.shape[axis + 1] // 2) + inside
     return rows.clamp_max(cells.n * product(edge))
 
 
@@ -61,7 +61,7 @@ def kernel_rows(cells: CellGrid, *, edge: Triple, op: Footprint) -> Tensor:
 
 
 class BoxSources(NamedTuple):
-    """Where the sites of boxes come from.
+    """Where the sites of boxes come from, to be read some cells at a time.
 
     Attributes:
         rows: (N, lz+ez+hz, …) as in `box_rows`, but any row where nothing is seen.
@@ -81,7 +81,7 @@ class BoxSources(NamedTuple):
 
 
 def box_sources(cells: CellGrid, *, edge: Triple, reach: Reach) -> BoxSources:
-    """What fills the boxes that reach past each cell."""
+    """What fills the boxes that reach past each cell; for CPUs, since its size is in the draw."""
     rows = box_rows(cells, edge=edge, reach=reach)
     unseen = rows == cells.n * product(edge)
     before = unseen.flatten(1).sum(1).cumsum(0).tolist()
@@ -90,29 +90,46 @@ def box_sources(cells: CellGrid, *, edge: Triple, reach: Reach) -> BoxSources:
     )
 
 
-def box_sides(cells: CellGrid, *, edge: Triple, reach: Reach) -> tuple[tuple[Tensor, Tensor], ...]:
-    """What boxes hold of other cells, one neighbour after another: places in boxes, and rows.
+class Side(NamedTuple):
+    """What boxes hold of one neighbour of their cell.
 
-    Places number the sites of all boxes. A row stands at most once in each entry.
+    Attributes:
+        neighbour: which one, counted from the cell itself.
+        inside_box: where its sites stand in the box.
+        inside_cell: where they stand in the neighbour.
     """
-    rows = box_rows(cells, edge=edge, reach=reach)
-    places = torch.arange(rows.numel(), device=rows.device).view(rows.shape)
-    sides = []
-    for part in itertools.product(*map(_parts, edge, *reach)):
-        if all(cell == 0 for cell, _ in part):
-            continue
-        z, y, x = (sites for _, sites in part)
-        row, place = rows[:, z, y, x].flatten(), places[:, z, y, x].flatten()
-        visible = (row < cells.n * product(edge)).nonzero().flatten()
-        sides.append((place[visible], row[visible]))
-    return tuple(sides)
+
+    neighbour: Triple
+    inside_box: tuple[slice, slice, slice]
+    inside_cell: tuple[slice, slice, slice]
 
 
-def _parts(edge: int, low: int, high: int) -> list[tuple[int, slice]]:
-    """Which neighbour, counted from the cell itself, holds which sites of a box on one axis."""
-    cells = range(-_ceil(low, edge), _ceil(high, edge) + 1)
-    ends = [(max(c * edge, -low) + low, min((c + 1) * edge, edge + high) + low) for c in cells]
-    return [(c, slice(a, b)) for c, (a, b) in zip(cells, ends, strict=True)]
+def box_sides(edge: Triple, reach: Reach) -> Iterator[Side]:
+    """The sides of a box that reaches past a cell of `edge`, the cell itself left out."""
+    for axes in itertools.product(*map(_parts, edge, *reach)):
+        (z, in_z, at_z), (y, in_y, at_y), (x, in_x, at_x) = axes
+        if (z, y, x) != (0, 0, 0):
+            yield Side((z, y, x), (in_z, in_y, in_x), (at_z, at_y, at_x))
+
+
+def _parts(edge: int, low: int, high: int) -> Iterator[tuple[int, slice, slice]]:
+    """The sides of a box on one axis."""
+    for cell in range(-_ceil(low, edge), _ceil(high, edge) + 1):
+        first, end = max(cell * edge, -low), min((cell + 1) * edge, edge + high)
+        yield (
+            cell,
+            slice(first + low, end + low),
+            slice(first - cell * edge, end - cell * edge),
+        )
+
+
+def cells_around(cells: CellGrid, *, edge: Triple, reach: Reach) -> Tensor:
+    """(N, 2·fz+1, …) rows of the cells that boxes reach, N where hidden or outside.
+
+    f: how many cells a box reaches into on either side.
+    """
+    far = [_ceil(max(lo, hi), e) for lo, hi, e in zip(*reach, edge, strict=True)]
+    return _neighbourhood(cells, (far[0], far[1], far[2]))
 
 
 def _neighbourhood(cells: CellGrid, far: Triple) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ssl3d.geometry import Triple, quotient
-from ssl3d.sparse.cells import join_cells, split_cells
+from ssl3d.sparse import join_cells, split_cells
 from ssl3d_plugins.maskers.blocks import hidden_count
 
 

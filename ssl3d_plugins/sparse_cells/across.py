@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ssl3d.geometry import Operation
+from ssl3d.precision import no_autocast
 from ssl3d.sparse import CellGrid
 from ssl3d.sparse.layout import channels_last
 from ssl3d_plugins.sparse_cells import halo_conv, pairs, winograd
@@ -91,7 +92,7 @@ class AcrossCells(torch.autograd.Function):
         cells, op, way = ctx.cells, ctx.op, ctx.way
         grad = channels_last(grad)
         grad_x = grad_weight = grad_bias = None
-        with torch.autocast(grad.device.type, enabled=False):
+        with no_autocast(grad):
             if ctx.needs_input_grad[0]:
                 step = way.up if op.kind == "conv3d" else way.down
                 grad_x = channels_last(step(grad, weight, None, cells=cells, op=op))

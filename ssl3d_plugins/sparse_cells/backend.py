@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from ssl3d.geometry import Operation
-from ssl3d.precision import as_autocast
+from ssl3d.precision import as_autocast, no_autocast
 from ssl3d.sparse import SparseVolume
 from ssl3d.sparse.local import LocalBackend
 from ssl3d.sparse.pool import pool
@@ -26,6 +25,6 @@ class CellsBackend(LocalBackend):
         features, weight = as_autocast(x.features), as_autocast(weight)
         bias = None if bias is None else as_autocast(bias)
         way = choose(op, features=features)
-        with torch.autocast(features.device.type, enabled=False):
+        with no_autocast(features):
             y = convolve(features, weight, bias, cells=x.cells, op=op, way=way)
         return x.with_features(y, stride=op.result_stride(x.stride))

@@ -15,7 +15,10 @@ share of the dense time (`benchmarks/sparse_conv.py` measures the stages of a ne
 
 A halo box holds many more sites than a small cell, most of them hidden; pairs skip those, but read
 and write each site once for each place in the kernel, which wide channels pay back. At 60 % hidden
-4³ · 32 is as fast with halo boxes. The same thresholds hold elsewhere, where nothing was measured.
+4³ · 32 is as fast with halo boxes.
+
+Other devices take halo boxes: how many pairs there are is in the draw, which a step does not ask a
+device for, and the transforms of minimal filtering need single precision.
 """
 
 from __future__ import annotations
@@ -42,16 +45,18 @@ WIDE = 128
 
 def choose(op: Operation, *, features: Tensor) -> Way:
     """The way for `op` on features (N, e…, C)."""
+    if features.device.type != "cpu":
+        return HALO
     _, ez, ey, ex, _ = features.shape
     edge: Triple = (ez, ey, ex)
     channels = min(op.channels) // op.groups
-    if winograd.fits(op, edge=edge) and channels >= MANY and _exact_on_cpu(features):
+    if winograd.fits(op, edge=edge) and channels >= MANY and _exact(features):
         return WINOGRAD
     coarse = quotient(edge, op.stride) if op.kind == "conv3d" else edge
     few = product(coarse) <= (FEW_SITES_WIDE if channels >= WIDE else FEW_SITES)
     return PAIRS if few else HALO
 
 
-def _exact_on_cpu(features: Tensor) -> bool:
-    """Low precision cannot hold the transforms; a GPU's convolutions choose for themselves."""
-    return features.device.type == "cpu" and features.dtype in (torch.float32, torch.float64)
+def _exact(features: Tensor) -> bool:
+    """Low precision cannot hold the transforms."""
+    return features.dtype in (torch.float32, torch.float64)

@@ -60,7 +60,7 @@ class DenseBackend(SparseBackend):
     ) -> SparseVolume:
         """Hidden sites read as -inf."""
         op = pooling(x, kind="max_pool3d", kernel=kernel, stride=stride, padding=padding)
-        lowest = torch.full((x.channels,), -torch.inf)
+        lowest = x.features.new_full((x.channels,), -torch.inf)
         return self._densely(
             x, op, lambda dense: F.max_pool3d(dense, kernel, stride, padding), fill=lowest
         )

@@ -49,7 +49,7 @@ class TokenAttention(nn.Module):
 
     def _allowed(self, tokens: Tokens, q: Tensor) -> Tensor | None:
         """What is added to the logits, or which keys are seen; None for all alike."""
-        visible = None if tokens.even else tokens.valid[:, None, None]
+        visible = None if tokens.full else tokens.valid[:, None, None]
         if self.bias is None:
             return visible
         bias: Tensor = self.bias(tokens).to(q.dtype)

@@ -53,8 +53,8 @@ class RelativeBias(nn.Module):
         nn.init.trunc_normal_(self.bias, std=0.02)
 
     def forward(self, tokens: Tokens) -> Tensor:
-        """(B, heads, n, n): query, key."""
-        places = tokens.pad(tokens.coordinates.long())
+        """(B, heads, n, n), or B = 1 where samples are alike: query, key."""
+        places = tokens.places
         offset = places[:, :, None] - places[:, None]
         z, y, x = (offset.clamp(-self.reach, self.reach) + self.reach).unbind(-1)
         edge = 2 * self.reach + 1

@@ -55,8 +55,9 @@ class PyramidMixer(nn.Module):
     def _attend(self, x: FeatureMap) -> Tensor:
         """(M, d, h, w, C): each site with the others of its window."""
         boxes = boxes_of(x)
-        windows = windows_of(x, block=(1, 1, 1), window=self.window)
-        return windows.apply(self.attention, boxes.flatten(0, 3)).view_as(boxes)
+        windows = windows_of(x, window=self.window)
+        mixed: Tensor = self.attention(boxes.flatten(0, 3), windows)
+        return mixed.view_as(boxes)
 
 
 def coarser(x: FeatureMap, *, factor: Triple) -> FeatureMap:

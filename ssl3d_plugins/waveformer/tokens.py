@@ -1,4 +1,4 @@
-"""Which tokens of a stage belong to which sample, and where they stand in its volume."""
+"""Which tokens of a stage attend to each other, and where they stand."""
 
 from __future__ import annotations
 
@@ -14,56 +14,69 @@ from ssl3d.sparse import CellGrid, FeatureMap, SparseVolume
 
 @dataclass(frozen=True, eq=False)
 class Tokens:
-    """Rows of tokens, T in all, sorted by sample.
+    """Rows of tokens, T in all, of B samples that are padded to n places each.
 
     Attributes:
-        counts: tokens of each sample, (B,).
-        coordinates: (T, 3) place of each token in its sample's grid of tokens (z, y, x).
+        samples: B; a window counts as one.
+        length: n, at least 1.
+        coordinates: (T, 3) place of each token in the grid of tokens (z, y, x).
+        slots: (T,) which of the B·n places each token has; None where they are T = B·n in order.
+        shared: (n, 3) place of each slot where it is alike in all samples, or None.
     """
 
-    counts: tuple[int, ...]
+    samples: int
+    length: int
     coordinates: Tensor
+    slots: Tensor | None = None
+    shared: Tensor | None = None
+
+    @classmethod
+    def by_sample(cls, counts: tuple[int, ...], coordinates: Tensor) -> Tokens:
+        """Tokens that are sorted by sample, of which each has `counts`."""
+        length = max((1, *counts))
+        if all(count == length for count in counts):
+            return cls(len(counts), length, coordinates)
+        slots = [
+            torch.arange(i * length, i * length + count, device=coordinates.device)
+            for i, count in enumerate(counts)
+        ]
+        return cls(len(counts), length, coordinates, torch.cat(slots))
 
     @property
-    def length(self) -> int:
-        """Tokens of the largest sample, at least 1."""
-        return max((1, *self.counts))
-
-    @property
-    def even(self) -> bool:
-        """True when all samples have the same number of tokens, and any."""
-        return all(count == self.length for count in self.counts)
-
-    @functools.cached_property
-    def slots(self) -> Tensor:
-        """(T,) place of each token in the samples padded to one length."""
-        counts = torch.tensor(self.counts)
-        gaps = torch.arange(len(counts)) * self.length - (counts.cumsum(0) - counts)
-        slots = torch.arange(int(counts.sum())) + gaps.repeat_interleave(counts)
-        return slots.to(self.coordinates.device)
+    def full(self) -> bool:
+        """True when no place is left free."""
+        return len(self.coordinates) == self.samples * self.length
 
     @functools.cached_property
     def valid(self) -> Tensor:
         """(B, n) bool: keys that attention may see.
 
-        The first is always one, so that the softmax of a sample without tokens is finite: it sees
-        a row of zeros there and its result is dropped.
+        One at least in each sample, so that the softmax of a sample without tokens is finite: it
+        sees a row of zeros there and its result is dropped.
         """
-        counts = torch.tensor(self.counts).clamp(min=1)
-        return (torch.arange(self.length) < counts[:, None]).to(self.coordinates.device)
+        valid = self.pad(torch.ones_like(self.coordinates[:, 0], dtype=torch.bool))
+        nothing = ~valid.any(1, keepdim=True)
+        return torch.cat([valid[:, :1] | nothing, valid[:, 1:]], 1)
+
+    @property
+    def places(self) -> Tensor:
+        """(B, n, 3) long, or (1, n, 3) where samples are alike: where each slot's token stands."""
+        if self.shared is not None:
+            return self.shared[None]
+        return self.pad(self.coordinates.long())
 
     def pad(self, rows: Tensor) -> Tensor:
-        """(T, ...) to (B, n, ...), zeros where a sample has fewer tokens."""
-        shape = (len(self.counts), self.length, *rows.shape[1:])
-        if self.even:
+        """(T, ...) to (B, n, ...), zeros where there is no token."""
+        shape = (self.samples, self.length, *rows.shape[1:])
+        if self.slots is None:
             return rows.view(shape)
-        padded = rows.new_zeros(shape).flatten(0, 1)
-        return padded.index_copy(0, self.slots, rows).view(shape)
+        padded = rows.new_zeros(self.samples * self.length, *rows.shape[1:])
+        return padded.index_copy_(0, self.slots, rows).view(shape)
 
     def unpad(self, padded: Tensor) -> Tensor:
         """Inverse of `pad`."""
         rows = padded.flatten(0, 1)
-        return rows if self.even else rows.index_select(0, self.slots)
+        return rows if self.slots is None else rows.index_select(0, self.slots)
 
 
 def tokens_of(x: FeatureMap, *, block: Triple) -> Tokens:
@@ -83,11 +96,16 @@ def visible_tokens(cells: CellGrid, *, stride: Triple) -> Tokens:
     """One token for each box of `stride` voxels of the visible cells."""
     each = product(quotient(cells.cell, stride))
     counts = tuple(count * each for count in cells.counts)
-    return Tokens(counts, cells.coordinates(stride)[:, 1:])
+    return Tokens.by_sample(counts, cells.coordinates(stride)[:, 1:])
 
 
 def dense_tokens(x: Tensor, *, grid: Triple) -> Tokens:
     """The tokens of a whole grid for each sample of `x`."""
-    axes = (torch.arange(edge, device=x.device, dtype=torch.int32) for edge in grid)
-    coordinates = torch.cartesian_prod(*axes).repeat(x.shape[0], 1)
-    return Tokens((product(grid),) * x.shape[0], coordinates)
+    places = raster(grid, device=x.device)
+    coordinates = places.repeat(x.shape[0], 1)
+    return Tokens(x.shape[0], product(grid), coordinates, shared=places)
+
+
+def raster(size: Triple, *, device: torch.device) -> Tensor:
+    """(n, 3) long: the places of a box (z, y, x), x fastest."""
+    return torch.cartesian_prod(*(torch.arange(edge, device=device) for edge in size))

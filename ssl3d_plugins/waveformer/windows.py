@@ -2,59 +2,75 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ssl3d.geometry import Triple, times
+from ssl3d.geometry import Triple, product, quotient, times
 from ssl3d.sparse import CellGrid, FeatureMap, SparseVolume
-from ssl3d_plugins.waveformer.tokens import Tokens, tokens_of, visible_tokens
+from ssl3d_plugins.waveformer.tokens import Tokens, raster
 
 
-@dataclass(frozen=True, eq=False)
-class Windows:
-    """Tokens sorted by window, each window as if it were a sample.
+def windows_of(x: FeatureMap, *, window: Triple) -> Tokens:
+    """One token for each site, and each window as if it were a sample.
 
-    Attributes:
-        tokens: T tokens in the windows' order; a window has as many as are visible.
-        order: (T,) the row of each of them.
-        back: (T,) where each row went.
-    """
-
-    tokens: Tokens
-    order: Tensor
-    back: Tensor
-
-    def apply(self, attention: nn.Module, rows: Tensor) -> Tensor:
-        """Attention of (T, C) rows in their own order."""
-        sorted_rows = rows.index_select(0, self.order)
-        mixed: Tensor = attention(sorted_rows, self.tokens)
-        return mixed.index_select(0, self.back)
-
-
-def windows_of(x: FeatureMap, *, block: Triple, window: Triple) -> Windows:
-    """The windows of a map with one token for each `block` of sites.
-
-    A window at the far border of a grid that `window` does not divide has fewer tokens.
+    A token has the slot of its place in the window; those of hidden tokens stay free, as do those
+    past the far border of a grid that `window` does not divide. On a CPU windows are `packed`.
     """
     if isinstance(x, SparseVolume):
-        return x.cells.table(_visible_windows, times(x.stride, block), window)
-    return _windows(tokens_of(x, block=block), window)
+        return x.cells.table(visible_windows, stride=x.stride, window=window)
+    grid = (x.shape[2], x.shape[3], x.shape[4])
+    batch, each = x.shape[0], product(grid)
+    places = raster(grid, device=x.device).repeat(batch, 1)
+    samples = torch.arange(batch, device=x.device)[:, None].expand(-1, each).flatten()
+    return all_windows(samples, places, batch=batch, grid=grid, window=window)
 
 
-def _visible_windows(cells: CellGrid, stride: Triple, window: Triple) -> Windows:
-    return _windows(cells.table(visible_tokens, stride=stride), window)
+def visible_windows(cells: CellGrid, *, stride: Triple, window: Triple) -> Tokens:
+    """The windows of the visible cells at a stage."""
+    sites = cells.coordinates(stride).long()
+    grid = times(cells.grid, quotient(cells.cell, stride))
+    tokens = all_windows(sites[:, 0], sites[:, 1:], batch=cells.batch, grid=grid, window=window)
+    # How many there are is in the draw then, and a step does not ask another device for that.
+    return packed(tokens) if sites.device.type == "cpu" else tokens
 
 
-def _windows(tokens: Tokens, window: Triple) -> Windows:
-    samples = torch.arange(len(tokens.counts)).repeat_interleave(torch.tensor(tokens.counts))
-    samples = samples.to(tokens.coordinates.device)
-    size = torch.tensor(window, device=tokens.coordinates.device)
-    places = torch.cat([samples[:, None], tokens.coordinates.long() // size], 1)
-    _, window_of_row, counts = torch.unique(places, dim=0, return_inverse=True, return_counts=True)
-    order = window_of_row.argsort(stable=True)
-    # Without any token there is one empty window, so that every parameter still has a gradient.
-    filled = tuple(counts.tolist()) or (0,)
-    by_window = Tokens(filled, tokens.coordinates.index_select(0, order))
-    return Windows(by_window, order, order.argsort())
+def all_windows(
+    samples: Tensor, places: Tensor, *, batch: int, grid: Triple, window: Triple
+) -> Tokens:
+    """The windows of a whole grid, those without a token too.
+
+    Args:
+        samples: (T,) which sample each token is of.
+        places: (T, 3) where it stands.
+        batch: number of samples.
+        grid: tokens per axis.
+        window: tokens per axis of a window.
+    """
+    z, y, x = (min(w, g) for w, g in zip(window, grid, strict=True))
+    size: Triple = (z, y, x)
+    of_row, slots, windows = samples, torch.zeros_like(samples), batch
+    for axis, (edge, extent) in enumerate(zip(size, grid, strict=True)):
+        along = -(-extent // edge)
+        of_row = of_row * along + places[:, axis] // edge
+        slots = slots * edge + places[:, axis] % edge
+        windows *= along
+    slots = of_row * product(size) + slots
+    return Tokens(windows, product(size), places, slots, raster(size, device=places.device))
+
+
+def packed(tokens: Tokens) -> Tokens:
+    """The same windows without those that have no token, and no longer than the fullest.
+
+    Where none has any token one window stays, so that every parameter still has a gradient.
+    """
+    assert tokens.slots is not None
+    length, places = tokens.length, tokens.coordinates
+    windows, of_row, counts = torch.unique(
+        tokens.slots // length, return_inverse=True, return_counts=True
+    )
+    number, most = max(len(windows), 1), max((1, *counts.tolist()))
+    if most == length:
+        slots = of_row * length + tokens.slots % length
+        return Tokens(number, length, places, slots, tokens.shared)
+    rank = tokens.slots.argsort().argsort() - (counts.cumsum(0) - counts)[of_row]
+    return Tokens(number, most, places, of_row * most + rank)

@@ -27,7 +27,7 @@ for part in ("step", "waits"):
     gpu_bench.main([part, "tiny_wave", "tiny_res", *tiny])
 gpu_bench.main(["step", "tiny_wave", "--compile", *tiny])
 counts = sys.argv[1] + "/roofline.json"
-roofline.main(["tiny_wave", "tiny_res", "--ways", "chosen", "halo", "--out", counts])
+roofline.main(["tiny_wave", "tiny_res", "--ways", "chosen", "all pairs", "--out", counts])
 """
 
 
@@ -58,8 +58,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_a_step_is_timed_in_every_form(found: dict[str, Any]) -> None:
     steps = found["step_tiny_wave_tiny_res"]["found"]
     plain = ["visible", "zeroed", "zeroed cl", "visible static"]
-    assert sorted(steps["tiny_wave"]) == sorted(plain)
-    assert sorted(steps["tiny_res"]) == sorted([*plain, "visible halo", "visible pairs"])
+    assert sorted(steps["tiny_wave"]) == sorted(steps["tiny_res"]) == sorted(plain)
     compiled = found["step_tiny_wave"]["found"]["tiny_wave"]
     assert sorted(compiled) == sorted({*plain, "visible static, compile"} - {"zeroed"})
     for form in [*steps["tiny_wave"].values(), *steps["tiny_res"].values(), *compiled.values()]:
@@ -90,8 +89,9 @@ def test_a_step_is_counted_without_computing_it(found: dict[str, Any]) -> None:
         dense = rows[network, "zeroed", "dense"]
         visible = rows[network, "visible", "chosen"]
         assert 0 < visible["TFLOP"] < dense["TFLOP"]
-    # Halo boxes everywhere are fewer operations than pairs.
-    assert rows["tiny_res", "visible", "halo"]["ops"] < rows["tiny_res", "visible", "chosen"]["ops"]
+    # Halo boxes everywhere, a GPU's choice, are fewer operations than pairs.
+    chosen, pairs = (rows["tiny_res", "visible", way]["ops"] for way in ("chosen", "all pairs"))
+    assert chosen < pairs
 
 
 @pytest.mark.slow

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from ssl3d.testing.asks_nothing import asks_nothing
 from torch.nn.utils import clip_grad_norm_
 
 from ssl3d import ExperimentSpec
 from ssl3d.masked.inputs import given_batch
 from ssl3d.run.optimizer import decayed_names, make_optimizer
 from ssl3d.tasks.pretrain.module import measurable
+from ssl3d.testing.asks_nothing import asks_nothing
 
 SMALL_WAVE = {"name": "waveformer", "widths": (8, 16), "depths": (1, 1), "heads": (1, 2)}
 SMALL_RES = {"name": "resunet", "widths": (4, 6, 8), "blocks": (1, 1, 1)}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 from volumes import Case, cases, triples
 
 from ssl3d.geometry import Triple, times
@@ -110,6 +113,81 @@ def test_a_table_is_known_by_its_function_and_what_that_is_given() -> None:
     assert cells.table(edge_and_times, times=4) == (2, 4)
     assert cells.table(edge_and_times, times=3) is cells.table(edge_and_times, times=3)
     assert cells.table(another) == "another"
+
+
+DRAWN = ("visible", "positions", "rows", "neighbours", "cell_coordinates")
+
+
+def ragged() -> CellGrid:
+    visible = torch.rand((3, 2, 3, 2), generator=torch.Generator().manual_seed(0)) < 0.5
+    return CellGrid(visible, cell=(2, 4, 2))
+
+
+def same(one: CellGrid, other: CellGrid) -> None:
+    assert (one.cell, one.counts, one.n) == (other.cell, other.counts, other.n)
+    for name in DRAWN:
+        assert torch.equal(getattr(one, name), getattr(other, name)), name
+    assert torch.equal(one.coordinates((1, 2, 1)), other.coordinates((1, 2, 1)))
+
+
+def test_a_grid_travels_with_what_depends_on_the_draw_and_without_tables() -> None:
+    cells = ragged().prepared()
+    before = len(pickle.dumps(cells))
+    cells.coordinates((1, 1, 1))
+    assert len(pickle.dumps(cells)) == before, "a table travels"
+    there = pickle.loads(pickle.dumps(cells))
+    assert set(vars(there)) == {*DRAWN, "cell", "counts", "n", "_tables"}
+    same(there, ragged())
+
+
+class Grids(Dataset[CellGrid]):
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> CellGrid:
+        return ragged().prepared()
+
+
+def test_a_worker_hands_grids_over() -> None:
+    grids = list(DataLoader(Grids(), batch_size=None, num_workers=1))
+    assert len(grids) == 2
+    for cells in grids:
+        assert "neighbours" in vars(cells), "made anew"
+        same(cells, ragged())
+
+
+def test_it_is_pinned_tensor_by_tensor(monkeypatch: pytest.MonkeyPatch) -> None:
+    pinned: list[Tensor] = []
+    monkeypatch.setattr(Tensor, "pin_memory", lambda self: pinned.append(self) or self.clone())
+    cells = ragged()
+    same(cells.pin_memory(), cells)
+    assert len(pinned) == len(DRAWN)
+
+
+def test_on_another_device_counts_are_numbers_of_the_host() -> None:
+    cells = ragged()
+    cells.coordinates((1, 1, 1))
+    moved = cells.to("meta")
+    assert (moved.counts, moved.n, moved.grid, moved.cell) == (
+        cells.counts,
+        cells.n,
+        cells.grid,
+        cells.cell,
+    )
+    for name in DRAWN:
+        there, here = getattr(moved, name), getattr(cells, name)
+        assert there.is_meta
+        assert (there.shape, there.dtype) == (here.shape, here.dtype)
+    assert moved.coordinates((1, 1, 1)).is_meta, "a table of the other device"
+    assert cells.to("cpu") is cells
+
+
+def test_visible_cells_on_a_device_are_fetched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a notebook, where nobody prepares a grid."""
+    fetched: list[Tensor] = []
+    monkeypatch.setattr(Tensor, "cpu", lambda self: fetched.append(self) or self)
+    ragged().prepared()
+    assert len(fetched) == 1
 
 
 def edge_and_times(cells: CellGrid, *, times: int = 1) -> tuple[int, int]:

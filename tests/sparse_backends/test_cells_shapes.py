@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ssl3d.geometry import Operation, OperationKind, Triple
 from ssl3d.sparse import CellGrid, SparseBackend, SparseVolume, halo
-from ssl3d.sparse.halo import put_back, take
+from ssl3d.sparse.halo import put_back, take, take_chunks
 from ssl3d.sparse.tables import Reach
 from ssl3d.testing.sparse_cases import Case, Inputs, draw_inputs, layouts
 from ssl3d.testing.sparse_run import apply, assert_close, run
@@ -90,6 +90,29 @@ def test_put_back_is_the_adjoint_of_take(
     y = torch.randn_like(boxes)
     back = put_back(y, cells=cells, edge=edge, reach=reach)
     torch.testing.assert_close((boxes * y).sum(), (x * back).sum())
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    visible=grids(),
+    edge=triples(st.integers(1, 3)),
+    low=triples(st.integers(0, 4)),
+    high=triples(st.integers(0, 4)),
+    at_once=st.integers(1, 3),
+)
+def test_boxes_of_some_cells_at_a_time_are_the_same(
+    visible: Tensor, edge: Triple, low: Triple, high: Triple, at_once: int
+) -> None:
+    """A CPU's table of empty places, against the one of other devices."""
+    cells, reach = CellGrid(visible, cell=edge), Reach(low, high)
+    x = torch.randn(cells.n, *edge, 2)
+    whole = take(x, cells=cells, reach=reach)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(halo, "CHUNK_VALUES", at_once * whole[:1].numel())
+        parts = [(where, b.clone()) for where, b in take_chunks(x, cells=cells, reach=reach)]
+    assert len(parts) >= (1 if reach == halo.NOWHERE else cells.n / at_once)
+    for where, boxes in parts:
+        assert torch.equal(boxes, whole[where])
 
 
 def test_ties_of_a_max_pool_go_where_torch_sends_them() -> None:

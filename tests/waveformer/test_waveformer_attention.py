@@ -19,7 +19,8 @@ HEADS, WIDTH = 2, 16
 
 def tokens_like(counts: tuple[int, ...], *, reach: int = 12) -> Tokens:
     generator = torch.Generator().manual_seed(sum(counts))
-    return Tokens(counts, torch.randint(0, reach, (sum(counts), 3), generator=generator))
+    places = torch.randint(0, reach, (sum(counts), 3), generator=generator)
+    return Tokens.by_sample(counts, places)
 
 
 def layer(positions: str) -> TokenAttention:
@@ -33,7 +34,7 @@ def layer(positions: str) -> TokenAttention:
 
 def rows_for(tokens: Tokens) -> Tensor:
     generator = torch.Generator().manual_seed(1)
-    shape = (sum(tokens.counts), HEADS * WIDTH)
+    shape = (len(tokens.coordinates), HEADS * WIDTH)
     return torch.randn(shape, generator=generator, dtype=torch.float64)
 
 
@@ -50,11 +51,18 @@ def turned(vector: Tensor, place: Tensor) -> Tensor:
     return vector
 
 
-def naive(attention: TokenAttention, rows: Tensor, tokens: Tokens, positions: str) -> Tensor:
+def naive(
+    attention: TokenAttention,
+    rows: Tensor,
+    coordinates: Tensor,
+    *,
+    counts: tuple[int, ...],
+    positions: str,
+) -> Tensor:
     """One query and one key at a time."""
     results, start = [], 0
-    for count in tokens.counts:
-        own, places = rows[start : start + count], tokens.coordinates[start : start + count]
+    for count in counts:
+        own, places = rows[start : start + count], coordinates[start : start + count]
         start += count
         q, k, v = attention.qkv(own).chunk(3, 1)
         for i in range(count):
@@ -81,7 +89,7 @@ def test_it_equals_a_naive_loop(positions: str, counts: tuple[int, ...]) -> None
     tokens, attention = tokens_like(counts), layer(positions)
     rows = rows_for(tokens)
     with torch.no_grad():
-        expected = naive(attention, rows, tokens, positions)
+        expected = naive(attention, rows, tokens.coordinates, counts=counts, positions=positions)
         torch.testing.assert_close(attention(rows, tokens), expected)
 
 
@@ -138,7 +146,7 @@ def test_the_bias_tells_every_offset_apart() -> None:
     grid = torch.cartesian_prod(*[torch.arange(8)] * 3)
     bias = RelativeBias(1)
     bias.bias.data = torch.arange(15.0**3).view(-1, 1)
-    assert bias(Tokens((512,), grid)).unique().numel() == 15**3
+    assert bias(Tokens(1, 512, grid)).unique().numel() == 15**3
 
 
 def test_bfloat16() -> None:

@@ -49,7 +49,7 @@ def by_pywavelets(x: Tensor, layer: WaveletMixer) -> Tensor:
     grid = smooth.shape[2:]
     places = torch.cartesian_prod(*(torch.arange(edge) for edge in grid))
     rows = smooth.movedim(1, -1).flatten(0, 3)
-    new = layer.attention(rows, Tokens((len(places),) * 2, places.repeat(2, 1)))
+    new = layer.attention(rows, Tokens(2, len(places), places.repeat(2, 1)))
     rest: np.ndarray = new.view(2, *grid, 12).movedim(-1, 1).numpy() * 2 ** (sum(levels) / 2)
     for axes, bands, shape in reversed(stack):
         bands["a" * len(axes)] = rest

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from ssl3d.geometry import Triple, quotient, times
 from ssl3d.sparse import CellGrid, SparseVolume
 from ssl3d.testing.backbone_under_test import sparse_backend
-from ssl3d_plugins.waveformer import WaveFormer
+from ssl3d_plugins.waveformer import WaveFormer, windows
 from ssl3d_plugins.waveformer.attention import TokenAttention
 from ssl3d_plugins.waveformer.plan import up_plan
 from ssl3d_plugins.waveformer.pyramid_mixer import PyramidMixer
@@ -46,7 +46,7 @@ def in_windows(x: Tensor, layer: TokenAttention, window: Triple) -> Tensor:
                     where = (sample, slice(None), *part, slice(w, w + window[2]))
                     box = x[where]
                     places = torch.cartesian_prod(*(torch.arange(s) for s in box.shape[1:]))
-                    rows = layer(box.flatten(1).t(), Tokens((len(places),), places))
+                    rows = layer(box.flatten(1).t(), Tokens(1, len(places), places))
                     result[where] = rows.t().view_as(box)
     return result
 
@@ -54,11 +54,34 @@ def in_windows(x: Tensor, layer: TokenAttention, window: Triple) -> Tensor:
 @pytest.mark.parametrize("window", [(2, 2, 2), (3, 2, 8)])
 def test_windows_are_slices(window: Triple) -> None:
     x, layer = noise(2, 12, 4, 4, 6), attention("relative_bias")
-    windows = windows_of(x, block=(1, 1, 1), window=window)
     rows = x.movedim(1, -1).flatten(0, 3)
     with torch.no_grad():
-        got = windows.apply(layer, rows).view(2, 4, 4, 6, 12).movedim(-1, 1)
+        got = layer(rows, windows_of(x, window=window)).view(2, 4, 4, 6, 12).movedim(-1, 1)
         torch.testing.assert_close(got, in_windows(x, layer, window))
+
+
+@pytest.mark.parametrize("positions", ["relative_bias", "rope"])
+@pytest.mark.parametrize("window", [(2, 2, 2), (4, 4, 4), (3, 2, 8), (8, 8, 8)])
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_windows_of_other_devices_are_those_of_a_cpu(
+    positions: str, window: Triple, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All windows with a slot for each place, against those that show a token, packed."""
+    visible = torch.rand((2, 3, 3, 3), generator=torch.Generator().manual_seed(3)) < share
+    layer = attention(positions)
+    results = []
+    for packs in (True, False):
+        with monkeypatch.context() as patch:
+            if not packs:
+                patch.setattr(windows, "packed", lambda tokens: tokens)
+            cells = CellGrid(visible, cell=(2, 2, 2))
+            x = noise(cells.n, 2, 2, 2, 12).requires_grad_()
+            volume = SparseVolume(x, cells, (1, 1, 1), sparse_backend("cells"))
+            mixed = layer(x.flatten(0, 3), windows_of(volume, window=window))
+            grads = torch.autograd.grad(mixed.square().sum(), [x, *layer.parameters()])
+            results.append([mixed, *grads])
+    for packed, spread in zip(*results, strict=True):
+        torch.testing.assert_close(packed, spread, rtol=1e-9, atol=1e-12)
 
 
 def test_the_mixer_is_the_formula() -> None:

@@ -62,7 +62,7 @@ class BatchNorm(nn.BatchNorm3d):
         momentum = self.momentum or 0.0
         if training and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
-            if self.momentum is None:  # torch: a plain average of all batches
+            if self.momentum is None:  # as torch: an average of all batches, which asks the device
                 momentum = 1 / float(self.num_batches_tracked)
         normalise = synchronised_batch_norm if training and world_size() > 1 else F.batch_norm
         return normalise(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import pywt
 import torch
 from ptwt.constants import WaveletDetailTuple2d
 from ptwt.conv_transform import wavedec, waverec
@@ -18,7 +19,7 @@ from ptwt.conv_transform_3 import wavedec3, waverec3
 from torch import Tensor
 
 from ssl3d.geometry import Triple
-from ssl3d.precision import at_least_single
+from ssl3d.precision import at_least_single, no_autocast
 from ssl3d_plugins.waveformer.levels import axes_at
 
 Bands = dict[str, Tensor]
@@ -60,7 +61,7 @@ def decompose(volume: Tensor, *, levels: Triple, wavelet: str = "haar") -> Decom
     """
     details: list[Bands] = []
     sizes: list[torch.Size] = []
-    with torch.autocast(volume.device.type, enabled=False):
+    with no_autocast(volume):
         rest = at_least_single(volume)
         for depth in range(1, max(levels) + 1):
             sizes.append(rest.shape[-3:])
@@ -76,7 +77,7 @@ def reconstruct(bands: Decomposition) -> Tensor:
     """Inverse of `decompose`, in the dtype of the approximation."""
     dtype = bands.approximation.dtype
     depth = len(bands.details)
-    with torch.autocast(bands.approximation.device.type, enabled=False):
+    with no_autocast(bands.approximation):
         rest = at_least_single(bands.approximation)
         for details, (d, h, w) in zip(bands.details, bands.sizes, strict=True):
             precise = {name: at_least_single(band) for name, band in details.items()}
@@ -92,22 +93,33 @@ def _analyse(x: Tensor, *, axes: tuple[int, ...], wavelet: str) -> Bands:
     """One level over some of the last three axes."""
     last: Any = tuple(axis - 3 for axis in axes)
     found: Any
+    filters = _filters(wavelet, like=x)
     if len(axes) == 3:
-        found = wavedec3(x, wavelet, mode="zero", level=1, axes=last)
+        found = wavedec3(x, filters, mode="zero", level=1, axes=last)
         return {"aaa": found[0], **found[1]}
     if len(axes) == 2:
-        found = wavedec2(x, wavelet, mode="zero", level=1, axes=last)
+        found = wavedec2(x, filters, mode="zero", level=1, axes=last)
         return dict(zip(("aa", "da", "ad", "dd"), (found[0], *found[1]), strict=True))
-    found = wavedec(x, wavelet, mode="zero", level=1, axis=last[0])
+    found = wavedec(x, filters, mode="zero", level=1, axis=last[0])
     return {"a": found[0], "d": found[1]}
 
 
 def _synthesise(rest: Tensor, bands: Bands, *, axes: tuple[int, ...], wavelet: str) -> Tensor:
     """Inverse of `_analyse`."""
     last: Any = tuple(axis - 3 for axis in axes)
+    filters = _filters(wavelet, like=rest)
     if len(axes) == 3:
-        return waverec3((rest, bands), wavelet, axes=last)
+        return waverec3((rest, bands), filters, axes=last)
     if len(axes) == 2:
         details = WaveletDetailTuple2d(bands["da"], bands["ad"], bands["dd"])
-        return waverec2((rest, details), wavelet, axes=last)
-    return waverec([rest, bands["d"]], wavelet, axis=last[0])
+        return waverec2((rest, details), filters, axes=last)
+    return waverec([rest, bands["d"]], filters, axis=last[0])
+
+
+def _filters(wavelet: str, *, like: Tensor) -> Any:
+    """The four filters where `like` is, as ptwt takes them.
+
+    Tap by tap they are made there; from a name, ptwt copies them from the host at every call.
+    """
+    bank = pywt.Wavelet(wavelet).filter_bank
+    return tuple(torch.cat([like.new_full((1,), tap) for tap in taps]) for taps in bank)
