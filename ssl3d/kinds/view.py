@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from ssl3d.geometry import Triple
 from ssl3d.kinds.masker import Masker
 from ssl3d.sparse import grid_of, split_cells
+from ssl3d.sparse.hidden import check_levels
 from ssl3d.streams import Seeds
 
 
@@ -66,36 +68,41 @@ class View:
 
 def valid_share(valid: Tensor, *, cell: Triple) -> Tensor:
     """(D, H, W) bool to (Gd, Gh, Gw): share of valid voxels in each cell."""
-    boxes = split_cells(valid[None, None], cell=cell)
-    return boxes.flatten(1).float().mean(1).view(grid_of(valid[None, None], cell=cell))
+    grid = grid_of(valid[None, None], cell=cell)
+    if bool(valid.all()):
+        return torch.ones(grid)
+    return split_cells(valid[None, None], cell=cell).flatten(1).float().mean(1).view(grid)
 
 
-def visible_cells(valid: Tensor, *, hidden: Tensor, cell: Triple) -> Tensor:
+def visible_cells(share: Tensor, *, hidden: Tensor) -> Tensor:
     """(Gd, Gh, Gw) bool: cells that are not hidden and hold a valid voxel.
 
     Others are neither encoded nor restored.
+
+    Args:
+        share: what `valid_share` gives.
+        hidden: (Gd, Gh, Gw) bool.
     """
-    return ~hidden & (valid_share(valid, cell=cell) > 0)
+    return ~hidden & (share > 0)
 
 
 def draw_hidden(
-    valid: Tensor, *, cell: Triple, masker: Masker, seeds: Seeds, number: int = 0
+    share: Tensor, *, masker: Masker, seeds: Seeds, number: int = 0
 ) -> tuple[Tensor, ...]:
     """What a masker hides of a crop: nested levels, each (Gd, Gh, Gw) bool.
 
     Cells of which at least half of the voxels are valid may be hidden.
 
     Args:
-        valid: (D, H, W) bool.
-        cell: voxels per cell.
+        share: what `valid_share` gives.
         masker: draws.
         seeds: of the sample.
         number: of the draw, where a sample has several.
 
     Raises:
-        ValueError: the masker hides all or none of two hideable cells or more; names it.
+        ValueError: what the masker gives is no nested levels of cells, or hides all or none of two
+            hideable cells or more; names it.
     """
-    share = valid_share(valid, cell=cell)
     hideable = share >= 0.5
     gd, gh, gw = hideable.shape
     levels = masker(
@@ -104,7 +111,11 @@ def draw_hidden(
         batch=seeds.of_batch(number),
         hideable=hideable,
     )
-    total, count = int(hideable.sum()), int((levels[0] & hideable).sum())
+    try:
+        check_levels((hideable, *levels), weights=(1.0,) * (1 + len(levels)))
+    except ValueError as error:
+        raise ValueError(f"masker {masker.name!r}: {error}") from error
+    total, count = int(hideable.sum()), int(levels[0].sum())
     if total >= 2 and count in (0, total):
         raise ValueError(
             f"masker {masker.name!r} hides {'everything' if count else 'nothing'}: {count} of the "

@@ -13,7 +13,7 @@ from ssl3d.geometry import Triple, show
 from ssl3d.kinds.batch import Batch
 from ssl3d.kinds.level import Level
 from ssl3d.kinds.masker import Masker
-from ssl3d.kinds.view import View, visible_cells
+from ssl3d.kinds.view import View, valid_share, visible_cells
 from ssl3d.kinds.views import Views
 from ssl3d.sparse import HiddenLevels, grid_of
 from ssl3d.sparse.hidden import check_levels, voxels_to_cells
@@ -60,7 +60,7 @@ def given_batch(
 
 
 def _view(region: TensorRegion, *, hidden: Sequence[Tensor], cell: Triple) -> View:
-    visible = visible_cells(region.valid, hidden=hidden[0], cell=cell)
+    visible = visible_cells(valid_share(region.valid, cell=cell), hidden=hidden[0])
     return View(
         region.volume, region.valid, tuple(hidden), visible, corner=(0, 0, 0), extent=region.extent
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from ssl3d.kinds.masker import Masker
-from ssl3d.kinds.view import Region, View, draw_hidden, visible_cells
+from ssl3d.kinds.view import Region, View, draw_hidden, valid_share, visible_cells
 from ssl3d.kinds.views import Views
 from ssl3d.streams import Seeds
 
@@ -16,25 +16,32 @@ class SingleViews(Views):
     def __call__(
         self, region: Region, *, masker: Masker, seeds: Seeds
     ) -> tuple[tuple[View, ...], ...]:
-        """One level of one view, with every level that the masker draws."""
+        """One level of one view for each entry of `hidden_of`; they share their voxels."""
         volume, valid = region.read((0, 0, 0), region.extent, size=region.extent)
-        hidden = draw_hidden(valid, cell=self.cell, masker=masker, seeds=seeds)
-        return ((self._view(volume, valid, hidden=hidden),),)
+        share = valid_share(valid, cell=self.cell)
+        levels = draw_hidden(share, masker=masker, seeds=seeds)
+        return tuple(
+            (
+                View(
+                    volume,
+                    valid,
+                    hidden,
+                    visible_cells(share, hidden=hidden[0]),
+                    corner=(0, 0, 0),
+                    extent=region.extent,
+                ),
+            )
+            for hidden in self.hidden_of(levels)
+        )
 
-    def _view(self, volume: Tensor, valid: Tensor, *, hidden: tuple[Tensor, ...]) -> View:
-        d, h, w = valid.shape
-        visible = visible_cells(valid, hidden=hidden[0], cell=self.cell)
-        return View(volume, valid, hidden, visible, corner=(0, 0, 0), extent=(d, h, w))
+    def hidden_of(self, levels: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], ...]:
+        """What each view hides, of the nested levels that the masker drew: all of them."""
+        return (levels,)
 
 
 class NestedViews(SingleViews):
     """The whole region once for each level that the masker draws; the options are `Nested`'s."""
 
-    def __call__(
-        self, region: Region, *, masker: Masker, seeds: Seeds
-    ) -> tuple[tuple[View, ...], ...]:
-        """As many levels of one view as the masker draws, each hiding that level alone."""
-        ((whole,),) = super().__call__(region, masker=masker, seeds=seeds)
-        return tuple(
-            (self._view(whole.volume, whole.valid, hidden=(level,)),) for level in whole.hidden
-        )
+    def hidden_of(self, levels: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], ...]:
+        """Each level alone."""
+        return tuple((level,) for level in levels)

@@ -14,7 +14,7 @@ import torch
 from lightning.fabric import Fabric
 from run_batches import batches_of, found, same
 from torch.utils.data._utils.pin_memory import pin_memory
-from toy_views import ToyViews
+from toy_levels import ToyViews
 
 from ssl3d.data.batches import Batches
 from ssl3d.data.data_error import DataError

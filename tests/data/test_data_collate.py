@@ -7,7 +7,7 @@ import itertools
 import pytest
 import torch
 from run_batches import same
-from toy_views import CELL, LEVELS, PLACES, ToyViews
+from toy_levels import CELL, LEVELS, PLACES, ToyViews
 
 from ssl3d.data.collate import Sample, collate
 from ssl3d.data.region import TensorRegion

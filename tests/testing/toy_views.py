@@ -91,8 +91,9 @@ class MagnifiedViews(Views):
         return View(volume, valid, (), torch.empty(0), corner=corner, extent=extent)
 
     def _hidden(self, view: View, *, masker: Masker, seeds: Seeds, number: int) -> View:
-        hidden = draw_hidden(view.valid, cell=self.cell, masker=masker, seeds=seeds, number=number)
-        visible = visible_cells(view.valid, hidden=hidden[0], cell=self.cell)
+        share = valid_share(view.valid, cell=self.cell)
+        hidden = draw_hidden(share, masker=masker, seeds=seeds, number=number)
+        visible = visible_cells(share, hidden=hidden[0])
         return dataclasses.replace(view, hidden=hidden, visible=visible)
 
 

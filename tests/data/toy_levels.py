@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ssl3d.kinds.level import Level
 from ssl3d.kinds.masker import Masker
-from ssl3d.kinds.view import Region, View, draw_hidden, visible_cells
+from ssl3d.kinds.view import Region, View, draw_hidden, valid_share, visible_cells
 from ssl3d.kinds.views import Views
 from ssl3d.streams import Seeds
 from ssl3d_plugins.views import Single
@@ -38,8 +38,9 @@ class ToyViews(Views):
             views = []
             for parent, corner, extent, box in places:
                 volume, valid = region.read(corner, extent, size=level.size)
-                hidden = draw_hidden(valid, cell=CELL, masker=masker, seeds=seeds, number=number)
-                visible = visible_cells(valid, hidden=hidden[0], cell=CELL)
+                share = valid_share(valid, cell=CELL)
+                hidden = draw_hidden(share, masker=masker, seeds=seeds, number=number)
+                visible = visible_cells(share, hidden=hidden[0])
                 views.append(View(volume, valid, hidden, visible, corner, extent, parent, box))
                 number += 1
             made.append(tuple(views))
