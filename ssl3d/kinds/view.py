@@ -112,10 +112,10 @@ def draw_hidden(
         hideable=hideable,
     )
     try:
-        check_levels((hideable, *levels), weights=(1.0,) * (1 + len(levels)))
+        check_levels(levels, weights=(1.0,) * len(levels))
     except ValueError as error:
         raise ValueError(f"masker {masker.name!r}: {error}") from error
-    total, count = int(hideable.sum()), int(levels[0].sum())
+    total, count = int(hideable.sum()), int((levels[0] & hideable).sum())
     if total >= 2 and count in (0, total):
         raise ValueError(
             f"masker {masker.name!r} hides {'everything' if count else 'nothing'}: {count} of the "
