@@ -10,8 +10,9 @@ from torch import Tensor
 
 from ssl3d.geometry import Triple
 from ssl3d.kinds.masker import Masker
+from ssl3d.kinds.masker_config import MaskerConfig
 from ssl3d.sparse import grid_of, split_cells
-from ssl3d.sparse.hidden import check_levels
+from ssl3d.sparse.hidden import check_levels, described
 from ssl3d.streams import Seeds
 
 
@@ -100,8 +101,8 @@ def draw_hidden(
         number: of the draw, where a sample has several.
 
     Raises:
-        ValueError: what the masker gives is no nested levels of cells, or hides all or none of two
-            hideable cells or more; names it.
+        ValueError: what the masker gives is not as many nested levels as its config has weights, or
+            hides all or none of two hideable cells or more; names it.
     """
     hideable = share >= 0.5
     gd, gh, gw = hideable.shape
@@ -111,10 +112,7 @@ def draw_hidden(
         batch=seeds.of_batch(number),
         hideable=hideable,
     )
-    try:
-        check_levels(levels, weights=(1.0,) * len(levels))
-    except ValueError as error:
-        raise ValueError(f"masker {masker.name!r}: {error}") from error
+    _check_drawn(levels, masker=masker, hideable=hideable)
     total, count = int(hideable.sum()), int((levels[0] & hideable).sum())
     if total >= 2 and count in (0, total):
         raise ValueError(
@@ -123,3 +121,21 @@ def draw_hidden(
             "Set its options otherwise, or take another masker"
         )
     return levels
+
+
+def _check_drawn(levels: object, *, masker: Masker, hideable: Tensor) -> None:
+    """Raise ValueError where these are no nested levels as the masker announces them."""
+    assert isinstance(masker.config, MaskerConfig)
+    number, wanted = len(masker.config.weights()), described(hideable)
+    if not isinstance(levels, tuple) or [*map(described, levels)] != [wanted] * number:
+        given = described(levels)
+        if isinstance(levels, tuple):
+            given = ", ".join(map(described, levels)) or "nothing"
+        raise ValueError(
+            f"masker {masker.name!r} gives {given}: it must give a tuple of {number}, one for each "
+            f"weight of its config, each {wanted}"
+        )
+    try:
+        check_levels(levels, weights=(1.0,) * number)
+    except ValueError as error:
+        raise ValueError(f"masker {masker.name!r}: {error}") from error

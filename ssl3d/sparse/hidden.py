@@ -56,6 +56,13 @@ def check_levels(levels: Sequence[Tensor], *, weights: Sequence[float]) -> None:
             raise ValueError(f"level {i + 1} hides cells that level {i} shows: nest them")
 
 
+def described(held: object) -> str:
+    """A tensor by type, shape and device, such as `torch.bool of shape (4, 4, 4) on cpu`."""
+    if not isinstance(held, Tensor):
+        return type(held).__name__
+    return f"{held.dtype} of shape {tuple(held.shape)} on {held.device.type}"
+
+
 def cells_to_voxels(hidden: Tensor, *, cell: Triple) -> Tensor:
     """(B, Gd, Gh, Gw) repeated to (B, D, H, W)."""
     for axis, edge in enumerate(cell):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ssl3d.geometry import Triple, product, show
 from ssl3d.kinds.masker_config import MaskerConfig
+from ssl3d.sparse.hidden import described
 from ssl3d.testing.check import check, checks_of, refused, require, survives_json
 
 
@@ -83,8 +84,7 @@ def levels_are_boolean_cells_on_the_cpu_and_nested(masker: MaskerUnderTest) -> N
         require(len(levels) == announced, f"{len(levels)} levels, announced {announced} weights")
         outer = torch.ones(grid, dtype=torch.bool)
         for number, level in enumerate(levels):
-            found = f"{level.dtype} of shape {tuple(level.shape)} on {level.device.type}"
-            wanted = f"torch.bool of shape {tuple(outer.shape)} on cpu"
+            found, wanted = described(level), described(outer)
             require(found == wanted, f"level {number} is {found}, expected {wanted}")
             require(
                 not bool((level & ~outer).any()),

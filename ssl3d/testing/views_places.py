@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ssl3d.geometry import Triple, quotient, show
 from ssl3d.kinds.view import View
+from ssl3d.sparse.hidden import described
 from ssl3d.testing.check import require
 
 Made = tuple[tuple[View, ...], ...]
@@ -52,7 +53,7 @@ def coordinates(view: View) -> Tensor:
 
 def require_is(tensor: Tensor, dtype: torch.dtype, shape: tuple[int, ...], *, name: str) -> None:
     """Raise AssertionError where a tensor is not of this type and shape on the CPU."""
-    found = f"{tensor.dtype} of shape {tuple(tensor.shape)} on {tensor.device.type}"
+    found = described(tensor)
     wanted = f"{dtype} of shape {tuple(shape)} on cpu"
     require(found == wanted, f"{name} is {found}, expected {wanted}")
 

@@ -11,12 +11,13 @@ from torch import Tensor
 
 from ssl3d.geometry import Triple, quotient
 from ssl3d.sparse import join_cells, split_cells
+from ssl3d.sparse.hidden import described
 from ssl3d_plugins.maskers.blocks import hidden_count
 
 
 def checked(hideable: Tensor, *, grid: Triple) -> Tensor:
     """`hideable` as it is; raises ValueError where it is no boolean (Gd, Gh, Gw) on the CPU."""
-    given = f"{hideable.dtype} of shape {tuple(hideable.shape)} on {hideable.device.type}"
+    given = described(hideable)
     if given != f"torch.bool of shape {tuple(grid)} on cpu":
         raise ValueError(
             f"hideable is {given}: give a boolean tensor of shape {tuple(grid)} on the CPU"
