@@ -53,7 +53,7 @@ class Batches:
                 batch_size=spec.batch_size, rank=rank, world=world, start=start
             ),
             workers=spec.workers,
-            collate=self._collate,
+            collate=self._joined,
         )
 
     def held_out(self, *, rank: int = 0, world: int = 1) -> CropLoader:
@@ -70,7 +70,7 @@ class Batches:
             batch_size=1,
             sampler=[(rank + step * world) % len(crops) for step in range(steps)],
             workers=0,
-            collate=self._collate,
+            collate=self._joined,
         )
 
     def _viewed(
@@ -78,8 +78,10 @@ class Batches:
     ) -> ViewedCrops:
         return ViewedCrops(crops, views=self.views, masker=self.masker, seeds=seeds)
 
-    def _collate(self, samples: list[Sample]) -> Batch:
-        return collate(samples, levels=self.views.levels, cell=self.views.cell)
+    @property
+    def _joined(self) -> Callable[[list[Sample]], Batch]:
+        """Without the volumes, which a process that is started anew would be sent twice."""
+        return partial(collate, levels=self.views.levels, cell=self.views.cell)
 
 
 def _training_seeds(seed: int, place: tuple[int, int]) -> Seeds:

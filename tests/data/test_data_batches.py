@@ -142,6 +142,12 @@ def test_what_makes_batches_survives_pickling_into_a_spawned_worker(folder: Path
         assert same(again, stream(batches, 1)[0])
 
 
+def test_only_what_cuts_crops_takes_the_volumes_along(folder: Path) -> None:
+    """A process that is started anew is sent both: what joins samples needs no volume."""
+    loader = over(folder).training()
+    assert len(pickle.dumps(loader.collate_fn)) < 2000
+
+
 @pytest.mark.parametrize("views", VIEWS)
 def test_a_resumed_stream_goes_on(folder: Path, views: str) -> None:
     whole = stream(over(folder, views=views), 7)
