@@ -40,12 +40,12 @@ def collate(samples: Sequence[Sample], *, levels: Sequence[Level], cell: Triple)
         levels: what `Views.levels` says.
         cell: voxels per cell.
     """
-    volumes: dict[tuple[int, ...], tuple[Tensor, Tensor | None]] = {}
+    volumes: dict[tuple[tuple[int, int], ...], tuple[Tensor, Tensor | None]] = {}
     views = []
     for number, level in enumerate(levels):
         rows = [view for sample in samples for view in sample.views[number]]
         assert len(rows) == len(samples) * level.count, f"level {number} has {len(rows)} views"
-        own = tuple(id(view.volume) for view in rows)  # levels may show the same voxels
+        own = tuple((id(view.volume), id(view.valid)) for view in rows)  # levels may share them
         if own not in volumes:
             valid = torch.stack([view.valid for view in rows])
             volumes[own] = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import pytest
@@ -133,6 +134,20 @@ def test_levels_of_the_same_voxels_share_them() -> None:
     assert (second.hidden.levels[0] & ~first.hidden.levels[0]).sum() == 0
     coarse, middle, fine = joined(samples()).views
     assert middle.volume is not fine.volume is not coarse.volume
+
+
+def test_levels_of_the_same_voxels_may_differ_in_what_is_valid() -> None:
+    """Such as one that leaves out a border: what it says of its voxels must not be lost."""
+    sample = samples((False,))[0]
+    (view,), (level, *_) = sample.views[0], LEVELS
+    inner = torch.zeros_like(view.valid)
+    inner[4:-4] = True
+    other = dataclasses.replace(view, valid=inner)
+    given = dataclasses.replace(sample, views=((view,), (other,)))
+    first, second = collate([given], levels=(level, level), cell=CELL).views
+    assert first.valid is None
+    assert second.valid is not None
+    assert torch.equal(second.valid[0], inner)
 
 
 @pytest.mark.parametrize("made", [nested, lambda: joined(samples((False, True)))])
