@@ -11,7 +11,7 @@ from ssl3d.data.collate import Sample
 from ssl3d.data.data_error import DataError
 from ssl3d.data.region import TensorRegion
 from ssl3d.kinds.masker import Masker
-from ssl3d.kinds.views import Views
+from ssl3d.kinds.views import Views, views_of
 from ssl3d.streams import Seeds
 
 
@@ -46,7 +46,7 @@ class ViewedCrops(Dataset[Sample]):
         crop = self._crops[seeds.sample]
         region = TensorRegion(crop["volume"], crop["valid"])
         try:
-            made = self._views(region, masker=self._masker, seeds=seeds)
+            made = views_of(region, views=self._views, masker=self._masker, seeds=seeds)
         except ValueError as error:
             raise DataError(f"A crop of {crop['source']}: {error}") from error
         return Sample(made, number=seeds.sample, source=crop["source"])

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from ssl3d.geometry import Triple
+from ssl3d.geometry import Triple, quotient
 from ssl3d.kinds.level import Level
 from ssl3d.kinds.masker import Masker
 from ssl3d.kinds.view import Region, View
 from ssl3d.plugin.config import ComponentConfig
+from ssl3d.sparse.hidden import described
 from ssl3d.streams import Seeds
+
+Made = tuple[tuple[View, ...], ...]
+"""The views of a sample: of each level."""
 
 
 class Views(ABC):
@@ -31,9 +35,7 @@ class Views(ABC):
         self.extent = extent
 
     @abstractmethod
-    def __call__(
-        self, region: Region, *, masker: Masker, seeds: Seeds
-    ) -> tuple[tuple[View, ...], ...]:
+    def __call__(self, region: Region, *, masker: Masker, seeds: Seeds) -> Made:
         """The views of each level; `levels` says how many, and of which size.
 
         Args:
@@ -41,3 +43,30 @@ class Views(ABC):
             masker: draws what is hidden, see `draw_hidden`.
             seeds: all randomness comes from them.
         """
+
+
+def views_of(region: Region, *, views: Views, masker: Masker, seeds: Seeds) -> Made:
+    """The views of a sample, compared with what is announced of them.
+
+    Raises:
+        ValueError: there are more or fewer than `levels` says, they have other sizes, or show a
+            cell that they hide; names them. Or they cannot be made of this region.
+    """
+    made, name = views(region, masker=masker, seeds=seeds), f"views {views.config.name!r}"
+    counts, announced = [len(own) for own in made], [level.count for level in views.levels]
+    if counts != announced:
+        raise ValueError(f"{name} gives {counts} views of its levels: it announces {announced}")
+    for number, (own, level) in enumerate(zip(made, views.levels, strict=True)):
+        sizes = (level.size, *[quotient(level.size, views.cell)] * (1 + len(level.hidden)))
+        wanted = (level.size, *(f"torch.bool of shape {size} on cpu" for size in sizes))
+        for view in own:
+            cells = (view.valid, view.visible, *view.hidden)
+            given = (tuple(view.volume.shape[1:]), *map(described, cells))
+            if given != wanted:
+                raise ValueError(
+                    f"{name}: a view of level {number} has volume, valid, visible and hidden of "
+                    f"{given}: it must have {wanted}"
+                )
+            if bool((view.visible & view.hidden[0]).any()):
+                raise ValueError(f"{name}: a view of level {number} shows a cell that it hides")
+    return made

@@ -13,8 +13,10 @@ from ssl3d.geometry import Triple, show
 from ssl3d.kinds.batch import Batch
 from ssl3d.kinds.level import Level
 from ssl3d.kinds.masker import Masker
+from ssl3d.kinds.masker_config import MaskerConfig
 from ssl3d.kinds.view import View, valid_share, visible_cells
-from ssl3d.kinds.views import Views
+from ssl3d.kinds.views import Views, views_of
+from ssl3d.kinds.views_config import ViewsConfig
 from ssl3d.sparse import HiddenLevels, grid_of
 from ssl3d.sparse.hidden import check_levels, voxels_to_cells
 from ssl3d.streams import Seeds
@@ -37,14 +39,17 @@ def given_batch(
         ValueError: something has another shape or type than it must.
     """
     grid_of(volume, cell=views.cell)
+    if not len(volume):
+        raise ValueError(f"volume has shape {tuple(volume.shape)}: give at least one sample")
     regions = [
         TensorRegion(torch.where(seen, one, 0), seen)
         for one, seen in zip(volume.cpu(), checked_valid(valid, volume=volume).cpu(), strict=True)
     ]
     if hidden is None:
         seed = int(torch.randint(2**32, (), generator=generator))
+        views = _fitting(views, extent=regions[0].extent, masker=masker)
         drawn = [
-            views(region, masker=masker, seeds=Seeds(seed, sample=i, first=0))
+            views_of(region, views=views, masker=masker, seeds=Seeds(seed, sample=i, first=0))
             for i, region in enumerate(regions)
         ]
         levels = views.levels
@@ -57,6 +62,16 @@ def given_batch(
         levels = (Level(1, regions[0].extent, hidden=given.weights),)
     samples = [Sample(one, number=i, source=f"volume {i}") for i, one in enumerate(drawn)]
     return collate(samples, levels=levels, cell=views.cell).to(volume.device)
+
+
+def _fitting(views: Views, *, extent: Triple, masker: Masker) -> Views:
+    """Views of volumes of this size, which may be another than the patch of a run."""
+    if extent == views.extent:
+        return views
+    assert isinstance(views.config, ViewsConfig)
+    assert isinstance(masker.config, MaskerConfig)
+    fitting = views.config.build(patch=extent, cell=views.cell, masker=masker.config)
+    return fitting if fitting.extent == extent else views
 
 
 def _view(region: TensorRegion, *, hidden: Sequence[Tensor], cell: Triple) -> View:

@@ -38,8 +38,8 @@ def grid_of(volume: Tensor, *, cell: Triple) -> Triple:
     Raises:
         ValueError: an edge is not a multiple of the cell's.
     """
-    size = (volume.shape[-3], volume.shape[-2], volume.shape[-1])
-    if volume.dim() != 5 or not divides(cell, size):
+    size = tuple(volume.shape[2:])
+    if len(size) != 3 or not divides(cell, size):
         raise ValueError(
             f"volume has shape {tuple(volume.shape)}; it must be (B, C, D, H, W) with D, H, W "
             f"multiples of the cell {show(cell)}: crop or pad it"

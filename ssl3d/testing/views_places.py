@@ -9,10 +9,9 @@ from torch import Tensor
 
 from ssl3d.geometry import Triple, quotient, show
 from ssl3d.kinds.view import View
+from ssl3d.kinds.views import Made
 from ssl3d.sparse.hidden import described
 from ssl3d.testing.check import require
-
-Made = tuple[tuple[View, ...], ...]
 
 
 def seen(made: Made) -> Iterator[tuple[str, View]]:

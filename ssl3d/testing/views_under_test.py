@@ -13,10 +13,10 @@ from ssl3d.data.region import TensorRegion
 from ssl3d.geometry import Triple, divides, quotient, show
 from ssl3d.kinds.masker import Masker
 from ssl3d.kinds.masker_config import MaskerConfig
+from ssl3d.kinds.views import Made
 from ssl3d.kinds.views_config import ViewsConfig
 from ssl3d.streams import Seeds
 from ssl3d.testing.check import require
-from ssl3d.testing.views_places import Made
 
 
 class Levels(MaskerConfig):

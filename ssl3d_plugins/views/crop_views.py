@@ -6,16 +6,14 @@ from torch import Tensor
 
 from ssl3d.kinds.masker import Masker
 from ssl3d.kinds.view import Region, View, draw_hidden, valid_share, visible_cells
-from ssl3d.kinds.views import Views
+from ssl3d.kinds.views import Made, Views
 from ssl3d.streams import Seeds
 
 
 class SingleViews(Views):
     """The whole region once; the options are `Single`'s."""
 
-    def __call__(
-        self, region: Region, *, masker: Masker, seeds: Seeds
-    ) -> tuple[tuple[View, ...], ...]:
+    def __call__(self, region: Region, *, masker: Masker, seeds: Seeds) -> Made:
         """One level of one view for each entry of `hidden_of`; they share their voxels."""
         volume, valid = region.read((0, 0, 0), region.extent, size=region.extent)
         share = valid_share(valid, cell=self.cell)

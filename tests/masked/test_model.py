@@ -136,6 +136,14 @@ def test_cells_without_a_valid_voxel_are_neither_encoded_nor_hidden() -> None:
     assert torch.equal(again.prediction, out.prediction)
 
 
+@pytest.mark.parametrize("views", ["single", "nested"])
+def test_volumes_of_another_size_than_the_patch_make_views_of_that_size(views: str) -> None:
+    model = make(views=views, masker="mim").build()
+    out = model(torch.rand(2, 1, 16, 24, 32), generator=generator())
+    assert {view.batch.level.size for view in out.step.views} == {(16, 24, 32)}
+    assert len(out.step.views) == len(model.views.levels)
+
+
 def test_building_leaves_the_global_random_state_alone() -> None:
     before = torch.get_rng_state()
     one, two, other = (make(seed=seed).build() for seed in (3, 3, 4))
@@ -149,6 +157,8 @@ def test_building_leaves_the_global_random_state_alone() -> None:
     ("volume", "options", "message"),
     [
         (torch.rand(1, 1, 16, 16, 15), {}, r"multiples of the cell 4 × 4 × 4: crop or pad"),
+        (torch.rand(16, 16), {}, r"shape \(16, 16\); it must be \(B, C, D, H, W\)"),
+        (torch.rand(0, 1, 16, 16, 16), {}, r"give at least one sample"),
         (torch.rand(1, 2, 16, 16, 16), {}, r"2 channels; this model takes 1"),
         (torch.rand(1, 1, 16, 16, 16), {"generator": None}, r"give a torch.Generator"),
         (

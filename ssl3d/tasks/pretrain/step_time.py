@@ -14,6 +14,7 @@ from ssl3d.data.collate import Sample, collate
 from ssl3d.data.region import TensorRegion
 from ssl3d.geometry import Triple
 from ssl3d.kinds.batch import Batch
+from ssl3d.kinds.views import views_of
 from ssl3d.masked.model import PretrainModel
 from ssl3d.run.run_error import RunError
 from ssl3d.streams import Seeds, Stream, generator, global_seed
@@ -82,7 +83,8 @@ def noise_batch(
         volume = torch.randn(spec.data.in_channels, *views.extent, generator=random)
         region = TensorRegion(volume, torch.ones_like(volume[0], dtype=torch.bool))
         seeds = Seeds(spec.seed, sample=number, first=0)
-        made.append(Sample(views(region, masker=model.masker, seeds=seeds), number, "noise"))
+        drawn = views_of(region, views=views, masker=model.masker, seeds=seeds)
+        made.append(Sample(drawn, number, "noise"))
     return collate(made, levels=views.levels, cell=views.cell)
 
 
