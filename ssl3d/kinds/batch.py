@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ssl3d.kinds.level import Level
 from ssl3d.sparse import CellGrid, HiddenLevels
+from ssl3d.sparse.moved import moved
 
 
 class ViewBatch:
@@ -109,11 +110,9 @@ class Batch:
         return self._moved(lambda held: held.pin_memory())
 
     def to(self, device: torch.device | str) -> Batch:
-        """The same on another device, without waiting."""
+        """The same on another device; see `moved`."""
         return self._moved(
-            lambda held: (
-                held.to(device, non_blocking=True) if isinstance(held, Tensor) else held.to(device)
-            )
+            lambda held: moved(held, device) if isinstance(held, Tensor) else held.to(device)
         )
 
     def _moved(self, move: Callable[[Any], Any]) -> Batch:

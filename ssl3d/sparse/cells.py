@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ssl3d.geometry import Triple, product, quotient, show
+from ssl3d.sparse.moved import moved
 from ssl3d.sparse.split import join_cells, split_cells
 
 T = TypeVar("T")
@@ -20,8 +21,8 @@ class CellGrid:
     """Which cells of a batch are visible, and the tables that follow from it.
 
     Built once per batch and shared by all stages; tables are made on first use and kept here,
-    in no global. What depends on the draw is computed on the host: make a grid where the draw is,
-    `prepare` it, and move it with `to`; then a step asks its device for nothing. A grid made from
+    in no global. What depends on the draw is computed on the host: a grid that is made and
+    `prepared` where the draw is, and then moved, asks its device for nothing. One made from
     `visible` on a device fetches it once.
 
     Args:
@@ -110,18 +111,17 @@ class CellGrid:
         return self._each(Tensor.pin_memory)
 
     def to(self, device: torch.device | str) -> CellGrid:
-        """The same grid on another device, without waiting and with tables still to be made."""
-        if self.visible.device == torch.device(device):
-            return self
-        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+        """The same grid on another device, see `moved`, with tables still to be made."""
+        here = self.visible.device == torch.device(device)
+        return self if here else self._each(lambda tensor: moved(tensor, device))
 
     def _each(self, move: Callable[[Tensor], Tensor]) -> CellGrid:
-        moved = CellGrid.__new__(type(self))
-        moved.__dict__ = {
+        other = CellGrid.__new__(type(self))
+        other.__dict__ = {
             name: move(value) if isinstance(value, Tensor) else value
             for name, value in self.prepared().__getstate__().items()
         }
-        return moved
+        return other
 
     def __getstate__(self) -> dict[str, Any]:
         """Without tables, which a device makes faster than it receives them."""

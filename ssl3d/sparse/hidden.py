@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ssl3d.geometry import Triple
+from ssl3d.sparse.moved import moved
 
 
 class HiddenLevels(NamedTuple):
@@ -25,8 +26,8 @@ class HiddenLevels(NamedTuple):
     weights: tuple[float, ...] = (1.0,)
 
     def to(self, device: torch.device | str) -> HiddenLevels:
-        """The same levels on another device, without waiting."""
-        return self._replace(levels=tuple(x.to(device, non_blocking=True) for x in self.levels))
+        """The same levels on another device; see `moved`."""
+        return self._replace(levels=tuple(moved(level, device) for level in self.levels))
 
     def pin_memory(self) -> HiddenLevels:
         """The same levels in pinned memory."""

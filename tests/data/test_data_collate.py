@@ -178,6 +178,24 @@ def test_moving_changes_nothing_and_shares_what_was_shared(made, monkeypatch) ->
     assert [one.cells.counts for one in meta.views] == [one.cells.counts for one in batch.views]
 
 
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_nothing_is_read_on_a_cpu_before_it_has_arrived(device: str, monkeypatch) -> None:
+    """A device copies while the host goes on: the other way round it must be waited for."""
+    batch = nested()
+    if device == "cpu":
+        batch = batch.to("meta")
+    waited: list[bool] = []
+
+    def to(tensor: torch.Tensor, device: str, *, non_blocking: bool) -> torch.Tensor:
+        waited.append(not non_blocking)
+        return torch.empty_like(tensor, device=device)
+
+    count = len(_tensors(batch))
+    monkeypatch.setattr(torch.Tensor, "to", to)
+    batch.to(device)
+    assert waited == [device == "cpu"] * count
+
+
 def _tensors(batch: Batch) -> list[torch.Tensor]:
     """Every tensor once."""
     found: dict[int, torch.Tensor] = {}

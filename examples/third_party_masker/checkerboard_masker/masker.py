@@ -46,5 +46,5 @@ def _balanced(hidden: Tensor, *, hideable: Tensor, score: Tensor) -> Tensor:
     count, total = int(hidden.sum()), int(hideable.sum())
     if total >= 2 and count in (0, total):
         one = torch.where(hideable, score, -1.0).argmax()
-        hidden.flatten()[one] ^= True
+        hidden.view(-1)[one] ^= True
     return hidden
