@@ -101,7 +101,8 @@ class InfoNCELoss(Loss):
         rows, used = sample_sites(
             sites_with_contrast(view.batch, stride=coarse.stride),
             counts=_site_counts(view, coarse),
-            samples=self.config.samples,
+            # No more than a row has where all its cells are visible: alike in each draw and rank.
+            samples=min(self.config.samples, _most_sites(view, coarse)),
             generator=generator,
         )
         query, key = (
@@ -167,6 +168,12 @@ def _site_counts(view: ViewOutput, stage: Stage) -> list[int]:
     """Visible sites of each row at a stage."""
     per_cell = product(quotient(view.batch.cells.cell, stage.stride))
     return [n * per_cell for n in view.batch.cells.counts]
+
+
+def _most_sites(view: ViewOutput, stage: Stage) -> int:
+    """Sites of a row at a stage, hidden ones too."""
+    cells = view.batch.cells
+    return product(cells.grid) * product(quotient(cells.cell, stage.stride))
 
 
 def _visible(view: ViewOutput, features: FeatureMap, *, stage: Stage) -> Tensor:

@@ -10,7 +10,7 @@ from loss_outputs import make_output, random_levels, sparse_stages
 from pydantic import ValidationError
 
 from ssl3d.geometry import Stage
-from ssl3d_plugins.losses import InfoNCE
+from ssl3d_plugins.losses import InfoNCE, info_nce_loss
 from ssl3d_plugins.losses.sites import sample_sites
 
 STAGES = (Stage((1, 2, 2), 3), Stage((2, 4, 2), 4), Stage((4, 4, 4), 5))
@@ -298,6 +298,23 @@ def test_it_always_has_its_number_of_samples(negatives):
     filled = build(negatives=negatives, samples=7 * exact)(output.step, generator=generator())
     assert filled["loss"].item() == pytest.approx(plain["loss"].item(), rel=1e-12)
     assert filled["top1"].item() == pytest.approx(plain["top1"].item(), rel=1e-12)
+
+
+def test_no_more_are_compared_than_a_row_could_have(monkeypatch):
+    """A coarse stage has few sites: filling up with hundreds costs time and changes nothing."""
+    output, found = example(seed=3, batch=2, grid=(2, 2, 2)), []
+    original = info_nce_loss.contrast
+    monkeypatch.setattr(
+        info_nce_loss,
+        "contrast",
+        lambda query, **options: (found.append(query.shape[1]), original(query, **options))[1],
+    )
+    build(samples=4096)(output.step, generator=generator())
+    sizes = output.step.batch.views[0].volume.shape[2:]
+    assert found == [
+        math.prod(edge // step for edge, step in zip(sizes, stage.stride, strict=True))
+        for stage in STAGES[1:]
+    ]
 
 
 @settings(max_examples=30, deadline=None)
