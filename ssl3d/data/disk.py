@@ -20,7 +20,7 @@ from ssl3d.data.files import Source
 from ssl3d.data.preparation import Prepared
 from ssl3d.data.scan import files_of
 from ssl3d.data.spec import DataSpec
-from ssl3d.files import cache_root, written_whole
+from ssl3d.files import cache_root, sha256_of_start, written_whole
 
 logger = logging.getLogger(__name__)
 
@@ -171,10 +171,5 @@ def cache_folder(spec: DataSpec) -> Path:
 
 def _intact(file: BinaryIO) -> bool:
     """True where the last bytes of a file are the checksum of those before."""
-    left = file.seek(0, os.SEEK_END) - CHECKSUM
-    file.seek(0)
-    digest = hashlib.sha256()
-    while left > 0:
-        digest.update(block := file.read(min(left, 2**20)))
-        left -= len(block)
-    return file.read() == digest.digest()
+    digest = sha256_of_start(file, file.seek(0, os.SEEK_END) - CHECKSUM)
+    return file.read() == digest

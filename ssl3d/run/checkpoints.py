@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, readable without running code."""
+"""When checkpoints are saved, and which are kept."""
 
 from __future__ import annotations
 
@@ -6,32 +6,30 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from ssl3d.files import written_whole
 from ssl3d.folder import RunFolder
+from ssl3d.run import checkpoint_file
 from ssl3d.run.callback import RunCallback
+from ssl3d.run.checkpoint_file import write_checkpoint
+from ssl3d.run.kept import prune
 from ssl3d.run.module import KEY, RunModule
 from ssl3d.run.run_error import RunError
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the target and renames, so that a crash leaves the older file as it was.
+    """Lightning's way to the files of `checkpoint_file`.
 
-    Lightning's own writer goes by way of the temporary folder, which may lie on another disk.
+    Its own writer goes by way of the temporary folder, which may lie on another disk.
     """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        """Save with `torch.save`; raises TypeError for `storage_options`."""
+        """See `write_checkpoint`; raises TypeError for `storage_options`."""
         if storage_options is not None:
             raise TypeError("storage_options are not supported")
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with written_whole(target) as unfinished, unfinished.open("wb") as file:
-            torch.save(checkpoint, file)
+        write_checkpoint(Path(path), checkpoint)
 
     def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ARG002
         """Read on the CPU, tensors and plain values only."""
@@ -44,12 +42,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         RunError: it cannot be read, or is no checkpoint of a run.
     """
-    try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file may raise anything
-        raise RunError(
-            f"{path} cannot be read ({error}). Remove it to go on from the checkpoint before it"
-        ) from error
+    content = checkpoint_file.read_checkpoint(path)
     if KEY not in content:
         raise RunError(f"{path} is no checkpoint of a run: it has no entry {KEY!r}")
     return content
@@ -75,10 +68,4 @@ class Checkpoints(RunCallback[RunModule]):
             with module.clock.paused():
                 trainer.save_checkpoint(self._folder.checkpoint(module.step))
                 if trainer.is_global_zero:
-                    self._prune(options.keep_checkpoints)
-
-    def _prune(self, keep: int) -> None:
-        for path in sorted(self._folder.checkpoints.glob("step-*.ckpt"))[:-keep]:
-            path.unlink()
-        for path in self._folder.checkpoints.glob(".step-*.tmp"):
-            path.unlink()  # of a run that was killed while it saved
+                    prune(self._folder, newest=options.keep_checkpoints)

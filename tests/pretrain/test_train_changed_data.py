@@ -21,6 +21,7 @@ from ssl3d import ExperimentSpec
 from ssl3d.data import DataError, DataModule
 from ssl3d.data.listing import Listing
 from ssl3d.data.outline import outline
+from ssl3d.files import host_name
 from ssl3d.run.run_error import RunError
 
 MakeSpec = Callable[..., ExperimentSpec]
@@ -125,7 +126,8 @@ def test_a_save_that_was_killed_leaves_nothing_for_long(
     make_spec: MakeSpec, tmp_path: Path
 ) -> None:
     ssl3d.pretrain(make_spec(trainer={"steps": 1}), out=tmp_path / "a")
-    (tmp_path / "a/checkpoints/.step-000000002.ckpt.0123.tmp").write_bytes(b"half")
+    half = tmp_path / f"a/checkpoints/.step-000000002.ckpt.{host_name()}-{2**30}-0123abcd.tmp"
+    half.write_bytes(b"half")
     resume(make_spec(trainer={"steps": 2}), tmp_path / "a")
     left = {path.name for path in (tmp_path / "a/checkpoints").iterdir()}
     assert left == {"step-000000001.ckpt", "step-000000002.ckpt"}
