@@ -37,6 +37,8 @@ def _outlive_signals(worker: int) -> None:  # noqa: ARG001  (torch's signature)
     stay until it has finished its step and ends them.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGUSR1"):  # Windows lacks it
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _ignore_once)
 
 
