@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 import ssl3d
+from ssl3d.cli.cache import cache
 from ssl3d.cli.components import components
 from ssl3d.cli.options import options
 from ssl3d.cli.plugin_commands import Program
@@ -45,6 +46,7 @@ app.command()(pretrain)
 app.command()(components)
 app.command()(options)
 app.command()(schema)
+app.command()(cache)
 app.command()(doctor)
 
 
