@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl3d.data.data_error import BadVolume
-from ssl3d.data.disk import DiskCache, DiskVolume
+from ssl3d.data.disk import DiskVolume
+from ssl3d.data.disk_cache import DiskCache
 from ssl3d.data.files import Source
 from ssl3d.data.preparation import Prepared, prepare
 from ssl3d.data.spec import DataSpec

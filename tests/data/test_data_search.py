@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ssl3d.data.data_error import DataError, DataWarning
-from ssl3d.data.disk import DiskCache
+from ssl3d.data.disk_cache import DiskCache
 from ssl3d.data.files import find_sources
 from ssl3d.data.module import DataModule
 from ssl3d.data.search import matches

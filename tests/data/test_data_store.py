@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ssl3d.data import disk as disk_module
+from ssl3d.data import disk_cache as disk_module
 from ssl3d.data import store as store_module
 from ssl3d.data.crops import cut
 from ssl3d.data.data_error import BadVolume, DataError
-from ssl3d.data.disk import DiskCache, DiskVolume, cache_folder
+from ssl3d.data.disk import DiskVolume
+from ssl3d.data.disk_cache import DiskCache, cache_folder
 from ssl3d.data.files import Source, find_sources
 from ssl3d.data.listing import listed
 from ssl3d.data.preparation import prepare
