@@ -300,8 +300,10 @@ def test_second_interrupt_leaves_at_once(
 
 @pytest.mark.parametrize("logger", ["wandb", "mlflow"])
 def test_missing_logger_says_what_to_install(
-    make_spec: MakeSpec, tmp_path: Path, logger: str
+    make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logger: str
 ) -> None:
+    there = f"lightning.pytorch.loggers.{logger}._{logger.upper()}_AVAILABLE"
+    monkeypatch.setattr(there, False)
     spec = make_spec(trainer={"loggers": (logger,)})
     with pytest.raises(RunError, match=rf"pip install {logger}"):
         ssl3d.pretrain(spec, out=tmp_path / "a")
