@@ -30,6 +30,7 @@ def prune(
         The checkpoints that were removed.
     """
     assert newest >= 1
+    remove_left_behind(folder.root, "*")
     remove_left_behind(folder.checkpoints, "step-*.ckpt")
     there = sorted(folder.checkpoints.glob("step-*.ckpt"))
     kept = {*there[-newest:], best_checkpoint(folder, scores=scores or {}, highest=highest)}

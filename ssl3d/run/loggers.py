@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import Logger
+from lightning_utilities.core.rank_zero import rank_zero_only
 
 from ssl3d.files import write_json
 from ssl3d.folder import RunFolder
@@ -92,27 +93,15 @@ def start_loggers(
     Raises:
         RunError: a name is unknown, a logger's library is not installed, or it does not start.
     """
-    started: dict[str, RunLogger] = {}
-    known = _identities(folder)
-    for name in dict.fromkeys(names) if main else ():
-        one = _make(name, folder=folder, last_step=last_step, identity=known.get(name))
-        try:
-            one.begin()
-        except Exception as error:  # whatever a library or a server answers
-            raise RunError(
-                f"trainer.loggers: {name} does not start: {_line(error)}. Mend that, or leave it "
-                f"out ({folder.loggers.name} has the name of the run that it goes on with)"
-            ) from error
-        started[name] = one
-    begun = {name: one.identity for name, one in started.items() if one.identity is not None}
-    if not begun.items() <= known.items():
-        write_json(folder.loggers, known | begun)
-    return Loggers(started, say=say)
+    return Loggers(_begun(names, folder=folder, last_step=last_step) if main else {}, say=say)
 
 
 def make_loggers(names: Iterable[str], *, folder: RunFolder, last_step: int) -> list[Logger]:
     """Lightning's own loggers, for its Trainer; see `start_loggers`."""
-    return [_make(name, folder=folder, last_step=last_step).logger for name in names]
+    if getattr(rank_zero_only, "rank", 0) > 0:  # they do nothing there
+        return [_make(name, folder=folder, last_step=last_step).logger for name in names]
+    begun = _begun(names, folder=folder, last_step=last_step)
+    return [one.logger for one in begun.values()]
 
 
 def log_pictures(
@@ -134,6 +123,26 @@ def log_pictures(
     with started:
         for path in pictures:
             started.picture(path.stem, path, step)
+
+
+def _begun(names: Iterable[str], *, folder: RunFolder, last_step: int) -> dict[str, RunLogger]:
+    """Loggers by name, each once; those that keep runs elsewhere are noted in the folder."""
+    found: dict[str, RunLogger] = {}
+    known = _identities(folder)
+    for name in dict.fromkeys(names):
+        one = _make(name, folder=folder, last_step=last_step, identity=known.get(name))
+        try:
+            one.begin()
+        except Exception as error:  # whatever a library or a server answers
+            raise RunError(
+                f"trainer.loggers: {name} does not start: {_line(error)}. Mend that, or leave it "
+                f"out ({folder.loggers.name} has the name of the run that it goes on with)"
+            ) from error
+        found[name] = one
+    new = {name: one.identity for name, one in found.items() if one.identity is not None}
+    if not new.items() <= known.items():
+        write_json(folder.loggers, known | new)
+    return found
 
 
 def _make(

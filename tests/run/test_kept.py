@@ -80,6 +80,8 @@ def dead_process() -> int:
 def test_what_killed_writers_left_behind_goes(folder: RunFolder) -> None:
     dead = unfinished(folder, f"{host_name()}-{dead_process()}")
     alive = unfinished(folder, f"{host_name()}-{os.getppid()}")
+    metrics = folder.root / f".metrics.csv.{host_name()}-{2**30}-0123abcd.tmp"
+    metrics.write_text("half")
     elsewhere = unfinished(folder, "another-host-1")
     old = unfinished(folder, "an-old-host-1")
     os.utime(old, times=(time.time() - 2 * 24 * 3600,) * 2)
@@ -93,3 +95,4 @@ def test_what_killed_writers_left_behind_goes(folder: RunFolder) -> None:
             True,
         ]
     assert folder.checkpoint(8).exists()
+    assert not metrics.exists()
