@@ -1,0 +1,63 @@
+"""The stream of batches, and how long training waits for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+from ssl3d.run.run_error import RunError
+from ssl3d.run.task import Batch
+
+MUCH = 0.2
+"""Share of the time above which waiting for data is said."""
+
+
+class Feed:
+    """Gives batches and measures the wait for them.
+
+    Args:
+        batches: endless.
+        warn: takes a line for the user.
+    """
+
+    def __init__(self, batches: Iterator[Batch], *, warn: Callable[[str], None]) -> None:
+        self._batches = batches
+        self._warn = warn
+        self._waited = 0.0
+        self._first = True
+        self._said = False
+
+    def next(self) -> Batch:
+        """The next batch.
+
+        Raises:
+            RunError: a process that reads was killed, or there is no next one.
+        """
+        start = time.perf_counter()
+        try:
+            batch = next(self._batches)
+        except StopIteration:
+            raise RunError("the task's batches came to an end: they must be endless") from None
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise RunError(
+                "A process that reads data was killed, as happens where memory runs out. Go on "
+                "with --resume, and with fewer data.workers or more memory"
+            ) from None
+        if not self._first:  # which also starts the readers
+            self._waited += time.perf_counter() - start
+        self._first = False
+        return batch
+
+    def waited(self, seconds: float) -> float:
+        """Share of the last `seconds` that was spent waiting; begins anew, and warns once."""
+        share, self._waited = min(1.0, self._waited / max(seconds, 1e-9)), 0.0
+        if share > MUCH and not self._said:
+            self._said = True
+            self._warn(
+                f"{share:.0%} of the time training waits for data (data_wait in metrics.csv): more "
+                "data.workers, a data.cache on a faster disk, or a larger share of steps per read "
+                "volume may help"
+            )
+        return share

@@ -1,0 +1,52 @@
+"""Rows of numbers by step, to the metrics file and to loggers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from lightning.pytorch.loggers import Logger
+
+from ssl3d.run.metrics_file import MetricsFile, Row
+
+
+class Rows:
+    """Gathers the columns of a step and writes them as one row.
+
+    Args:
+        file: of this rank; None on ranks that write nothing.
+        loggers: that get the same.
+
+    Attributes:
+        latest: the newest value of each column.
+    """
+
+    def __init__(self, file: MetricsFile | None, *, loggers: Sequence[Logger]) -> None:
+        self._file = file
+        self._loggers = loggers
+        self._row: Row = {}
+        self.latest: Row = {name: value for row in self.all for name, value in row.items()}
+
+    @property
+    def all(self) -> Sequence[Row]:
+        """The rows so far and this step's; that alone on ranks that write nothing."""
+        return [*([] if self._file is None else self._file.rows), self._row]
+
+    def put(self, columns: Mapping[str, float]) -> None:
+        """Add columns to this step's row."""
+        self._row |= columns
+
+    def write(self, step: int) -> None:
+        """Write the row, where there is one."""
+        if not self._row:
+            return
+        row, self._row = {"step": float(step), **self._row}, {}
+        self.latest |= row
+        if self._file is not None:
+            self._file.add(row)
+        for logger in self._loggers:
+            logger.log_metrics({k: v for k, v in row.items() if k != "step"}, step=step)
+
+    def close(self, status: str) -> None:
+        """Have the loggers write what they hold back; `status` is `success` or `failed`."""
+        for logger in self._loggers:
+            logger.finalize(status)
