@@ -103,6 +103,7 @@ def fit(
             stop=stop,
             bar=Bar(console, steps=trainer.steps, done=training.step),
             warn=warn,
+            late=fabric.device.type == "cuda",
         )
         ended = loop.run()
         fitted = Fitted(

@@ -7,12 +7,15 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 
-def take_step(optimizer: Optimizer, *, finite: Tensor) -> None:
+def take_step(optimizer: Optimizer, *, finite: Tensor, on_device: bool) -> None:
     """Take the optimiser's step, or leave weights and moments as they are.
 
-    A fused optimiser on a GPU skips there. Any other waits for the device, once a step.
+    Args:
+        optimizer: to take it.
+        finite: a boolean on the device.
+        on_device: True for a fused optimiser, which skips there; any other waits for the device.
     """
-    if finite.is_cuda and getattr(optimizer, "_step_supports_amp_scaling", False):
+    if on_device:
         # What torch's gradient scaler hands to it too.
         held = {"grad_scale": None, "found_inf": (~finite).float()}
         for name, value in held.items():

@@ -16,6 +16,7 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+from ssl3d.run.quiet import quiet_lightning
 from ssl3d.run.run_error import RunError
 from ssl3d.run.trainer_spec import TrainerSpec
 
@@ -55,20 +56,22 @@ def launched(options: TrainerSpec) -> Fabric:
     try:
         if began is not None:
             environment = SLURMEnvironment() if began.by == "SLURM" else TorchElasticEnvironment()
-        fabric = Fabric(
-            accelerator=options.accelerator,
-            devices=devices,
-            num_nodes=nodes,
-            strategy=strategy,
-            precision=PRECISIONS[options.precision],
-            plugins=[environment],
-        )
+        with quiet_lightning():
+            fabric = Fabric(
+                accelerator=options.accelerator,
+                devices=devices,
+                num_nodes=nodes,
+                strategy=strategy,
+                precision=PRECISIONS[options.precision],
+                plugins=[environment],
+            )
     except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
         raise RunError(f"trainer: {error}") from error
     _check_precision(options.precision, device=fabric.device)
     if fabric.world_size > 1 or began is not None:
         end_with_parent()
-    fabric.launch()
+    with quiet_lightning():
+        fabric.launch()
     return fabric
 
 

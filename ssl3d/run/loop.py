@@ -46,9 +46,10 @@ class _Sent(NamedTuple):
 class Loop:
     """Takes the steps of a run.
 
-    On a GPU the numbers of a step are read after the next backward pass is queued, and before the
-    next update: nobody waits, and weights are still those of the step. Where something is due that
-    needs them, and on a CPU, they are read at once.
+    Attributes:
+        late: True on a GPU: the numbers of a step are read after the next backward pass is queued
+            and before the next update, so nobody waits, and weights are still those of the step.
+            They are read at once where something is due that needs them, and on a CPU.
     """
 
     task: Task
@@ -63,6 +64,7 @@ class Loop:
     stop: Signals
     bar: Bar
     warn: Callable[[str], None]
+    late: bool = False
     _tally: Tally = field(default_factory=Tally)
     _sent: _Sent | None = None
     _norm: float = 0.0
@@ -171,7 +173,7 @@ class Loop:
         due = [one for one in self._evaluations if self._is_due(one)]
         logged = last or step % options.log_every == 0
         saved = last or step % options.checkpoint_every == 0
-        if self._end or due or logged or saved or self.fabric.device.type != "cuda":
+        if self._end or due or logged or saved or not self.late:
             self._settle()
         if last:
             self._end = "finished"

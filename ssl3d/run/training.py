@@ -56,8 +56,8 @@ class Training:
             task.compile()
         self.module = task.module
         self.model: Any = fabric.setup_module(task.module.train())
-        fused = fabric.device.type == "cuda" and optimizer.name != "lamb"
-        self.rule = optimizer_of(optimizer, groups=task.parameter_groups(), fused=fused)
+        self._fused = fabric.device.type == "cuda" and optimizer.name != "lamb"
+        self.rule = optimizer_of(optimizer, groups=task.parameter_groups(), fused=self._fused)
         self.scaler: Any = getattr(fabric.strategy.precision, "scaler", None)
         self.averaged: nn.Module = task.module.get_submodule(task.averaged)
         self.average: Average | None = None
@@ -96,7 +96,7 @@ class Training:
         parameters = [p for group in self.rule.param_groups for p in group["params"]]
         norm = clip_grad_norm_(parameters, limit, error_if_nonfinite=False)
         finite = torch.isfinite(norm)
-        take_step(self.rule, finite=finite)
+        take_step(self.rule, finite=finite, on_device=self._fused)
         if self.scaler is not None:
             self.scaler.update()
         self.rule.zero_grad()
