@@ -14,7 +14,7 @@ from rich.console import Console
 
 from ssl3d.folder import RunFolder
 from ssl3d.run.bar import Bar
-from ssl3d.run.checkpoint_file import read_checkpoint
+from ssl3d.run.older_checkpoint import read_run_checkpoint
 from ssl3d.run.deterministic import deterministic
 from ssl3d.run.faults import Faults
 from ssl3d.run.launch import launched
@@ -85,7 +85,7 @@ def fit(
         training = Training(task, fabric=fabric, trainer=trainer, optimizer=optimizer)
         faults = Faults(trainer, warn=warn)
         if checkpoint is not None:
-            content = read_checkpoint(checkpoint)
+            content = read_run_checkpoint(checkpoint)
             training.load_state_dict(content)
             faults.load_state_dict(content["faults"])
         file = MetricsFile(run.metrics, last_step=training.step) if main else None

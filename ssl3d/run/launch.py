@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import torch
@@ -135,7 +136,8 @@ def end_with_parent(every: float = 2.0) -> None:
         while os.getppid() == parent:
             time.sleep(every)
         # A rank waits for others inside a library: it can only be ended as a whole.
-        os.write(2, b"The process that started this rank has ended: so does this rank\n")
+        with suppress(OSError):  # who would have read it may be gone too
+            os.write(2, b"The process that started this rank has ended: so does this rank\n")
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True, name="end-with-parent").start()

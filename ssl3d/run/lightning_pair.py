@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import lightning
-import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -63,10 +62,6 @@ class TaskModule(lightning.LightningModule):
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Set the schedules' values."""
         set_rates(optimizer, spec=self._optimizer, step=self.global_step, steps=self._steps)
-
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, _: int) -> Any:
-        """Batches move themselves; an evaluation is given a number only."""
-        return batch if isinstance(batch, int) else batch.to(device)
 
 
 class TaskData(lightning.LightningDataModule):

@@ -23,7 +23,7 @@ OPTIONS: dict[str, Any] = {
     "checkpoint_every": 2,
     "optimizer": {"ema": 0.9, "name": "sgd", "momentum": 0.9},
 }
-TORCHRUN = ("-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0")
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 
 
 @pytest.fixture(scope="module")
