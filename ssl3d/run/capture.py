@@ -13,6 +13,8 @@ from torch import Tensor
 from ssl3d.files import written_whole
 from ssl3d.folder import RunFolder
 from ssl3d.run.checkpoint_file import write_checkpoint
+from ssl3d.run.ranks import of_all_ranks, rank
+from ssl3d.run.run_error import RunError
 from ssl3d.run.task import Batch
 
 MOST = 3
@@ -21,36 +23,38 @@ MOST = 3
 WEIGHTS = "weights.ckpt"
 
 
-def capture_folder(folder: RunFolder, step: int) -> Path | None:
-    """Where a step is captured; None where enough are."""
-    faults = folder.root / "faults"
-    path = faults / f"step-{step:09d}"
-    there = [one for one in faults.glob("step-*") if one != path]
-    return path if len(there) < MOST else None
-
-
-def capture(
-    path: Path,
+def captured(
+    folder: RunFolder,
     *,
     batches: Sequence[Batch],
     weights: Mapping[str, Tensor],
     about: Mapping[str, Any],
-    rank: int,
-) -> None:
-    """Write what this rank knows of a step.
+) -> str:
+    """Keep what is known of a step, if not enough are kept, and say it. All ranks must call it.
 
     Args:
-        path: of the step's folder.
+        folder: of the run.
         batches: micro-batches of this rank.
         weights: with which they failed; rank 0 writes them.
-        about: plain values: the seed, the precision and whatever else tells how to replay it.
-        rank: this rank.
+        about: plain values: the step, the seed, the precision and what else tells how to replay it.
     """
-    path.mkdir(parents=True, exist_ok=True)
-    if rank == 0:
-        write_checkpoint(path / WEIGHTS, {"state_dict": dict(weights), "about": dict(about)})
-    with written_whole(path / f"batches-{rank}.pt") as unfinished:
-        torch.save(list(batches), unfinished)
+    path = folder.root / "faults" / f"step-{about['step']:09d}"
+    there = [one for one in path.parent.glob("step-*") if one != path]
+    if of_all_ranks(len(there) >= MOST)[0]:
+        return f"It is not captured: {MOST} steps of this run are ({path.parent})"
+    problem = ""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if rank() == 0:
+            write_checkpoint(path / WEIGHTS, {"state_dict": dict(weights), "about": dict(about)})
+        with written_whole(path / f"batches-{rank()}.pt") as unfinished:
+            torch.save(list(batches), unfinished)
+    except (OSError, RuntimeError, RunError) as error:  # training can go on without
+        problem = str(error).partition("\n")[0]
+    problems = [one for one in of_all_ranks(problem) if one]
+    if problems:
+        return f"It could not be captured: {problems[0]}"
+    return f"To see where: ssl3d replay {path}"
 
 
 def captured_batches(path: Path, *, types: Sequence[type]) -> dict[int, list[Batch]]:

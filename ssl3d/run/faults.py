@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ssl3d.folder import RunFolder
 from ssl3d.run.run_error import NotFiniteError
 from ssl3d.run.sent import Verdict
-from ssl3d.run.trainer_spec import TrainerSpec
+from ssl3d.run.setting import Setting
 
 WINDOW = 100
 """Steps that `trainer.max_skipped_share` looks back on."""
@@ -24,13 +24,12 @@ class Faults:
     skipped too, and is no fault as long as the scale of the losses is at least 1.
 
     Args:
-        options: of the run.
-        warn: takes a line for the user.
+        setting: of the run.
     """
 
-    def __init__(self, options: TrainerSpec, *, warn: Callable[[str], None]) -> None:
-        self._options = options
-        self._warn = warn
+    def __init__(self, setting: Setting) -> None:
+        self._folder, self._warn = setting.folder, setting.warn
+        self._options = setting.options
         self._steps: list[int] = []
         self._since_row = self._bad_losses = 0
 
@@ -43,9 +42,7 @@ class Faults:
         overflow = self._options.precision == "16" and not verdict.bad_losses
         return not verdict.finite and not (overflow and verdict.scale >= 1)
 
-    def add(
-        self, step: int, *, verdict: Verdict, sources: list[str], captured: str, folder: RunFolder
-    ) -> None:
+    def add(self, step: int, *, verdict: Verdict, sources: list[str], captured: str) -> None:
         """Count the fault of a step and say it.
 
         Args:
@@ -53,7 +50,6 @@ class Faults:
             verdict: of the step.
             sources: of its samples, on all ranks.
             captured: what was done to have it looked at, in words.
-            folder: of the run.
 
         Raises:
             NotFiniteError: there were too many.
@@ -69,7 +65,7 @@ class Faults:
         if why is None:
             self._warn(f"Step {step} was skipped: {found}")
             return
-        raise NotFiniteError(f"Stopped at step {step}: {found}\n{why}. {_advice(folder)}")
+        raise NotFiniteError(f"Stopped at step {step}: {found}\n{why}. {_advice(self._folder)}")
 
     def _too_many(self, step: int) -> str | None:
         streak = 0

@@ -31,20 +31,13 @@ class Feed:
         """The next batch.
 
         Raises:
-            RunError: a process that reads was killed, or there is no next one.
+            RunError: there is none.
         """
         start = time.perf_counter()
         try:
             batch = next(self._batches)
         except StopIteration:
             raise RunError("the task's batches came to an end: they must be endless") from None
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise RunError(
-                "A process that reads data was killed, as happens where memory runs out. Go on "
-                "with --resume, and with fewer data.workers or more memory"
-            ) from None
         if not self._first:  # which also starts the readers
             self._waited += time.perf_counter() - start
         self._first = False

@@ -14,7 +14,6 @@ from rich.console import Console
 
 from ssl3d.folder import RunFolder
 from ssl3d.run.bar import Bar
-from ssl3d.run.older_checkpoint import read_run_checkpoint
 from ssl3d.run.deterministic import deterministic
 from ssl3d.run.faults import Faults
 from ssl3d.run.launch import launched
@@ -23,13 +22,16 @@ from ssl3d.run.loggers import make_loggers
 from ssl3d.run.loop import Loop
 from ssl3d.run.lost import errors_of_lost_ranks
 from ssl3d.run.metrics_file import MetricsFile
+from ssl3d.run.older_checkpoint import read_run_checkpoint
 from ssl3d.run.optimizer_spec import OptimizerSpec
 from ssl3d.run.rows import Rows
 from ssl3d.run.run_error import RunError
+from ssl3d.run.setting import Setting
 from ssl3d.run.signals import Signals
 from ssl3d.run.task import Fitted, Task
 from ssl3d.run.trainer_spec import TrainerSpec
 from ssl3d.run.training import Training
+from ssl3d.run.watch import Watch
 
 PLAIN: dict[str, Any] = {"markup": False, "highlight": False, "soft_wrap": True}
 """How lines are printed that hold names of files."""
@@ -82,39 +84,31 @@ def fit(
         if lock is None:
             held.enter_context(RunLock(run, main=main, say=warn))
         stop = held.enter_context(Signals(partial(console.print, **PLAIN)).listening())
+        setting = Setting(fabric, trainer, run, seed=seed, about=about or {}, warn=warn)
         training = Training(task, fabric=fabric, trainer=trainer, optimizer=optimizer)
-        faults = Faults(trainer, warn=warn)
+        faults = Faults(setting)
         if checkpoint is not None:
             content = read_run_checkpoint(checkpoint)
             training.load_state_dict(content)
             faults.load_state_dict(content["faults"])
         file = MetricsFile(run.metrics, last_step=training.step) if main else None
         loggers = make_loggers(trainer.loggers, folder=run, last_step=training.step)
-        loop = Loop(
-            task,
-            training=training,
-            faults=faults,
-            rows=Rows(file, loggers=loggers),
-            fabric=fabric,
-            options=trainer,
-            seed=seed,
-            folder=run,
-            about={**(about or {})},
-            stop=stop,
-            bar=Bar(console, steps=trainer.steps, done=training.step),
-            warn=warn,
-            late=fabric.device.type == "cuda",
-        )
-        ended = loop.run()
+        rows = Rows(file, loggers=loggers)
+        bar = Bar(console, steps=trainer.steps, done=training.step)
+        watch = Watch(task, training, faults=faults, rows=rows, bar=bar, setting=setting)
+        loop = Loop(task, training, faults=faults, watch=watch, stop=stop, setting=setting)
+        with rows, bar.shown():
+            ended = loop.run()
         fitted = Fitted(
             training.step,
             samples=training.samples,
             seconds=training.clock.seconds,
             ended=ended,
-            exit_code=stop.exit_code if ended == "asked" else 0,
+            exit_code=loop.exit_code if main else 0,
             checkpoint=run.checkpoint(training.step),
         )
         if main:
             weights = {k: v.detach().cpu() for k, v in training.result.state_dict().items()}
             task.finish(run.root, weights=weights, fitted=fitted)
+        fabric.barrier()  # launchers end all ranks where one ends first with another code than 0
     return fitted

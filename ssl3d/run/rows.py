@@ -46,7 +46,10 @@ class Rows:
         for logger in self._loggers:
             logger.log_metrics({k: v for k, v in row.items() if k != "step"}, step=step)
 
-    def close(self, status: str) -> None:
-        """Have the loggers write what they hold back; `status` is `success` or `failed`."""
+    def __enter__(self) -> Rows:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *args: object) -> None:
+        """Have the loggers write what they hold back."""
         for logger in self._loggers:
-            logger.finalize(status)
+            logger.finalize("success" if kind is None else "failed")

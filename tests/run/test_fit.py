@@ -14,10 +14,10 @@ from test_resume import rows, same
 from torch import nn
 from toy import Numbers, Toy, ToyBatch, run
 
-import ssl3d.run.fit
 from ssl3d.run.average import Average
 from ssl3d.run.checkpoint_file import read_checkpoint
 from ssl3d.run.gate import take_step
+from ssl3d.run.loop import Loop
 from ssl3d.run.optimizer import load_optimizer, optimizer_of, parameter_groups
 from ssl3d.run.optimizer_spec import OptimizerSpec
 from ssl3d.run.run_error import RunError
@@ -96,8 +96,7 @@ def test_late_reading_changes_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
     }
     task = {"bad": {5, 13}}
     run(Toy(**task), tmp_path / "now", **options)
-    made = ssl3d.run.fit.Loop
-    monkeypatch.setattr(ssl3d.run.fit, "Loop", lambda *a, **k: made(*a, **{**k, "late": True}))
+    monkeypatch.setattr(Loop, "__post_init__", lambda self: setattr(self, "late", True))
     run(Toy(**task), tmp_path / "late", **options)
     assert rows(tmp_path / "now") == rows(tmp_path / "late")
     last = "checkpoints/step-000000007.ckpt"
@@ -179,21 +178,6 @@ def test_a_signal_ends_it_after_the_step_with_its_code(tmp_path: Path) -> None:
     assert (fitted.ended, fitted.step, fitted.exit_code) == ("asked", 2, 85)
     assert not fitted.finished
     assert steps(tmp_path) == [2]
-
-
-def test_a_killed_reader_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    parent, read = os.getpid(), Numbers.__getitem__
-
-    def killed(self: Numbers, start: int) -> ToyBatch:
-        if start == 8 and os.getpid() != parent:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return read(self, start)
-
-    monkeypatch.setattr(Numbers, "__getitem__", killed)
-    with pytest.raises(RunError, match=r"was killed, .*memory.*--resume.*data\.workers") as caught:
-        run(Toy(workers=1), tmp_path, steps=5)
-    assert "\n" not in str(caught.value)
-    assert caught.value.__cause__ is None
 
 
 def test_waiting_for_data_is_said_once(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_resume import TIMES, rows
+from test_resume import rows
 from toy import Toy, run
 from two_ranks import start
 
@@ -43,11 +43,16 @@ def close(mine: Path, other: Path) -> None:
     ends = [read_checkpoint(one / "checkpoints/step-000000004.ckpt") for one in (mine, other)]
     for part in ("state_dict", "average", "optimizer"):
         torch.testing.assert_close(ends[0][part], ends[1][part], rtol=1e-4, atol=1e-5)
+    # What is not finite in one rank's batch is so in all: they share the statistics.
     numbers = [
-        [{k: float(v) for k, v in row.items() if v} for row in rows(one)] for one in (mine, other)
+        [
+            {k: float(v) for k, v in row.items() if v and k != "train/bad_losses"}
+            for row in rows(one)
+        ]
+        for one in (mine, other)
     ]
     for a, b in zip(*numbers, strict=True):
-        assert a == pytest.approx(b, rel=1e-4)
+        assert a == pytest.approx(b, rel=1e-4, nan_ok=True)
 
 
 @pytest.mark.slow
@@ -74,13 +79,12 @@ def test_torchrun_without_devices_is_one_run_of_two_ranks(two: Path, tmp_path: P
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("finished 4") == 2
     close(two, tmp_path)
-    assert TIMES  # the rest of the metrics was compared
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "rank", "launcher"),
-    [("kill", 1, ()), ("kill", 0, ()), ("raise", 1, ()), ("raise", 0, ()), ("raise", 1, TORCHRUN)],
+    [("kill", 1, ()), ("raise", 0, ()), ("raise", 1, TORCHRUN)],
 )
 def test_a_rank_that_dies_ends_the_run(
     how: str, rank: int, launcher: tuple[str, ...], tmp_path: Path
@@ -106,7 +110,7 @@ def test_a_rank_that_dies_ends_the_run(
 def test_a_signal_to_one_rank_stops_all_after_the_same_step(tmp_path: Path) -> None:
     done = start(tmp_path, devices=2, task={"size": 1}, how="signal", steps=1000)
     assert done.stdout.count("asked 3") == 2, done.stdout + done.stderr
-    assert done.returncode == 85 or "SIGTERM" in done.stderr
+    assert done.returncode == 85
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-000000003.ckpt"]
 
 
