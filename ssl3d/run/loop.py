@@ -52,6 +52,7 @@ class Loop:
     setting: Setting
     late: bool = field(init=False)
     exit_code: int = 0
+    _began: float = field(default_factory=time.monotonic)
     _tally: Tally = field(default_factory=Tally)
     _sent: _Sent | None = None
     _end: End | None = None
@@ -61,7 +62,7 @@ class Loop:
 
     def run(self) -> End:
         """Train to the end, and say which it was."""
-        training, options, began = self.training, self.setting.options, time.monotonic()
+        training, options = self.training, self.setting.options
         early = self.watch.begin()
         if training.step >= options.steps or early:
             return "early" if training.step < options.steps else "finished"
@@ -73,9 +74,7 @@ class Loop:
         ends: Any = closing(batches) if hasattr(batches, "close") else nullcontext()
         with ends, training.clock.running():
             while self._end is None:
-                hours = (time.monotonic() - began) / 3600
-                over = options.max_hours is not None and hours > options.max_hours
-                self._step(feed, stop=self.stop.requested or over)
+                self._step(feed)
                 if self.watch.is_due() or self._end is not None or not self.late:
                     self._settle()
                 if training.step == options.steps:
@@ -84,7 +83,7 @@ class Loop:
                     self._end = "early"
         return self._end
 
-    def _step(self, feed: Feed, *, stop: bool) -> None:
+    def _step(self, feed: Feed) -> None:
         """Feed the micro-batches of one optimiser step, and take it."""
         training, fabric = self.training, self.setting.fabric
         seed, parts = self.setting.seed, self.setting.options.accumulate
@@ -106,10 +105,16 @@ class Loop:
             norm=norm,
             losses=[loss for _, loss in fed],
             scale=scale,
-            stop=stop,
+            stop=self._shall_stop(),
             sums=self._tally.take(),
         )
         self._sent = _Sent(fed, read)
+
+    def _shall_stop(self) -> bool:
+        """True where this rank was asked to stop, or its hours are over."""
+        hours = self.setting.options.max_hours
+        over = hours is not None and time.monotonic() - self._began > 3600 * hours
+        return self.stop.requested or over
 
     def _settle(self) -> None:
         """Read what became of the last step that was taken."""

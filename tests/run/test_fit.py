@@ -127,6 +127,26 @@ def test_a_fused_optimiser_skips_by_what_it_is_given(name: Any) -> None:
     assert not torch.equal(step(True)["weight"], first["weight"])
 
 
+def test_a_fused_optimiser_skips_its_first_step_too() -> None:
+    """torch's SGD would begin with whatever lies in the memory of its moments."""
+    layer = nn.Linear(2, 2)
+    rule = optimizer_of(OptimizerSpec(name="sgd"), groups=parameter_groups(layer), fused=True)
+    for parameter in layer.parameters():
+        parameter.grad = torch.full_like(parameter, torch.nan)
+    take_step(rule, finite=torch.tensor(False), on_device=True)
+    assert not rule.state
+
+
+def test_loggers_get_the_rows(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run(Toy(), tmp_path, steps=4, loggers=("tensorboard",))
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("train/loss")] == [2, 4]
+    assert [event.step for event in events.Scalars("held_out/loss")] == [0, 4]
+
+
 def test_moments_of_another_device_keep_this_ones_kernels() -> None:
     layer = nn.Linear(2, 2)
     rule, other = (
