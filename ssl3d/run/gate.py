@@ -15,7 +15,8 @@ def take_step(optimizer: Optimizer, *, finite: Tensor, on_device: bool) -> None:
         finite: a boolean on the device.
         on_device: True for a fused optimiser, which skips there; any other waits for the device.
     """
-    if on_device:
+    # Moments are made in the first step, and torch's fused SGD leaves them unset where it skips.
+    if on_device and optimizer.state:
         # What torch's gradient scaler hands to it too.
         held = {"grad_scale": None, "found_inf": (~finite).float()}
         for name, value in held.items():

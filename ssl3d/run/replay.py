@@ -20,6 +20,9 @@ from ssl3d.run.run_error import RunError
 from ssl3d.run.task import LOSS, Batch, Task
 from ssl3d.streams import Stream, global_seed
 
+SHOWN = 5
+"""Parameters that are named before the rest is counted."""
+
 
 @dataclass(frozen=True)
 class Replayed:
@@ -40,6 +43,23 @@ class Replayed:
     numbers: dict[str, float]
     not_finite: tuple[str, ...]
     where: str
+
+
+def described(replayed: Replayed) -> str:
+    """A micro-batch in words."""
+    numbers = ", ".join(f"{name} {value:.4g}" for name, value in replayed.numbers.items())
+    lines = [
+        f"rank {replayed.rank}, micro-batch {replayed.number}: {numbers}",
+        *(f"  {source}" for source in replayed.sources),
+    ]
+    if not replayed.not_finite:
+        return "\n".join([*lines, "  its gradient is finite"])
+    named = ", ".join(replayed.not_finite[:SHOWN])
+    more = len(replayed.not_finite) - SHOWN
+    rest = f" and {more} more" if more > 0 else ""
+    return "\n".join(
+        [*lines, f"  gradients that are not finite: {named}{rest}", f"  {replayed.where}"]
+    )
 
 
 def about_step(path: Path) -> dict[str, Any]:

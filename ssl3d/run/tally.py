@@ -35,13 +35,15 @@ class Tally:
             self._name(outputs)
         assert outputs.keys() == self._given, "a module's answer has the same names every time"
         loss = outputs[LOSS].detach()
-        exact = torch.float32 if loss.device.type == "mps" else torch.float64
+        exact = torch.float32 if loss.device.type == "mps" else torch.float64  # Apple has none
         one = loss.new_ones(())
-        values = torch.stack([outputs[name].detach().to(exact) for name in self.names])
-        shares = torch.stack([_share(name, outputs, one=one).to(exact) for name in self.names])
-        counts = [outputs[COUNT + name].detach().to(exact)[None] for name in self.counts]
-        parts = torch.where(shares > 0, values * shares, 0.0), shares, *counts
-        sums = torch.cat(parts)
+        numbers = [outputs[name] for name in self.names]
+        numbers += [_share(name, outputs, one=one) for name in self.names]
+        numbers += [outputs[COUNT + name] for name in self.counts]
+        exactly = torch.stack([number.detach().to(loss.device, exact) for number in numbers])
+        n = len(self.names)
+        values, shares, counts = exactly[:n], exactly[n : 2 * n], exactly[2 * n :]
+        sums = torch.cat([torch.where(shares > 0, values * shares, 0.0), shares, counts])
         self._sums = sums if self._sums is None else self._sums + sums
 
     def take(self) -> Tensor:

@@ -16,7 +16,7 @@ from toy import Numbers, Toy, ToyBatch, run
 
 from ssl3d.run.average import Average
 from ssl3d.run.checkpoint_file import read_checkpoint
-from ssl3d.run.gate import take_step
+from ssl3d.run.gate import Buffers, take_step
 from ssl3d.run.loop import Loop
 from ssl3d.run.optimizer import load_optimizer, optimizer_of, parameter_groups
 from ssl3d.run.optimizer_spec import OptimizerSpec
@@ -145,6 +145,24 @@ def test_loggers_get_the_rows(tmp_path: Path) -> None:
     events.Reload()
     assert [event.step for event in events.Scalars("train/loss")] == [2, 4]
     assert [event.step for event in events.Scalars("held_out/loss")] == [0, 4]
+
+
+def test_a_step_asks_the_device_nothing() -> None:
+    """On device meta, which has no answers: all but the optimiser's own step, and the reading."""
+    with torch.device("meta"):
+        module = nn.BatchNorm1d(2)
+        x = torch.empty(3, 2)
+    tally, buffers, average = Tally(), Buffers(module), Average(module, decay=0.9)
+    buffers.keep()
+    loss = module(x).square().mean()
+    loss.backward()
+    tally.add({"loss": loss, "share": loss.detach(), "count/empty": loss.detach()})
+    finite = torch.isfinite(nn.utils.clip_grad_norm_(module.parameters(), 1.0))
+    buffers.put_back(unless=finite)
+    average.update(finite)
+    assert tally.take().shape == (3,)
+    with pytest.raises(RuntimeError, match="meta"):
+        bool(finite)
 
 
 def test_moments_of_another_device_keep_this_ones_kernels() -> None:

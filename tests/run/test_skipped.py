@@ -10,7 +10,7 @@ from test_resume import rows, same
 from toy import Toy, run
 
 from ssl3d.run.checkpoint_file import read_checkpoint
-from ssl3d.run.replay import about_step, replay
+from ssl3d.run.replay import about_step, described, replay
 from ssl3d.run.run_error import NotFiniteError
 
 KEEP = {"checkpoint_every": 1, "keep_checkpoints": 10, "log_every": 1}
@@ -66,6 +66,8 @@ def test_a_captured_step_is_replayed(tmp_path: Path) -> None:
     assert "first.weight" in bad.not_finite
     assert "PowBackward0" in bad.where
     assert "toy.py:" in bad.where
+    assert "gradients that are not finite: first.weight, first.bias" in described(bad)
+    assert "its gradient is finite" in described(good)
     assert bad.sources == ("volume-8", "volume-9", "volume-10", "volume-11")
 
 
