@@ -18,7 +18,7 @@ from ssl3d.run.deterministic import deterministic
 from ssl3d.run.faults import Faults
 from ssl3d.run.launch import launched
 from ssl3d.run.lock import RunLock
-from ssl3d.run.loggers import make_loggers
+from ssl3d.run.loggers import start_loggers
 from ssl3d.run.loop import Loop
 from ssl3d.run.lost import errors_of_lost_ranks
 from ssl3d.run.metrics_file import MetricsFile
@@ -48,6 +48,7 @@ def fit(
     fabric: Fabric | None = None,
     lock: RunLock | None = None,
     about: Mapping[str, Any] | None = None,
+    parameters: Mapping[str, Any] | None = None,
     console: Console | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> Fitted:
@@ -63,6 +64,7 @@ def fit(
         fabric: of `launched`, where the task was built by its ranks; None: it is launched here.
         lock: of the folder, where the caller holds it already; None: it is taken here.
         about: plain values for checkpoints, such as the spec.
+        parameters: the spec in plain values, for loggers.
         console: for progress; the terminal by default.
         warn: takes a line for the user; printed by default.
 
@@ -92,12 +94,15 @@ def fit(
             training.load_state_dict(content)
             faults.load_state_dict(content["faults"])
         file = MetricsFile(run.metrics, last_step=training.step) if main else None
-        loggers = make_loggers(trainer.loggers, folder=run, last_step=training.step)
+        loggers = start_loggers(
+            trainer.loggers, folder=run, last_step=training.step, main=main, say=warn
+        )
         rows = Rows(file, loggers=loggers)
         bar = Bar(console, steps=trainer.steps, done=training.step)
         watch = Watch(task, training, faults=faults, rows=rows, bar=bar, setting=setting)
         loop = Loop(task, training, faults=faults, watch=watch, stop=stop, setting=setting)
-        with rows, bar.shown():
+        with loggers, bar.shown():
+            loggers.parameters(parameters or {})
             ended = loop.run()
         fitted = Fitted(
             training.step,

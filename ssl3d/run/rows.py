@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from lightning.pytorch.loggers import Logger
-
+from ssl3d.run.loggers import Loggers
 from ssl3d.run.metrics_file import MetricsFile, Row
 
 
@@ -20,7 +19,7 @@ class Rows:
         latest: the newest value of each column.
     """
 
-    def __init__(self, file: MetricsFile | None, *, loggers: Sequence[Logger]) -> None:
+    def __init__(self, file: MetricsFile | None, *, loggers: Loggers) -> None:
         self._file = file
         self._loggers = loggers
         self._row: Row = {}
@@ -43,13 +42,4 @@ class Rows:
         self.latest |= row
         if self._file is not None:
             self._file.add(row)
-        for logger in self._loggers:
-            logger.log_metrics({k: v for k, v in row.items() if k != "step"}, step=step)
-
-    def __enter__(self) -> Rows:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *args: object) -> None:
-        """Have the loggers write what they hold back."""
-        for logger in self._loggers:
-            logger.finalize("success" if kind is None else "failed")
+        self._loggers.log({name: value for name, value in row.items() if name != "step"}, step)
