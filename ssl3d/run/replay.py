@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from torch.autograd import detect_anomaly
 
 from ssl3d.run.capture import WEIGHTS, captured_batches
 from ssl3d.run.checkpoint_file import read_checkpoint
+from ssl3d.run.precision import autocast
 from ssl3d.run.run_error import RunError
 from ssl3d.run.task import LOSS, Batch, Task
 from ssl3d.streams import Stream, global_seed
@@ -94,7 +94,7 @@ def replay(task: Task, *, path: Path, device: torch.device | str = "cpu") -> Ite
         module.zero_grad()
         with (
             global_seed(about["seed"], Stream.LAYERS, *batch.samples, device=device),
-            _precision(about["precision"], device),
+            autocast(about["precision"], device=device),
         ):
             outputs: dict[str, Tensor] = module(batch.to(device))
         return outputs
@@ -142,9 +142,3 @@ def _weights(path: Path) -> dict[str, Any]:
     if not (path / WEIGHTS).exists():
         raise RunError(f"{path} holds no captured step: give a folder faults/step-… of a run")
     return read_checkpoint(path / WEIGHTS)
-
-
-def _precision(name: str, device: torch.device) -> AbstractContextManager[object]:
-    kinds = {"bf16": torch.bfloat16, "16": torch.float16}
-    kind = kinds.get(name)
-    return nullcontext() if kind is None else torch.autocast(device.type, kind)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
@@ -52,7 +52,7 @@ class Evaluation:
     """Something measured before the first step, every few steps, and after the last one.
 
     Attributes:
-        measure: called in evaluation mode, without gradients.
+        measure: called in evaluation mode, without gradients, in full precision.
         every: steps; 0: before the first and after the last step alone; None: as
             `trainer.validate_every` says.
         averaged: True where it is given the sub-module that is averaged: its average where
@@ -140,6 +140,10 @@ class Task(Protocol):
     def evaluations(self) -> Sequence[Evaluation]:
         """What is measured, in this order."""
         return (Evaluation(self.evaluate),)
+
+    def remarks(self, columns: Mapping[str, float]) -> Iterable[str]:  # noqa: ARG002
+        """What the user should know of the columns that a step adds to the metrics."""
+        return ()
 
     def finish(self, folder: Path, *, weights: Mapping[str, Tensor], fitted: Fitted) -> None:
         """Write what the run leaves; rank 0 alone calls it. `module` is as the last step left it.

@@ -44,7 +44,7 @@ class Watch:
         self._first, self._since = self.training.samples, self.training.clock.seconds
         if self.training.step == 0:
             self._measure(self._evaluations)
-            self.rows.write(0)
+            self._write_row()
         if self.setting.options.best is not None and self.setting.main:
             check_measured(self.setting.options.best, self.rows.latest)
         return self._ends_early()
@@ -60,18 +60,18 @@ class Watch:
             feed: knows how long training waited.
             ends: True after the step that ends the run.
         """
-        step, due = self.training.step, self._measured
+        due = self._measured
         self._measure(due)
         early = bool(due) and not ends and self._ends_early()
         if early:  # what is measured after the last step
             self._measure(one for one in self._evaluations if one not in due)
         if self._logs:
             self.rows.put(self._columns(feed))
-        self.rows.write(step)
+        self._write_row()
         seconds = max(self.training.clock.seconds - self._since, 1e-9)
         shown = self.rows.latest.get(self.task.shown)
         self.bar.update(
-            step,
+            self.training.step,
             speed=(self.training.samples - self._first) / seconds,
             also="" if shown is None else f"{self.task.shown} {shown:.3f}",
         )
@@ -106,11 +106,16 @@ class Watch:
         training, fabric = self.training, self.setting.fabric
         for one in due:
             module = training.result if one.averaged else training.module
-            with training.clock.paused(), evaluating(module), fabric.autocast():
+            with training.clock.paused(), evaluating(module):
                 numbers = one.measure(
                     module, step=training.step, rank=fabric.global_rank, world=fabric.world_size
                 )
             self.rows.put(of_all_ranks(numbers)[0])
+
+    def _write_row(self) -> None:
+        for remark in self.task.remarks(self.rows.pending):
+            self.setting.warn(remark)
+        self.rows.write(self.training.step)
 
     def _ends_early(self) -> bool:
         """Whether the best number has not got better for too long."""

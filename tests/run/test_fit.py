@@ -147,6 +147,21 @@ def test_loggers_get_the_rows(tmp_path: Path) -> None:
     assert [event.step for event in events.Scalars("held_out/loss")] == [0, 4]
 
 
+def test_a_task_may_say_something_of_what_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Talking(Toy):
+        def remarks(self, columns: Any) -> list[str]:
+            return [
+                f"saw {name}" for name in ("held_out/loss", "train/negative") if name in columns
+            ]
+
+    run(Talking(), tmp_path, steps=3, log_every=2, validate_every=3)
+    said = capsys.readouterr().out
+    assert said.count("saw held_out/loss") == 2
+    assert said.count("saw train/negative") == 2
+
+
 def test_a_step_asks_the_device_nothing() -> None:
     """On device meta, which has no answers: all but the optimiser's own step, and the reading."""
     with torch.device("meta"):
