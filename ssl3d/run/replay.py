@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import detect_anomaly
 
 from ssl3d.run.capture import WEIGHTS, captured_batches
 from ssl3d.run.checkpoint_file import read_checkpoint
 from ssl3d.run.precision import autocast
 from ssl3d.run.run_error import RunError
-from ssl3d.run.task import LOSS, Batch, Task
+from ssl3d.run.task import LOSS, Batch
 from ssl3d.streams import Stream, global_seed
 
 SHOWN = 5
@@ -72,22 +72,29 @@ def about_step(path: Path) -> dict[str, Any]:
     return about
 
 
-def replay(task: Task, *, path: Path, device: torch.device | str = "cpu") -> Iterator[Replayed]:
+def replay(
+    module: nn.Module,
+    *,
+    path: Path,
+    batch_types: Sequence[type],
+    device: torch.device | str = "cpu",
+) -> Iterator[Replayed]:
     """Take the micro-batches of a captured step, with its weights and random numbers.
 
     Each is taken alone: batch statistics are those of its own rank.
 
     Args:
-        task: of the run that it was captured in, built anew.
+        module: of the task that it was captured in, built anew.
         path: of the step's folder.
+        batch_types: of that task.
         device: to compute on; only the one of the run gives the same bits.
 
     Raises:
-        RunError: there is no captured step, or its weights do not fit the task.
+        RunError: there is no captured step, or its weights do not fit the module.
     """
     device = torch.device(device)
     content = _weights(path)
-    about, module = content["about"], task.module.to(device)
+    about, module = content["about"], module.to(device)
 
     def forward(batch: Batch) -> dict[str, Tensor]:
         module.load_state_dict(content["state_dict"])  # statistics as they were
@@ -104,7 +111,7 @@ def replay(task: Task, *, path: Path, device: torch.device | str = "cpu") -> Ite
     except RuntimeError as error:
         raise RunError(f"{path / WEIGHTS} does not fit the spec: {error}") from error
     module.train()
-    for rank, batches in captured_batches(path, types=task.batch_types).items():
+    for rank, batches in captured_batches(path, types=batch_types).items():
         for number, batch in enumerate(batches):
             outputs = forward(batch)
             torch.autograd.backward(outputs[LOSS])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from test_resume import rows, same
-from toy import Toy, run
+from toy import Toy, ToyModule, run
 
 from ssl3d.run.checkpoint_file import read_checkpoint
 from ssl3d.run.replay import about_step, described, replay
@@ -60,7 +60,10 @@ def test_a_captured_step_is_replayed(tmp_path: Path) -> None:
     run(Toy(bad={9}), tmp_path, steps=3, accumulate=2, **KEEP)
     path = tmp_path / "faults/step-000000002"
     assert about_step(path)["step"] == 2
-    good, bad = sorted(replay(Toy(), path=path), key=lambda one: "volume-9" in one.sources)
+    good, bad = sorted(
+        replay(ToyModule(), path=path, batch_types=Toy.batch_types),
+        key=lambda one: "volume-9" in one.sources,
+    )
     assert good.not_finite == ()
     assert torch.tensor(good.numbers["loss"]).isfinite()
     assert "first.weight" in bad.not_finite
