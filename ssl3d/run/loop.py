@@ -16,7 +16,7 @@ from ssl3d.run.feed import Feed
 from ssl3d.run.ranks import of_all_ranks
 from ssl3d.run.sent import Verdict, send
 from ssl3d.run.setting import Setting
-from ssl3d.run.signals import Signals
+from ssl3d.run.signals import SAVED, Signals
 from ssl3d.run.tally import Tally
 from ssl3d.run.task import LOSS, Batch, Task
 from ssl3d.run.training import Training
@@ -41,7 +41,7 @@ class Loop:
         late: True on a GPU: the numbers of a step are read after the next backward pass is queued
             and before the next update, so nobody waits, and weights are still those of the step.
             They are read at once where something is due that needs them, and on a CPU.
-        exit_code: for the program: not 0 where a signal ended the run.
+        exit_code: for the program: not 0 where the run is saved and not done.
     """
 
     task: Task
@@ -130,8 +130,9 @@ class Loop:
         if self.faults.is_fault(verdict):
             self._fault(verdict, fed=fed)
         if verdict.stop:
-            self.exit_code = max(of_all_ranks(self.stop.exit_code))
-            self._end = "asked" if self.exit_code else "hours"
+            code = max(of_all_ranks(self.stop.exit_code))
+            self._end = "asked" if code else "hours"
+            self.exit_code = code or SAVED
 
     def _fault(self, verdict: Verdict, *, fed: list[tuple[Batch, Tensor]]) -> None:
         """Keep a skipped step for `replay`, and count it."""

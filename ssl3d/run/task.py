@@ -79,7 +79,8 @@ class Fitted:
         seconds: of training, without measuring and saving.
         ended: `finished` after the last step; `early` where `trainer.best` says so; `hours` after
             `trainer.max_hours`; `asked` by a signal.
-        exit_code: for the program: not 0 on rank 0 where a rank was asked to stop.
+        exit_code: for the program: on rank 0 that of the signal, 85 after `trainer.max_hours`;
+            else 0.
         checkpoint: of the last step.
     """
 
