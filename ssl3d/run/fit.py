@@ -22,9 +22,9 @@ from ssl3d.run.loggers import start_loggers
 from ssl3d.run.loop import Loop
 from ssl3d.run.lost import errors_of_lost_ranks
 from ssl3d.run.metrics_file import MetricsFile
-from ssl3d.run.older_checkpoint import read_run_checkpoint
 from ssl3d.run.optimizer_spec import OptimizerSpec
 from ssl3d.run.rows import Rows
+from ssl3d.run.run_checkpoint import read_run_checkpoint
 from ssl3d.run.run_error import RunError
 from ssl3d.run.setting import Setting
 from ssl3d.run.signals import Signals
@@ -101,6 +101,8 @@ def fit(
         bar = Bar(console, steps=trainer.steps, done=training.step)
         watch = Watch(task, training, faults=faults, rows=rows, bar=bar, setting=setting)
         loop = Loop(task, training, faults=faults, watch=watch, stop=stop, setting=setting)
+        if main:
+            task.begin(step=training.step)
         with loggers, bar.shown():
             loggers.parameters(parameters or {})
             ended = loop.run()

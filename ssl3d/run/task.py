@@ -118,6 +118,13 @@ class Task(Protocol):
     shown: str = ""
     batch_types: tuple[type, ...] = ()
 
+    def begin(self, *, step: int) -> None:
+        """Write what says that the folder holds a run; rank 0 alone calls it, when all is ready.
+
+        Args:
+            step: that the run goes on from, 0 for a new one.
+        """
+
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Groups for the optimiser. `decays` says whether weight decay shrinks a group, `lr_scale`
         (optional) what its learning rate is multiplied with.

@@ -23,8 +23,8 @@ from ssl3d.run.trainer_spec import TrainerSpec
 KEY = "ssl3d"
 """Where a checkpoint keeps what is not state of an object."""
 
-FORMAT = 2
-"""Of a checkpoint; 1 was Lightning's."""
+FORMAT = 3
+"""Of a checkpoint; 1 and 2 were of Lightning's Trainer."""
 
 
 class Training:

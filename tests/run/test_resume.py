@@ -102,47 +102,24 @@ def test_another_optimiser_is_said(tmp_path: Path) -> None:
         run(task, tmp_path, steps=2, resume=True)
 
 
-def test_a_checkpoint_of_the_trainer_goes_on(tmp_path: Path) -> None:
-    """Of an older version, written by Lightning."""
-    options: dict[str, Any] = {"steps": 4, "log_every": 4, "optimizer": {"ema": 0.9}}
-    keep = {"checkpoint_every": 2, "keep_checkpoints": 9}
-    run(Toy(), tmp_path, **options, **keep)
-    last, path = (tmp_path / f"checkpoints/step-00000000{step}.ckpt" for step in (4, 2))
-    end, now = read_checkpoint(last), read_checkpoint(path)
-    last.unlink()
-    done, average, means = now["ssl3d"], now["average"], now["means"]
-    weights = {f"module.{name}": value for name, value in average["weights"].items()}
-    older = {
-        "ssl3d": {k: v for k, v in done.items() if not k.startswith("row")} | {"format": 1},
-        "state_dict": now["state_dict"],
-        "optimizer_states": [now["optimizer"]],
-        "callbacks": {
-            "EncoderAverage": {"average": {"n_averaged": torch.tensor(2), **weights}},
-            "Metrics": {
-                **{
-                    part: {
-                        name: torch.tensor(value).double() for name, value in means[part].items()
-                    }
-                    for part in ("sums", "shares")
-                },
-                "empty": torch.tensor(0),
-                "samples_before": 0,
-                "seconds_before": 0.0,
-            },
-        },
-    }
-    torch.save(older, path)
-    with pytest.warns(UserWarning, match="older version"):
-        run(Toy(), tmp_path, resume=True, **options)
-    assert same(read_checkpoint(last)["optimizer"], end["optimizer"])
-    assert same(read_checkpoint(last)["average"], end["average"])
-    (row,) = [row for row in rows(tmp_path) if row.get("train/loss")]
-    assert float(row["train/loss"]) > 0
-
-
-def test_a_newer_version_is_said(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("written", "message"), [(2, "an older version"), (4, "a newer version")])
+def test_another_version_is_said(written: int, message: str, tmp_path: Path) -> None:
     path = run(Toy(), tmp_path, steps=1).checkpoint
     content = read_checkpoint(path)
-    write_checkpoint(path, {**content, "ssl3d": {**content["ssl3d"], "format": 3}})
-    with pytest.raises(RunError, match="newer version of ssl3d"):
+    write_checkpoint(path, {**content, "ssl3d": {**content["ssl3d"], "format": written}})
+    with pytest.raises(RunError, match=message):
         run(Toy(), tmp_path, steps=2, resume=True)
+
+
+def test_a_task_begins_when_all_is_ready(tmp_path: Path) -> None:
+    class Beginning(Toy):
+        def begin(self, *, step: int) -> None:
+            begun.append(step)
+
+    begun: list[int] = []
+    run(Beginning(), tmp_path, steps=2)
+    run(Beginning(), tmp_path, steps=3, resume=True)
+    (tmp_path / "metrics.csv").write_text("step,a\nnone,1\n2,3\n")
+    with pytest.raises(RunError, match=r"metrics\.csv"):
+        run(Beginning(), tmp_path, steps=4, resume=True)
+    assert begun == [0, 2]
