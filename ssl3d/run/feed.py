@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from ssl3d.run.run_error import RunError
 from ssl3d.run.task import Batch
 
-MUCH = 0.2
-"""Share of the time above which waiting for data is said."""
+MUCH, AFTER = 0.2, 60.0
+"""Share of the time above which waiting for data is said, once so many seconds were trained."""
 
 
 class Feed:
@@ -23,7 +23,7 @@ class Feed:
     def __init__(self, batches: Iterator[Batch], *, warn: Callable[[str], None]) -> None:
         self._batches = batches
         self._warn = warn
-        self._waited = 0.0
+        self._waited = self._all_waited = self._all_seconds = 0.0
         self._first = True
         self._said = False
 
@@ -45,12 +45,14 @@ class Feed:
 
     def waited(self, seconds: float) -> float:
         """Share of the last `seconds` that was spent waiting; begins anew, and warns once."""
-        share, self._waited = min(1.0, self._waited / max(seconds, 1e-9)), 0.0
-        if share > MUCH and not self._said:
+        self._all_waited += self._waited
+        self._all_seconds += seconds
+        share, self._waited = self._waited / max(seconds, 1e-9), 0.0
+        overall = self._all_waited / max(self._all_seconds, 1e-9)
+        if overall > MUCH and self._all_seconds >= AFTER and not self._said:
             self._said = True
             self._warn(
-                f"{share:.0%} of the time training waits for data (data_wait in metrics.csv): more "
-                "data.workers, a data.cache on a faster disk, or a larger share of steps per read "
-                "volume may help"
+                f"{overall:.0%} of the time training waits for data (data_wait in metrics.csv): "
+                "more data.workers, a data.cache on a faster disk, or a smaller data.patch may help"
             )
-        return share
+        return min(1.0, share)

@@ -75,6 +75,8 @@ class Watch:
             speed=(self.training.samples - self._first) / seconds,
             also="" if shown is None else f"{self.task.shown} {shown:.3f}",
         )
+        if ends or early:
+            self.training.clock.stop()  # what is saved is what the run comes to
         if self._saves or ends or early:
             self._save()
         return early

@@ -245,7 +245,10 @@ def test_waiting_for_data_is_said_once(
         return read(self, start)
 
     monkeypatch.setattr(Numbers, "__getitem__", slow)
-    run(Toy(), tmp_path, steps=8, log_every=2)
+    run(Toy(), tmp_path / "short", steps=8, log_every=2)
+    assert "waits for data" not in capsys.readouterr().out
+    monkeypatch.setattr("ssl3d.run.feed.AFTER", 0.1)
+    run(Toy(), tmp_path / "long", steps=8, log_every=2)
     said = capsys.readouterr().out
     assert said.count("of the time training waits for data") == 1
     assert "data.workers" in said

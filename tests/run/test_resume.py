@@ -72,11 +72,11 @@ def test_after_any_step(rule: str, workers: int, tmp_path: Path) -> None:
 
 def test_a_finished_run_is_finished_again(tmp_path: Path) -> None:
     """As after a kill while it finished."""
-    run(Toy(), tmp_path, steps=2, optimizer={"ema": 0.5})
+    before = run(Toy(), tmp_path, steps=2, optimizer={"ema": 0.5})
     task = Toy()
     fitted = run(task, tmp_path, steps=2, resume=True, optimizer={"ema": 0.5})
     (weights, given), end = task.finished[0], read_checkpoint(fitted.checkpoint)
-    assert given == fitted
+    assert given == fitted == before
     assert fitted.step == 2
     assert fitted.finished
     assert same(weights, end["average"]["weights"])
