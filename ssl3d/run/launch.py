@@ -69,11 +69,18 @@ def launched(options: TrainerSpec) -> Fabric:
     except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
         raise RunError(f"trainer: {error}") from error
     _check_precision(options.precision, device=fabric.device)
-    if fabric.world_size > 1 or began is not None:
+    if was_launched(began, environment=environment):
         end_with_parent()
     with quiet_lightning():
         fabric.launch()
     return fabric
+
+
+def was_launched(began: Started | None, *, environment: ClusterEnvironment) -> bool:
+    """True on ranks that a launcher has started and that must not outlive it. The process that the
+    user started may: its shell ends after a `nohup`.
+    """
+    return began is not None or environment.local_rank() > 0
 
 
 def started(environ: Mapping[str, str]) -> Started | None:

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from test_resume import rows
 from toy import Toy, run
 from two_ranks import start
 
 from ssl3d.run.checkpoint_file import read_checkpoint
-from ssl3d.run.launch import Started, started
+from ssl3d.run.launch import Started, started, was_launched
 from ssl3d.run.run_error import RunError
 
 OPTIONS: dict[str, Any] = {
@@ -124,3 +125,12 @@ def test_what_slurm_and_torchrun_started() -> None:
         started(slurm)
     torchrun = {"TORCHELASTIC_RUN_ID": "1", "LOCAL_WORLD_SIZE": "2", "WORLD_SIZE": "6"}
     assert started(torchrun) == Started("torchrun", 2, 3)
+
+
+def test_only_what_a_launcher_started_ends_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's own process goes on where its shell has ended."""
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    assert not was_launched(None, environment=LightningEnvironment())
+    assert was_launched(Started("torchrun", 2, 1), environment=LightningEnvironment())
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert was_launched(None, environment=LightningEnvironment())
