@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import platform
+import re
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import platformdirs
 
@@ -21,6 +25,10 @@ def cache_root() -> Path:
     return platformdirs.user_cache_path("ssl3d", appauthor=False)
 
 
+A_DAY = 24 * 60 * 60
+"""Seconds."""
+
+
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """An empty file beside `path` to fill; it takes the place of `path` when the block ends.
@@ -28,8 +36,10 @@ def written_whole(path: Path) -> Iterator[Path]:
     What is there is on the disk before it gets the name, so neither a crash nor a power cut leaves
     half a file, and no other process sees one. Where the block raises, `path` stays as it was. The
     file has the mode that the user's new files have (umask), whatever the writer gives it.
+    The unfinished file's name says who writes it: see `remove_left_behind`.
     """
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    writer = f"{host_name()}-{os.getpid()}-{secrets.token_hex(4)}"
+    unfinished = path.with_name(f".{path.name}.{writer}.tmp")
     unfinished.touch(exist_ok=False)
     mode = unfinished.stat().st_mode
     try:
@@ -42,6 +52,53 @@ def written_whole(path: Path) -> Iterator[Path]:
         unfinished.unlink(missing_ok=True)
     with suppress(OSError):  # Windows opens no folders, some network drives write none
         _to_disk(path.parent, os.O_RDONLY)
+
+
+def remove_left_behind(folder: Path, pattern: str) -> list[Path]:
+    """Remove the unfinished files of writers that were killed; returns what was removed.
+
+    Left behind is what a process of this machine wrote that is gone, and what nobody has written
+    to for a day.
+
+    Args:
+        folder: where they are.
+        pattern: glob of the names that they would have got.
+    """
+    removed = []
+    for path in folder.glob(f".{pattern}.*.tmp"):
+        with suppress(FileNotFoundError):  # its writer has just finished
+            written = re.search(r"\.([\w-]+)-(\d+)-[0-9a-f]{8}\.tmp$", path.name)
+            gone = written and written[1] == host_name() and not is_running(int(written[2]))
+            if gone or time.time() - path.stat().st_mtime > A_DAY:
+                path.unlink()
+                removed.append(path)
+    return removed
+
+
+def host_name() -> str:
+    """This machine's name, as part of a file's."""
+    return re.sub(r"[^\w-]", "-", platform.node(), flags=re.ASCII)[:40] or "unknown"
+
+
+def is_running(process: int) -> bool:
+    """True where a process of this number runs on this machine."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
+
+
+def sha256_of_start(file: BinaryIO, length: int) -> bytes:
+    """SHA-256 of the first bytes of an open file, which is left behind them."""
+    file.seek(0)
+    digest = hashlib.sha256()
+    while length > 0 and (block := file.read(min(length, 2**20))):
+        digest.update(block)
+        length -= len(block)
+    return digest.digest()
 
 
 def _to_disk(path: Path, flags: int) -> None:

@@ -23,6 +23,8 @@ class RunFolder:
         self.held_out = self.root / "held_out.csv"
         self.summary = self.root / "summary.json"
         self.bad_files = self.root / "bad_files.jsonl"
+        self.loggers = self.root / "loggers.json"
+        self.lock = self.root / "run.lock"
         self.checkpoints = self.root / "checkpoints"
         self.pictures = self.root / "pictures"
 

@@ -11,10 +11,13 @@ from typing import Annotated
 import typer
 
 import ssl3d
+from ssl3d.cli.cache import cache
 from ssl3d.cli.components import components
 from ssl3d.cli.options import options
 from ssl3d.cli.plugin_commands import Program
 from ssl3d.cli.pretrain import pretrain
+from ssl3d.cli.replay import replay
+from ssl3d.cli.resume import resume
 from ssl3d.cli.schema import schema
 from ssl3d.cli.terminal import tolerate_plain_terminals
 from ssl3d.doctor.command import doctor
@@ -42,9 +45,12 @@ app = typer.Typer(
 # Sub-commands are mounted here, those of plugins by `Program`. Their modules import nothing heavy:
 # `--help` loads them all.
 app.command()(pretrain)
+app.command()(resume)
+app.command()(replay)
 app.command()(components)
 app.command()(options)
 app.command()(schema)
+app.command()(cache)
 app.command()(doctor)
 
 

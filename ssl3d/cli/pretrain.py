@@ -8,9 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-INTERRUPTED = 130
-"""Exit code of a run that was asked to stop, as shells report Ctrl-C."""
-
 
 def pretrain(
     spec: Annotated[
@@ -77,8 +74,8 @@ def pretrain(
 
     assert out is not None
     result = run(experiment, out=out, resume=resume, accept_changed_data=accept_changed_data)
-    if not result.finished:
-        raise typer.Exit(INTERRUPTED)
+    if result.exit_code:
+        raise typer.Exit(result.exit_code)
 
 
 def parse_settings(settings: list[str]) -> dict[str, Any]:

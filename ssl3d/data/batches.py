@@ -59,16 +59,13 @@ class Batches:
     def held_out(self, *, rank: int = 0, world: int = 1) -> CropLoader:
         """This rank's held-out crops, every `world`-th, in batches of one, made in this process.
 
-        What is measured of a crop depends on no other crop, nor on `data.batch_size`. All ranks
-        take equally many steps, as some strategies need: the last ones may take a crop that is
-        another rank's, whose number is not `rank` modulo `world`.
+        What is measured of a crop depends on no other crop, nor on `data.batch_size`.
         """
         crops = self.volumes.held_out_crops(extent=self.views.extent)
-        steps = -(-len(crops) // world)
         return CropLoader(
             self._viewed(crops, seeds=_held_out_seeds),
             batch_size=1,
-            sampler=[(rank + step * world) % len(crops) for step in range(steps)],
+            sampler=range(rank, len(crops), world),
             workers=0,
             collate=self._joined,
         )

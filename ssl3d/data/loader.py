@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing.connection
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,8 @@ def _outlive_signals(worker: int) -> None:  # noqa: ARG001  (torch's signature)
     stay until it has finished its step and ends them.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGUSR1"):  # Windows lacks it
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _ignore_once)
 
 
@@ -87,13 +90,52 @@ class CropLoader(DataLoader[Any]):
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         error: DataError | None = None
-        for batch in super().__iter__():
-            if isinstance(batch, DataError):
-                error = batch
-                break
-            yield batch
+        try:
+            for batch in self._batches():
+                if isinstance(batch, DataError):
+                    error = batch
+                    break
+                yield batch
+        except (RuntimeError, EOFError, OSError):
+            error = self._of_dead_reader()
+            if error is None:
+                raise
         if error is not None:
             # End the workers now: a traceback that someone keeps would keep them too, and ending
             # them from the garbage collector takes five seconds each.
             self._iterator = None
             raise error
+
+    def _batches(self) -> Iterator[Any]:
+        """torch's batches. A worker that dies is found here, where its batch is missing: torch's
+        handler of SIGCHLD would raise in the middle of whatever the process is at.
+        """
+        if not hasattr(signal, "SIGCHLD"):  # Windows
+            return super().__iter__()
+        before = signal.getsignal(signal.SIGCHLD)
+        batches = super().__iter__()
+        if signal.getsignal(signal.SIGCHLD) is not before:
+            signal.signal(signal.SIGCHLD, before)
+        return batches
+
+    def _of_dead_reader(self) -> DataError | None:
+        """What to say of a reading process that has ended; None where none has.
+
+        Its death may show in what it was sending, before the system says that it is dead.
+        """
+        workers = getattr(self._iterator, "_workers", ())
+        ended = multiprocessing.connection.wait([worker.sentinel for worker in workers], timeout=1)
+        for worker in workers:
+            if worker.sentinel in ended:
+                worker.join()
+        codes = sorted({worker.exitcode for worker in workers} - {None})
+        if not codes:
+            return None
+        names = [signal.Signals(-code).name if code < 0 else f"code {code}" for code in codes]
+        shared = "shared memory (/dev/shm; docker run --shm-size)"
+        what = shared if "SIGBUS" in names else "memory"
+        return DataError(
+            f"data: a reading process has ended ({', '.join(names)}), most often because {what} "
+            f"ran out. Give more of it, or lower data.workers (now {self.num_workers}) or "
+            "data.cache.memory, and go on from the last checkpoint (--resume, resume=True)"
+        )

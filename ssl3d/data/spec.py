@@ -134,6 +134,13 @@ class CacheSpec(Section):
         description="folder for what goes beyond it, as chunked compressed arrays; none: "
         "ssl3d/volumes in the user's cache directory",
     )
+    disk: float | None = Field(
+        None,
+        gt=0,
+        description="bound for all volumes in that folder, in GiB: those go first whose use is "
+        "longest ago; none: it grows",
+        json_schema_extra={"unit": "GiB"},
+    )
 
 
 class DataSpec(Section):

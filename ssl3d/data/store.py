@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ssl3d.data.data_error import BadVolume
-from ssl3d.data.disk import DiskCache, DiskVolume
+from ssl3d.data.disk import DiskVolume
+from ssl3d.data.disk_cache import DiskCache
 from ssl3d.data.files import Source
 from ssl3d.data.preparation import Prepared, prepare
 from ssl3d.data.spec import DataSpec
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,7 @@ class VolumeStore:
         self._memory: dict[Source, MemoryVolume] = {}
         self._on_disk: dict[Source, DiskVolume] = {}
         self._bad: dict[Source, BadVolume] = {}
+        self._said = False
         self.nbytes = 0
 
     def volume(self, source: Source) -> MemoryVolume | DiskVolume:
@@ -75,7 +82,9 @@ class VolumeStore:
 
     def _first_time(self, source: Source) -> MemoryVolume | DiskVolume:
         path = self._disk.path(source)
-        stored = self._disk.find(path, source=source)
+        stored = None
+        if self._disk.find(path, source=source):
+            stored = self._on(path, source=source)
         if stored is None:
             prepared = prepare(source, spec=self._spec)
         elif self.nbytes + 4 * int(np.prod(stored.shape)) <= self._bound:
@@ -88,6 +97,25 @@ class VolumeStore:
             return self._memory[source]
         if stored is None:
             assert prepared is not None
-            stored = self._disk.write(path, prepared)
+            self._disk.write(path, prepared)
+            stored = self._on(path, source=source)
         self._on_disk[source] = stored
         return stored
+
+    def _on(self, path: Path, *, source: Source) -> DiskVolume:
+        return DiskVolume(path, again=partial(self._write_again, path, source=source))
+
+    def _write_again(self, path: Path, *, source: Source) -> None:
+        """Prepare anew what was removed since; raises BadVolume where the files are others now."""
+        if self._disk.path(source) != path:
+            raise BadVolume(source.name, "has changed since this run began to read it")
+        if not self._said:
+            self._said = True
+            logger.warning(
+                "Preparing %s anew: it was removed from %s, where room was made or the cache was "
+                "cleared. Others may follow without a word: where training waits for data, raise "
+                "data.cache.disk",
+                source.name,
+                path.parent,
+            )
+        self._disk.write(path, prepare(source, spec=self._spec))

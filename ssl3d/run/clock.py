@@ -46,3 +46,12 @@ class Clock:
         finally:
             if was_running:
                 self.start()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Count what happens inside."""
+        self.start()
+        try:
+            yield
+        finally:
+            self.stop()

@@ -11,6 +11,7 @@ from torch.optim import SGD, AdamW, Optimizer
 
 from ssl3d.run.optimizer_spec import OptimizerSpec
 from ssl3d.run.run_error import RunError
+from ssl3d.run.schedule import learning_rate, weight_decay
 
 
 def decayed_names(module: nn.Module) -> frozenset[str]:
@@ -26,6 +27,11 @@ def decayed_names(module: nn.Module) -> frozenset[str]:
     )
 
 
+def parameter_groups(module: nn.Module) -> list[dict[str, Any]]:
+    """Two groups of a module's parameters: `decays` says whether weight decay may shrink them."""
+    return _groups(module.named_parameters(), decayed=decayed_names(module))
+
+
 def make_optimizer(
     spec: OptimizerSpec, *, parameters: Iterable[tuple[str, Tensor]], decayed: frozenset[str]
 ) -> Optimizer:
@@ -39,21 +45,63 @@ def make_optimizer(
     Raises:
         RunError: the optimiser's library is not installed.
     """
+    return optimizer_of(spec, groups=_groups(parameters, decayed=decayed))
+
+
+def optimizer_of(
+    spec: OptimizerSpec, *, groups: list[dict[str, Any]], fused: bool = False
+) -> Optimizer:
+    """The optimiser of groups of parameters.
+
+    Args:
+        spec: which optimiser.
+        groups: with `decays`, as `parameter_groups` gives them.
+        fused: all in one kernel, where torch has one; it can skip a step on the device.
+
+    Raises:
+        RunError: the optimiser's library is not installed.
+    """
+    groups = [
+        {**group, "weight_decay": spec.weight_decay if group["decays"] else 0.0}
+        for group in groups
+        if group["params"]
+    ]
+    one_kernel = True if fused else None
+    if spec.name == "sgd":
+        nesterov = spec.momentum > 0
+        return SGD(groups, lr=spec.lr, momentum=spec.momentum, nesterov=nesterov, fused=one_kernel)
+    if spec.name == "lamb":
+        return _lamb(groups, spec=spec)
+    return AdamW(groups, lr=spec.lr, betas=spec.betas, fused=one_kernel)
+
+
+def set_rates(optimizer: Optimizer, *, spec: OptimizerSpec, step: int, steps: int) -> float:
+    """Set learning rate and weight decay of step `step` (from 0); returns the learning rate."""
+    lr = learning_rate(spec, step=step, steps=steps)
+    decay = weight_decay(spec, step=step, steps=steps)
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group.get("lr_scale", 1.0)
+        group["weight_decay"] = decay if group["decays"] else 0.0
+    return lr
+
+
+def load_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
+    """Take up the state of one that may have run on another device, with other kernels."""
+    kernels = ("fused", "foreach", "capturable")
+    pairs = zip(state["param_groups"], optimizer.param_groups, strict=True)
+    groups = [{**was, **{k: now[k] for k in kernels if k in now}} for was, now in pairs]
+    optimizer.load_state_dict({**state, "param_groups": groups})
+
+
+def _groups(
+    parameters: Iterable[tuple[str, Tensor]], *, decayed: frozenset[str]
+) -> list[dict[str, Any]]:
     shrinking: list[Tensor] = []
     free: list[Tensor] = []
     for name, parameter in parameters:
         plain = name.replace("_fsdp_wrapped_module.", "")
         (shrinking if plain in decayed else free).append(parameter)
-    groups: list[dict[str, Any]] = [
-        {"params": shrinking, "weight_decay": spec.weight_decay, "decays": True},
-        {"params": free, "weight_decay": 0.0, "decays": False},
-    ]
-    groups = [group for group in groups if group["params"]]
-    if spec.name == "sgd":
-        return SGD(groups, lr=spec.lr, momentum=spec.momentum, nesterov=spec.momentum > 0)
-    if spec.name == "lamb":
-        return _lamb(groups, spec=spec)
-    return AdamW(groups, lr=spec.lr, betas=spec.betas)
+    return [{"params": shrinking, "decays": True}, {"params": free, "decays": False}]
 
 
 def _lamb(groups: list[dict[str, Any]], *, spec: OptimizerSpec) -> Optimizer:

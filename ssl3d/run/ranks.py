@@ -12,6 +12,11 @@ def rank() -> int:
     return dist.get_rank() if _several() else 0
 
 
+def world_size() -> int:
+    """Number of ranks."""
+    return dist.get_world_size() if _several() else 1
+
+
 def of_all_ranks(own: Any) -> list[Any]:
     """A plain value of each rank, in their order. All ranks must call it."""
     if not _several():

@@ -23,6 +23,29 @@ def _precision(value: Any) -> Any:
     return str(value) if isinstance(value, int) else value
 
 
+def _strategy(value: Any) -> Any:
+    """One that trains here; `fsdp` is refused with its reason."""
+    if isinstance(value, str) and "fsdp" in value:
+        raise ValueError(
+            f"given {value!r}: sharded weights are not supported, since the loop has not been "
+            "shown to resume and to skip a step with them; use auto or ddp"
+        )
+    return value
+
+
+class BestSpec(Section):
+    """A number that says which weights are best: their checkpoint is kept."""
+
+    number: str = Field(description="column of metrics.csv, such as held_out/mse or probe/dice")
+    larger: bool = Field(default=False, description="true where a larger number is better")
+    patience: int | None = Field(
+        default=None,
+        ge=1,
+        description="measurements without a better one before the run ends early; none: it does "
+        "not end early",
+    )
+
+
 class TrainerSpec(Section):
     """How long, on what and in which precision."""
 
@@ -45,7 +68,25 @@ class TrainerSpec(Section):
         description="devices on each node, from 1; -1: all GPUs; auto: all GPUs, or the CPU",
     )
     nodes: int = Field(default=1, ge=1, le=10_000, description="machines")
-    strategy: str = Field(default="auto", description="Lightning's strategy: auto, ddp, fsdp, ...")
+    strategy: Annotated[
+        Literal["auto", "ddp", "ddp_find_unused_parameters_true"], BeforeValidator(_strategy)
+    ] = Field(
+        default="auto", description="how ranks share the work; auto: ddp where there are more"
+    )
+    compile: bool = Field(default=False, description="compile the model with torch.compile")
+    checkpoint_activations: bool = Field(
+        default=False,
+        description="compute activations again in the backward pass: less memory, more time",
+    )
+    deterministic: bool = Field(
+        default=False, description="refuse operations that give other bits each time on a GPU"
+    )
+    max_hours: float | None = Field(
+        default=None,
+        gt=0,
+        description="hours after which this start saves and ends; none: no limit",
+        json_schema_extra={"unit": "hours"},
+    )
     log_every: int = Field(
         default=10,
         ge=1,
@@ -65,6 +106,18 @@ class TrainerSpec(Section):
         json_schema_extra={"unit": "steps"},
     )
     keep_checkpoints: int = Field(default=3, ge=1, description="newest checkpoints to keep")
+    best: BestSpec | None = Field(
+        default=None, description="number by which the best checkpoint is kept beside the newest"
+    )
+    max_skipped_streak: int = Field(
+        default=5, ge=1, description="steps in a row whose gradient is not finite that end a run"
+    )
+    max_skipped_share: float = Field(
+        default=0.1,
+        gt=0,
+        le=1,
+        description="share of the last 100 steps whose gradient is not finite that ends a run",
+    )
     loggers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = Field(
         default=("tensorboard",), description="what logs beside metrics.csv, which is always there"
     )

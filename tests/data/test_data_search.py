@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from run_batches import first, found
 
 from ssl3d.data.data_error import DataError, DataWarning
-from ssl3d.data.disk import DiskCache
+from ssl3d.data.disk_cache import DiskCache
 from ssl3d.data.files import find_sources
 from ssl3d.data.search import matches
 from ssl3d.data.spec import DataSpec

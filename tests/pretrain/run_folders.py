@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ssl3d.run.metrics_file import read_metrics
 
-TIMING = ("volumes_per_second",)
+TIMING = ("volumes_per_second", "data_wait", "memory_gib")
 
 
 def rows_without_time(out: Path) -> list[dict[str, float]]:

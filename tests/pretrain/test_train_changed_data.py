@@ -21,6 +21,7 @@ from ssl3d import ExperimentSpec
 from ssl3d.data import DataError, RunVolumes
 from ssl3d.data.listing import Listing
 from ssl3d.data.outline import outline
+from ssl3d.files import host_name
 from ssl3d.run.run_error import RunError
 
 MakeSpec = Callable[..., ExperimentSpec]
@@ -125,7 +126,8 @@ def test_a_save_that_was_killed_leaves_nothing_for_long(
     make_spec: MakeSpec, tmp_path: Path
 ) -> None:
     ssl3d.pretrain(make_spec(trainer={"steps": 1}), out=tmp_path / "a")
-    (tmp_path / "a/checkpoints/.step-000000002.ckpt.0123.tmp").write_bytes(b"half")
+    half = tmp_path / f"a/checkpoints/.step-000000002.ckpt.{host_name()}-{2**30}-0123abcd.tmp"
+    half.write_bytes(b"half")
     resume(make_spec(trainer={"steps": 2}), tmp_path / "a")
     left = {path.name for path in (tmp_path / "a/checkpoints").iterdir()}
     assert left == {"step-000000001.ckpt", "step-000000002.ckpt"}
@@ -215,10 +217,9 @@ def test_files_put_into_folders_are_found_again(
     assert_as_if_never_stopped(tmp_path / "a")
 
 
-def test_run_from_before_files_were_listed(
+def test_a_run_whose_list_of_files_is_gone(
     make_spec: MakeSpec, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It kept paths as they were given, and split by them."""
     assert work == Path.cwd()
     spec = make_spec(data={"volumes": "set"})
     out = tmp_path / "a"
@@ -227,9 +228,9 @@ def test_run_from_before_files_were_listed(
         half_done(spec, out)
     (out / "data.json").unlink()
     assert ExperimentSpec.load(out / "spec.json") == spec
-    assert "from before its files were listed" in resume(spec, out)
+    assert "The list of this run's files, data.json, is gone" in resume(spec, out)
     assert_as_if_never_stopped(out)
-    assert "from before" not in resume(spec, out)
+    assert "is gone" not in resume(spec, out)
     assert sum(map(len, sides(out))) == 5
 
 

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
 
 from ssl3d import ExperimentSpec
-from ssl3d.run.resume import RunFolder
+from ssl3d.run.launch import launched
 from ssl3d.run.run_error import RunError
-from ssl3d.run.trainer import make_trainer
 from ssl3d.tasks.pretrain.step_time import time_step
 
 MakeSpec = Callable[..., ExperimentSpec]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there are GPUs to use")
-def test_all_gpus_where_there_are_none(make_spec: MakeSpec, tmp_path: Path) -> None:
+def test_all_gpus_where_there_are_none(make_spec: MakeSpec) -> None:
     spec = make_spec(trainer={"accelerator": "auto", "devices": -1})
     with pytest.raises(RunError, match=r"^trainer: .*devices"):
-        make_trainer(spec.trainer, folder=RunFolder(tmp_path), step=0, callbacks=[])
+        launched(spec.trainer)
 
 
 def test_the_time_of_a_step(make_spec: MakeSpec) -> None:

@@ -122,7 +122,7 @@ def test_other_optimisers_resume_bitwise(make_spec: MakeSpec, tmp_path: Path, na
     ssl3d.pretrain(spec, out=tmp_path / "parts", resume=True)
     whole, parts = (checkpoint(tmp_path / name, step=4) for name in ("whole", "parts"))
     assert_same_weights(whole["state_dict"], parts["state_dict"])
-    groups = parts["optimizer_states"][0]["param_groups"]
+    groups = parts["optimizer"]["param_groups"]
     assert [group["weight_decay"] for group in groups] == pytest.approx([0.2, 0.0])
 
 

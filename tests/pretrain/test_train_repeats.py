@@ -61,11 +61,11 @@ def test_resume_equals_never_having_stopped(
     assert rows_without_time(tmp_path / "whole") == rows_without_time(tmp_path / "parts")
     whole, parts = (checkpoint(tmp_path / name, step=6) for name in ("whole", "parts"))
     assert_same_weights(whole["state_dict"], parts["state_dict"])
-    moments = [content["optimizer_states"][0]["state"] for content in (whole, parts)]
+    moments = [content["optimizer"]["state"] for content in (whole, parts)]
     for key, value in moments[0].items():
         assert torch.equal(value["exp_avg_sq"], moments[1][key]["exp_avg_sq"])
-    counts = [content["ssl3d"]["micro_batches"] for content in (whole, parts)]
-    assert counts == [6 * accumulate] * 2
+    counts = [content["ssl3d"]["samples"] for content in (whole, parts)]
+    assert counts == [6 * accumulate * 2] * 2
 
 
 def test_workers_change_nothing(make_spec: MakeSpec, tmp_path: Path) -> None:
@@ -83,4 +83,4 @@ def test_accumulated_steps_average_their_micro_batches(make_spec: MakeSpec, tmp_
     )
     ssl3d.pretrain(spec, out=tmp_path / "a")
     assert [row["volumes"] for row in training_rows(tmp_path / "a")] == [2, 4]
-    assert checkpoint(tmp_path / "a", step=1)["ssl3d"]["micro_batches"] == 2
+    assert checkpoint(tmp_path / "a", step=1)["ssl3d"]["samples"] == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -42,7 +43,7 @@ def test_folder_of_a_run(make_spec: MakeSpec, tmp_path: Path) -> None:
     result = ssl3d.pretrain(spec, out=tmp_path / "a")
     out = tmp_path / "a"
     assert ExperimentSpec.load(out / "spec.yaml") == ExperimentSpec.load(out / "spec.json") == spec
-    facts = json.loads((out / "environment.json").read_text())
+    (facts,) = json.loads((out / "environment.json").read_text())
     assert facts["plugins"]["backbone/waveformer"] == f"ssl3d {ssl3d.__version__}"
     assert facts["libraries"]["torch"] == torch.__version__
     assert [path.name for path in (out / "checkpoints").iterdir()] == ["step-000000006.ckpt"]
@@ -69,7 +70,7 @@ def test_checkpoint_and_encoder(make_spec: MakeSpec, tmp_path: Path) -> None:
     facts = checkpoint(tmp_path / "a", step=2)["ssl3d"]
     assert ExperimentSpec.from_json(facts["spec"]) == spec
     assert facts["plugins"]["masker/random"] == f"ssl3d {ssl3d.__version__}"
-    assert facts["micro_batches"] == facts["step"] == 2
+    assert facts["step"] == 2
     assert facts["samples"] == 4
     encoder = ssl3d.load_encoder(tmp_path / "a")
     saved = weights(tmp_path / "a", step=2)
@@ -132,7 +133,7 @@ def test_resume_with_another_spec_names_what_differs(make_spec: MakeSpec, tmp_pa
     with pytest.raises(RunError, match=r"another spec") as caught:
         ssl3d.pretrain(other, out=tmp_path / "a", resume=True)
     assert "masker.ratio: was 0.6, is 0.5" in str(caught.value)
-    assert "optimizer.lr: was 0.01, is 0.5" in str(caught.value)
+    assert "optimizer.lr:" not in str(caught.value)
     assert "trainer.steps:" not in str(caught.value)
 
 
@@ -230,7 +231,7 @@ def poison_volume(module: PretrainModule, batch: Batch) -> None:  # noqa: ARG001
 
 @pytest.mark.parametrize(
     ("poison", "at", "message"),
-    [(poison_weights, 1, "the loss is nan"), (poison_volume, 4, "the gradient is not finite")],
+    [(poison_weights, 2, "a loss is not finite"), (poison_volume, 5, "the gradient is not finite")],
 )
 def test_not_finite_stops_and_keeps_the_last_checkpoint(
     make_spec: MakeSpec,
@@ -240,18 +241,18 @@ def test_not_finite_stops_and_keeps_the_last_checkpoint(
     at: int,
     message: str,
 ) -> None:
-    step = PretrainModule.training_step
+    step, calls = PretrainModule.forward, itertools.count(1)
 
-    def poisoned(self: PretrainModule, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        if self.micro_batches == at:
+    def poisoned(self: PretrainModule, batch: Batch) -> dict[str, Tensor]:
+        if next(calls) == at:
             poison(self, batch)
-        return step(self, batch, batch_idx)
+        return step(self, batch)
 
-    monkeypatch.setattr(PretrainModule, "training_step", poisoned)
-    with pytest.raises(RunError, match=rf"step {at + 1}: {message}(.|\n)*case\d.nii.gz"):
-        ssl3d.pretrain(make_spec(), out=tmp_path / "a")
-    saved = [path.name for path in (tmp_path / "a" / "checkpoints").iterdir()]
-    assert saved == (["step-000000003.ckpt"] if at == 4 else [])
+    monkeypatch.setattr(PretrainModule, "forward", poisoned)
+    with pytest.raises(RunError, match=rf"step {at}: {message}(.|\n)*case\d.nii.gz"):
+        ssl3d.pretrain(make_spec(trainer={"max_skipped_streak": 1}), out=tmp_path / "a")
+    saved = [path.name for path in (tmp_path / "a").glob("checkpoints/*")]
+    assert saved == (["step-000000003.ckpt"] if at == 5 else [])
 
 
 def test_interrupt_saves_and_resumes_to_the_same_weights(
@@ -259,21 +260,21 @@ def test_interrupt_saves_and_resumes_to_the_same_weights(
 ) -> None:
     spec = make_spec(trainer={"accumulate": 2}, data={"workers": 1})
     ssl3d.pretrain(spec, out=tmp_path / "whole")
-    step = PretrainModule.training_step
+    step, calls = PretrainModule.forward, itertools.count(1)
 
-    def interrupted(self: PretrainModule, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        if self.micro_batches == 2:  # the first of two micro-batches of the second step
+    def interrupted(self: PretrainModule, batch: Batch) -> dict[str, Tensor]:
+        if next(calls) == 3:  # the first of two micro-batches of the second step
             os.kill(os.getpid(), signal.SIGINT)
-        return step(self, batch, batch_idx)
+        return step(self, batch)
 
     before = signal.getsignal(signal.SIGINT)
     console = Console(record=True, width=200)
     with monkeypatch.context() as patch:
-        patch.setattr(PretrainModule, "training_step", interrupted)
+        patch.setattr(PretrainModule, "forward", interrupted)
         result = ssl3d.pretrain(spec, out=tmp_path / "parts", console=console)
     assert signal.getsignal(signal.SIGINT) is before
     assert not result.finished
-    assert result.step == 2
+    assert (result.step, result.exit_code) == (2, 130)
     assert "--resume" in console.export_text()
     assert ssl3d.load_encoder(tmp_path / "parts") is not None
     assert ssl3d.pretrain(spec, out=tmp_path / "parts", resume=True).finished
@@ -281,29 +282,12 @@ def test_interrupt_saves_and_resumes_to_the_same_weights(
     assert_same_weights(weights(tmp_path / "whole", step=6), weights(tmp_path / "parts", step=6))
 
 
-def test_second_interrupt_leaves_at_once(
-    make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    step = PretrainModule.training_step
-
-    def impatient(self: PretrainModule, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        if self.micro_batches == 4:
-            os.kill(os.getpid(), signal.SIGINT)
-            os.kill(os.getpid(), signal.SIGINT)
-        return step(self, batch, batch_idx)
-
-    before = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr(PretrainModule, "training_step", impatient)
-    with pytest.raises(KeyboardInterrupt):
-        ssl3d.pretrain(make_spec(), out=tmp_path / "a")
-    assert signal.getsignal(signal.SIGINT) is before
-    assert [p.name for p in (tmp_path / "a/checkpoints").iterdir()] == ["step-000000003.ckpt"]
-
-
 @pytest.mark.parametrize("logger", ["wandb", "mlflow"])
 def test_missing_logger_says_what_to_install(
-    make_spec: MakeSpec, tmp_path: Path, logger: str
+    make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logger: str
 ) -> None:
+    there = f"lightning.pytorch.loggers.{logger}._{logger.upper()}_AVAILABLE"
+    monkeypatch.setattr(there, False)
     spec = make_spec(trainer={"loggers": (logger,)})
     with pytest.raises(RunError, match=rf"pip install {logger}"):
         ssl3d.pretrain(spec, out=tmp_path / "a")

@@ -58,7 +58,7 @@ def test_true_stays_a_boolean() -> None:
     spec = ExperimentSpec(data=flips, decoder={"token": True})
     assert spec.data.flips == (True, False, True)
     assert problems(trainer={"strategy": True}) == {
-        "trainer.strategy": "given True; must be a valid string"
+        "trainer.strategy": "given True; must be 'auto', 'ddp' or 'ddp_find_unused_parameters_true'"
     }
 
 

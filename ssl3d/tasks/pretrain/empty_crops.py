@@ -2,39 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from torch import Tensor
 
-from ssl3d.run.callback import RunCallback
 from ssl3d.run.metrics_file import Row
-from ssl3d.tasks.pretrain.module import PretrainModule
 
 
-class EmptyCrops(RunCallback[PretrainModule]):
-    """Warns of the first one; `Metrics` counts them all.
-
-    Args:
-        warn: takes a line for the user.
+class EmptyCrops:
+    """Remembers which crops were empty until a row says that there were some, and names the first:
+    so no step asks the device.
     """
 
-    def __init__(self, *, warn: Callable[[str], None]) -> None:
-        self._warn = warn
+    def __init__(self) -> None:
+        self._since_row: list[tuple[Sequence[str], Tensor]] = []
         self._said = False
 
-    def after_micro_batch(self, module: PretrainModule, outputs: Mapping[str, Tensor]) -> None:  # noqa: ARG002
-        """Look for one until it is found."""
-        if self._said:
+    def add(self, sources: Sequence[str], *, empty: Tensor) -> None:
+        """Take the crops of a micro-batch: where each came from, and (B,) bool."""
+        if not self._said:
+            self._since_row.append((sources, empty))
+
+    def remarks(self, columns: Mapping[str, float]) -> Iterator[str]:
+        """Say the first one, when a row counts it."""
+        if "train/loss" not in columns and "train/empty_crops" not in columns:
             return
-        for source, empty in zip(module.sources, module.empty.tolist(), strict=True):
-            if empty:
-                self._said = True
-                self._warn(
-                    f"Step {module.step}: in a crop of {source} nothing can be hidden and "
-                    "restored: too few of its voxels are data, or they have no contrast. Such "
-                    "crops count in no number; train/empty_crops says how many there are"
-                )
-                return
+        fed, self._since_row = self._since_row, []
+        if self._said or "train/empty_crops" not in columns:
+            return
+        self._said = True
+        names = [
+            s
+            for sources, empty in fed
+            for s, one in zip(sources, empty.tolist(), strict=True)
+            if one
+        ]
+        of = names[0] if names else "a volume that another rank read"
+        yield (
+            f"In a crop of {of} nothing can be hidden and restored: too few of its voxels are "
+            "data, or they have no contrast. Such crops count in no number; train/empty_crops "
+            "says how many there are"
+        )
 
 
 def all_empty_crops(rows: Sequence[Row], *, crops: int) -> str | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
+from torch import Tensor
 
 from ssl3d.data import Batches
 from ssl3d.files import write_json
@@ -14,11 +15,9 @@ from ssl3d.folder import RunFolder
 from ssl3d.masked.model import PretrainModel
 from ssl3d.masked.restoration import restoration_label
 from ssl3d.report.curves import draw_curves
-from ssl3d.run.checkpoints import read_checkpoint
 from ssl3d.run.loggers import log_pictures
 from ssl3d.run.metrics_file import read_metrics
-from ssl3d.run.module import KEY
-from ssl3d.tasks.pretrain.checkpoint_weights import averaged_weights, backbone_weights
+from ssl3d.run.task import Fitted
 from ssl3d.tasks.pretrain.empty_crops import all_empty_crops
 from ssl3d.tasks.pretrain.export import export_encoder
 from ssl3d.tasks.pretrain.pictures import draw_held_out
@@ -27,44 +26,39 @@ from ssl3d.tasks.pretrain.spec import ExperimentSpec
 
 
 def finish(
-    checkpoint: Path,
+    model: PretrainModel,
     *,
+    weights: Mapping[str, Tensor],
+    fitted: Fitted,
     spec: ExperimentSpec,
     folder: RunFolder,
     batches: Batches,
-    device: torch.device,
-    finished: bool,
     warnings: tuple[str, ...] = (),
 ) -> RunResult:
     """Write the encoder, the summary and, where the run is finished, the pictures.
 
-    The exported encoder is the averaged one where the spec has `optimizer.ema`. Everything is made
-    from what is on disk, so it says what a checkpoint is worth.
-
     Args:
-        checkpoint: of the last step.
+        model: as the last step left it.
+        weights: of the encoder that is exported: the averaged one where the spec has
+            `optimizer.ema`.
+        fitted: how training ended.
         spec: of the run.
         folder: of the run.
         batches: of the run.
-        device: to restore held-out volumes on.
-        finished: False where the run was stopped before its last step.
         warnings: what was said on the way.
     """
-    content = read_checkpoint(checkpoint)
-    done = content[KEY]
-    weights = averaged_weights(content) or backbone_weights(content)
-    encoder = export_encoder(weights, spec=spec, out=folder.root, step=done["step"])
-    model = _model(spec, content).to(device)
+    encoder = export_encoder(weights, spec=spec, out=folder.root, step=fitted.step)
+    model.eval()
     rows = read_metrics(folder.metrics)
     pictures: list[Path] = []
-    if finished:
+    if fitted.finished:
         curves = folder.pictures / "losses.png"
         pictures.append(draw_curves(rows, labels=model.labels, path=curves))
         if spec.restores:
             pictures += draw_held_out(
-                model, spec=spec, batches=batches, folder=folder.pictures, step=done["step"]
+                model, spec=spec, batches=batches, folder=folder.pictures, step=fitted.step
             )
-        log_pictures(pictures, loggers=spec.trainer.loggers, folder=folder, step=done["step"])
+        log_pictures(pictures, loggers=spec.trainer.loggers, folder=folder, step=fitted.step)
     latest = {name: value for row in rows for name, value in row.items()}
     held_out = {
         name.removeprefix("held_out/"): value
@@ -73,13 +67,14 @@ def finish(
     }
     label = restoration_label(model.labels, losses=model.losses)
     loss, trivial = held_out.get(label or ""), held_out.get(f"{label}/trivial")
-    said = [all_empty_crops(rows, crops=done["samples"])]
-    if finished:
+    said = [all_empty_crops(rows, crops=fitted.samples)]
+    if fitted.finished:
         said.append(no_better_than_trivial(loss, trivial=trivial))
     result = RunResult(
         out=folder.root,
-        step=done["step"],
-        finished=finished,
+        step=fitted.step,
+        finished=fitted.finished,
+        exit_code=fitted.exit_code,
         encoder=encoder,
         held_out_loss=loss,
         trivial_loss=trivial,
@@ -89,8 +84,8 @@ def finish(
         warnings=(*warnings, *(text for text in said if text is not None)),
         pictures=tuple(pictures),
         bad_files=batches.volumes.bad_files(),
-        seconds=done["seconds"],
-        volumes_per_second=done["samples"] / max(done["seconds"], 1e-9),
+        seconds=fitted.seconds,
+        volumes_per_second=fitted.samples / max(fitted.seconds, 1e-9),
     )
     write_json(folder.summary, _plain(result))
     return result
@@ -105,14 +100,6 @@ def no_better_than_trivial(loss: float | None, *, trivial: float | None) -> str 
         "volumes that it was not trained on, this model restores no better than a prediction "
         "that needs no network. More steps, more volumes or another optimizer.lr may help"
     )
-
-
-def _model(spec: ExperimentSpec, checkpoint: dict[str, Any]) -> PretrainModel:
-    """The trained model, in evaluation mode."""
-    model = spec.build()
-    weights = checkpoint["state_dict"].items()
-    model.load_state_dict({name.removeprefix("model."): value for name, value in weights})
-    return model.eval()
 
 
 def _plain(result: RunResult) -> dict[str, Any]:

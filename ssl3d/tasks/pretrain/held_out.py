@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import lightning
 import torch
 from torch import Tensor
 
+from ssl3d.data import Batches
 from ssl3d.measure.feature_rank import gram, rankme
 from ssl3d.measure.losses import measured, over_crops
-from ssl3d.run.callback import RunCallback
-from ssl3d.run.evaluating import evaluating
-from ssl3d.run.metrics import Metrics
 from ssl3d.run.metrics_file import MetricsFile
+from ssl3d.run.precision import autocast
 from ssl3d.run.ranks import of_all_ranks
 from ssl3d.tasks.pretrain.module import PretrainModule
+from ssl3d.tasks.pretrain.spec import ExperimentSpec
 
 SINGLE = 2.0
 """Effective rank below which features hardly differ in more than one direction."""
@@ -29,96 +28,86 @@ class Crop(NamedTuple):
     numbers: Mapping[str, float]
 
 
-class HeldOut(RunCallback[PretrainModule]):
+class HeldOut:
     """Measures every loss, level and trivial prediction on fixed crops with fixed masks.
 
     Each crop is measured by itself, so no number depends on `data.batch_size` or on how many ranks
     there are. A mean over crops leaves out those in which there is nothing to measure.
 
     Args:
-        metrics: takes the means, as `held_out/...`.
-        file: takes those of each volume; None on ranks that write nothing.
+        batches: of the run.
+        spec: of the run.
+        file: takes the means of each volume; None on ranks that write nothing.
         warn: takes a line for the user.
     """
 
     def __init__(
-        self, metrics: Metrics, *, file: MetricsFile | None, warn: Callable[[str], None]
+        self,
+        batches: Batches,
+        *,
+        spec: ExperimentSpec,
+        file: MetricsFile | None,
+        warn: Callable[[str], None],
     ) -> None:
-        self._metrics = metrics
+        self._batches = batches
+        self._spec = spec
         self._file = file
         self._warn = warn
         self._collapsed: set[int] = set()
         self._said_empty = False
 
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Measure the model that training starts from."""
-        module: PretrainModule = pl_module
-        if module.step == 0:
-            self._measure(trainer, module)
-
-    def after_step(self, trainer: lightning.Trainer, module: PretrainModule) -> None:
-        """Measure where it is due."""
-        options = module.spec.trainer
-        if module.step % options.validate_every == 0 or module.step >= options.steps:
-            self._measure(trainer, module)
-
-    def _measure(self, trainer: lightning.Trainer, module: PretrainModule) -> None:
-        """Put the means over the held-out crops of all ranks."""
+    def measure(
+        self, module: PretrainModule, *, step: int, rank: int, world: int
+    ) -> dict[str, float]:
+        """The means over the held-out crops of all ranks, as `held_out/...`."""
         weights = module.model.weights
-        with module.clock.paused(), evaluating(module):
-            own, grams = self._own(trainer, module)
-            crops = _over_ranks(own)
-            found = over_crops((crop.numbers for crop in crops), weights=weights)
-            if found:
-                found |= self._ranks(grams, trainer=trainer, module=module)
+        own, grams = self._own(module, rank=rank, world=world)
+        crops = _over_ranks(own)
+        found = over_crops((crop.numbers for crop in crops), weights=weights)
+        if found:
+            found |= self._ranks(grams, step=step)
         empty = sum(not crop.numbers for crop in crops)
         if empty:
             found["empty_crops"] = float(empty)
-        self._metrics.put({f"held_out/{name}": value for name, value in found.items()})
         for row in by_volume(crops, weights=weights):
             if self._file is not None:
-                self._file.add({"step": float(module.step), **row})
+                self._file.add({"step": float(step), **row})
         self._say_empty(crops)
+        return {f"held_out/{name}": value for name, value in found.items()}
 
     def _own(
-        self, trainer: lightning.Trainer, module: PretrainModule
+        self, module: PretrainModule, *, rank: int, world: int
     ) -> tuple[dict[int, Crop], list[Tensor]]:
         """This rank's crops by number, and for each stage the sum of their features' products."""
-        quality, crops, grams = module.spec.quality, dict[int, Crop](), list[Tensor]()
-        images = quality.images and module.spec.restores
-        for i, batch in enumerate(trainer.datamodule.held_out()):  # type: ignore[attr-defined]
+        quality, crops = self._spec.quality, dict[int, Crop]()
+        images = quality.images and self._spec.restores
+        device = next(module.parameters()).device
+        channels = [stage.channels for stage in module.model.backbone.stages]
+        grams = [torch.zeros(c, c, dtype=torch.float64) for c in channels]
+        for batch in self._batches.held_out(rank=rank, world=world):
             (number,), (volume,) = batch.samples, batch.sources
-            batch = trainer.strategy.batch_to_device(batch)
-            output: Any = trainer.strategy.validation_step(batch, i)
-            numbers: dict[str, float] = {}
-            # Ranks take equally many: what fills up is another rank's, and counted there.
-            if number % trainer.world_size == trainer.global_rank:
-                numbers = measured(output, model=module.model, images=images)
-                crops[number] = Crop(volume, numbers)
-            if quality.rank:
-                new = [gram(features) for features in output.stages]
-                if not numbers:
-                    new = [torch.zeros_like(one) for one in new]
-                grams = [a + b for a, b in zip(grams, new, strict=True)] if grams else new
-        return crops, grams
+            with autocast(self._spec.trainer.precision, device=device):
+                output = module.held_out(batch.to(device))
+            numbers = measured(output, model=module.model, images=images)
+            crops[number] = Crop(volume, numbers)
+            if quality.rank and numbers:
+                new = [gram(features).cpu() for features in output.stages]
+                grams = [a + b for a, b in zip(grams, new, strict=True)]
+        return crops, grams if quality.rank else []
 
-    def _ranks(
-        self, grams: list[Tensor], *, trainer: lightning.Trainer, module: PretrainModule
-    ) -> dict[str, float]:
+    def _ranks(self, grams: list[Tensor], *, step: int) -> dict[str, float]:
         """Effective rank of each stage; warns once of each that is low after a step."""
         found: dict[str, float] = {}
         for i, own in enumerate(grams):
-            total: Any = own
-            if trainer.world_size > 1:
-                total = trainer.strategy.reduce(own, reduce_op="sum")
+            total = torch.stack(of_all_ranks(own)).sum(0)
             rank, channels = rankme(total), len(own)
             found[f"rank/stage{i}"] = rank
-            share = module.spec.quality.collapse
-            low = share > 0 and rank < max(SINGLE, share * channels) and module.step > 0
+            share = self._spec.quality.collapse
+            low = share > 0 and rank < max(SINGLE, share * channels) and step > 0
             if low and i not in self._collapsed:
                 self._collapsed.add(i)
                 self._warn(
-                    f"Step {module.step}: the features of stage {i} use {rank:.1f} of {channels} "
+                    f"Step {step}: the features of stage {i} use {rank:.1f} of {channels} "
                     "directions (held_out/rank): they collapse. A lower optimizer.lr or a smaller "
                     "weight of contrasting losses may help"
                 )

@@ -32,6 +32,7 @@ class RunResult:
         bad_files: sample to problem, for what the run went without.
         seconds: spent on training steps.
         volumes_per_second: crops trained on per second.
+        exit_code: for the program: not 0 where a signal asked it to stop.
     """
 
     out: Path
@@ -48,6 +49,7 @@ class RunResult:
     bad_files: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     volumes_per_second: float = 0.0
+    exit_code: int = 0
 
 
 def print_result(result: RunResult, *, console: Console, said: int = 0) -> None:

@@ -32,6 +32,9 @@ FREE_ON_RESUME = (
     "sparse_backend",
     "data.cache",
     "data.workers",
+    "optimizer.lr",
+    "optimizer.min_lr",
+    "optimizer.clip",
     "trainer.steps",
     "trainer.accelerator",
     "trainer.devices",
@@ -43,6 +46,13 @@ FREE_ON_RESUME = (
     "trainer.keep_checkpoints",
     "trainer.pictures",
     "trainer.loggers",
+    "trainer.max_hours",
+    "trainer.best",
+    "trainer.max_skipped_streak",
+    "trainer.max_skipped_share",
+    "trainer.compile",
+    "trainer.checkpoint_activations",
+    "trainer.deterministic",
 )
 """What a resumed run may change: nothing of what is learnt from which data by which rule.
 
@@ -60,7 +70,7 @@ class Resumable:
     Attributes:
         spec: to go on by; where its files are listed, with whole paths: relative ones start from
             where the run was begun.
-        listing: its files; None for a run from before these were listed.
+        listing: its files; None where the list is gone.
         moved: dotted path to (before, now) of paths in the spec that have changed.
     """
 
@@ -80,8 +90,8 @@ class Resumable:
         """What the user should know of the data that the run goes on with."""
         if self.listing is None:
             yield (
-                "This run is from before its files were listed in data.json: they are split anew "
-                "from what is there, and listed from now on"
+                "The list of this run's files, data.json, is gone: they are split anew from what "
+                "is there, and listed from now on"
             )
         for path, (was, now) in islice(self.moved.items(), SHOWN):
             yield f"{path}: was {was!r}, is {now!r}"
@@ -99,7 +109,7 @@ def resumable(folder: RunFolder, spec: ExperimentSpec) -> Resumable:
     Raises:
         RunError: there is nothing to resume, or it was another experiment.
     """
-    before = _spec_before(folder, like=spec)
+    before = spec_of(folder)
     # After the spec: another rank may be writing both, the listing first.
     listing = _read_listing(folder)
     if listing is not None:
@@ -119,28 +129,21 @@ def resumable(folder: RunFolder, spec: ExperimentSpec) -> Resumable:
     return Resumable(spec, listing, moved)
 
 
-def _spec_before(folder: RunFolder, *, like: ExperimentSpec) -> ExperimentSpec:
-    """The spec that the run was begun with.
+def spec_of(folder: RunFolder) -> ExperimentSpec:
+    """The spec of the run in a folder.
 
-    Until a preset's name was held to what it settles, and none became the default, specs named one
-    in any case. Read with the name and without it, the one that is more `like` today's counts.
+    Raises:
+        RunError: there is none, it is of an older version, or it cannot be read any more.
     """
     values = spec_before(folder)
     if "views" not in values:
         raise older_run(folder.root)
-    found, errors = [], list[SpecError]()
-    for left_out in ((), tuple(like.backbone.presets)):
-        given = values.get("backbone", {}).items()
-        backbone = {option: value for option, value in given if option not in left_out}
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # said when the run was begun
-                found.append(ExperimentSpec(**{**values, "backbone": backbone}))
-        except SpecError as error:
-            errors.append(error)
-    if not found:
-        raise RunError(f"{folder.spec_json} cannot be read any more: {errors[0]}") from errors[0]
-    return min(found, key=lambda spec: len(differences(spec.to_dict(), like.to_dict())))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # said when the run was begun
+            return ExperimentSpec(**values)
+    except SpecError as error:
+        raise RunError(f"{folder.spec_json} cannot be read any more: {error}") from error
 
 
 def _read_listing(folder: RunFolder) -> Listing | None:

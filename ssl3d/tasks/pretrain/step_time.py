@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from statistics import median
 
@@ -16,9 +15,10 @@ from ssl3d.geometry import Triple
 from ssl3d.kinds.batch import Batch
 from ssl3d.kinds.views import views_of
 from ssl3d.masked.model import PretrainModel
+from ssl3d.run.optimizer import optimizer_of, parameter_groups
+from ssl3d.run.precision import autocast
 from ssl3d.run.run_error import RunError
 from ssl3d.streams import Seeds, Stream, generator, global_seed
-from ssl3d.tasks.pretrain.module import PretrainModule
 from ssl3d.tasks.pretrain.spec import ExperimentSpec
 
 MOST, ENOUGH = 10, 5.0
@@ -47,22 +47,22 @@ def time_step(spec: ExperimentSpec) -> StepTime:
         RunError: the machine lacks the device or the precision that the spec asks for.
     """
     device = _device(spec)
-    module = PretrainModule(spec.build().to(device), spec=spec)
-    optimizer = module.configure_optimizers()
+    model = spec.build().to(device)
+    optimizer = optimizer_of(spec.optimizer, groups=parameter_groups(model))
     random = generator(spec.seed, Stream.TRIAL)
     samples, patch = spec.data.batch_size, spec.data.patch
     # What it costs to make is that of reading processes.
-    batch = noise_batch(module.model, spec=spec, samples=samples, patch=patch).to(device)
+    batch = noise_batch(model, spec=spec, samples=samples, patch=patch).to(device)
     batches, updates = list[float](), list[float]()
     with global_seed(spec.seed, Stream.LAYERS, 0, device=device):
         while len(batches) <= MOST and sum(batches[1:]) < ENOUGH:
             start = _now(device)
-            with _precision(spec, device):
-                loss = module.model.step(batch, generator=random).loss
+            with autocast(spec.trainer.precision, device=device):
+                loss = model.step(batch, generator=random).loss
             torch.autograd.backward(loss)
             done = _now(device)
             if spec.optimizer.clip is not None:
-                clip_grad_norm_(module.parameters(), spec.optimizer.clip)
+                clip_grad_norm_(model.parameters(), spec.optimizer.clip)
             optimizer.step()
             optimizer.zero_grad()
             batches.append(done - start)
@@ -96,12 +96,6 @@ def _device(spec: ExperimentSpec) -> torch.device:
     if spec.trainer.precision == "16" and device.type == "cpu":
         raise RunError("trainer.precision: 16 needs a GPU; given a CPU: use 32 or bf16")
     return device
-
-
-def _precision(spec: ExperimentSpec, device: torch.device) -> AbstractContextManager[object]:
-    kinds = {"bf16": torch.bfloat16, "16": torch.float16}
-    kind = kinds.get(spec.trainer.precision)
-    return nullcontext() if kind is None else torch.autocast(device.type, kind)
 
 
 def _now(device: torch.device) -> float:

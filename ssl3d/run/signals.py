@@ -1,0 +1,95 @@
+"""Ctrl-C and a scheduler's wish: finish the step, save, leave."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+SAVED = 85
+"""Exit code of a run that a scheduler has stopped: it is saved and wants to go on."""
+
+INTERRUPTED = 130
+"""Exit code of a run that Ctrl-C has stopped, as shells report it."""
+
+ECHO = 0.5
+"""Seconds in which another signal is the same wish: `torchrun` and SLURM both pass theirs on."""
+
+SHOW_CURSOR = b"\x1b[?25h\n"
+"""What a terminal needs whose progress bar is cut off."""
+
+EXIT_CODES = {"SIGINT": INTERRUPTED, "SIGTERM": SAVED, "SIGUSR1": SAVED}
+"""By name, for Windows lacks the last."""
+
+
+class Signals:
+    """Turns the first signal into a request; a second one ends the process at once.
+
+    In a notebook or at Python's prompt the second is a KeyboardInterrupt, for the process is not
+    the run's alone.
+
+    Args:
+        say: takes a line for the user.
+
+    Attributes:
+        requested: True once the run was asked to stop. The loop looks after each step.
+        exit_code: of a run that stops for it: 85 for SIGTERM and SIGUSR1, 130 for Ctrl-C, and 0
+            where nobody asked.
+    """
+
+    def __init__(self, say: Callable[[str], None] = print) -> None:
+        self.requested = False
+        self.exit_code = 0
+        self._say = say
+        self._when = 0.0
+        self._process = os.getpid()
+
+    @contextmanager
+    def listening(self) -> Iterator[Signals]:
+        """Take the signals, and give them back to whom they were before.
+
+        Python has them in the main thread only: elsewhere they go on as they were. Begin before
+        the reading processes start, which must not end by a signal to all of a run's processes.
+        """
+        before = {}
+        if threading.current_thread() is threading.main_thread():
+            numbers = [getattr(signal, name) for name in EXIT_CODES if hasattr(signal, name)]
+            # One that another language has set is None here: Python could not give it back.
+            found = {number: signal.getsignal(number) for number in numbers}
+            before = {number: was for number, was in found.items() if was is not None}
+        try:
+            for number in before:
+                signal.signal(number, self._take)
+            yield self
+        finally:
+            for number, was in before.items():
+                signal.signal(number, was)
+
+    def _take(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        if os.getpid() != self._process:
+            return  # a process that was forked; its parent decides
+        if self.requested:
+            if time.monotonic() - self._when >= ECHO:
+                _end(number)
+            return
+        self.requested, self._when = True, time.monotonic()
+        name = signal.Signals(number).name
+        self.exit_code = EXIT_CODES[name]
+        again = "Press Ctrl-C" if name == "SIGINT" else f"Send {name}"
+        with suppress(RuntimeError):  # the signal came while a line was being written
+            self._say(f"Stopping after this step, which is saved. {again} again to stop at once.")
+
+
+def _end(number: int) -> None:
+    if hasattr(sys, "ps1"):
+        raise KeyboardInterrupt
+    with suppress(OSError):
+        if os.isatty(1):
+            os.write(1, SHOW_CURSOR)
+    # Neither a traceback nor what Python does at its end: that could wait for another rank.
+    os._exit(128 + number)

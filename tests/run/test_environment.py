@@ -1,0 +1,43 @@
+"""What a run ran on is known for each of its starts."""
+
+from __future__ import annotations
+
+import json
+import platform
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from ssl3d.files import write_json
+from ssl3d.run.environment import add_start, environment, read_starts
+from ssl3d.run.run_error import RunError
+
+
+def test_each_start_is_an_entry(tmp_path: Path) -> None:
+    path = tmp_path / "environment.json"
+    assert read_starts(path) == []
+    for step in (0, 40):
+        add_start(path, environment([], device="cpu", step=step))
+    starts = read_starts(path)
+    assert json.loads(path.read_text()) == starts
+    assert [start["step"] for start in starts] == [0, 40]
+    assert {start["host"] for start in starts} == {platform.node()}
+    dates = [datetime.fromisoformat(start["date"]) for start in starts]
+    assert dates == sorted(dates)
+    assert dates[0].tzinfo is not None
+
+
+def test_a_file_of_an_older_version_is_its_one_start(tmp_path: Path) -> None:
+    path = tmp_path / "environment.json"
+    write_json(path, {"ssl3d": "0.1.0"})
+    add_start(path, {"ssl3d": "0.2.0"})
+    assert read_starts(path) == [{"ssl3d": "0.1.0"}, {"ssl3d": "0.2.0"}]
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "environment.json"
+    path.write_text('[{"ssl3d"')
+    with pytest.raises(RunError, match=rf"{path} cannot be read any more: .*Move it away"):
+        add_start(path, {})
+    assert path.read_text() == '[{"ssl3d"'
