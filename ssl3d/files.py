@@ -48,6 +48,10 @@ def written_whole(path: Path) -> Iterator[Path]:
             unfinished.chmod(mode)
         _to_disk(unfinished, os.O_RDWR)
         os.replace(unfinished, path)
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk names none
     finally:
         unfinished.unlink(missing_ok=True)
     with suppress(OSError):  # Windows opens no folders, some network drives write none

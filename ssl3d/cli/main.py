@@ -13,6 +13,7 @@ import typer
 import ssl3d
 from ssl3d.cli.cache import cache
 from ssl3d.cli.components import components
+from ssl3d.cli.lr import lr
 from ssl3d.cli.options import options
 from ssl3d.cli.plugin_commands import Program
 from ssl3d.cli.pretrain import pretrain
@@ -47,6 +48,7 @@ app = typer.Typer(
 app.command()(pretrain)
 app.command()(resume)
 app.command()(replay)
+app.command()(lr)
 app.command()(components)
 app.command()(options)
 app.command()(schema)
@@ -81,7 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave the process.
 
     Exit codes: 0 when done, 1 when something that was asked for failed, 2 for an error that the
-    user can put right (one message on stderr), 130 when interrupted.
+    user can put right (one message on stderr), 85 for a run that was asked to stop and is saved,
+    130 when interrupted.
     """
     tolerate_plain_terminals()
     state = _State()

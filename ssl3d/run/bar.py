@@ -64,16 +64,17 @@ class Bar:
         old = loss if self._loss is None else self._loss
         self._loss = SMOOTHING * old + (1 - SMOOTHING) * loss
 
-    def update(self, step: int, *, speed: float, also: str = "") -> None:
+    def update(self, step: int, *, speed: float | None, also: str = "") -> None:
         """Show where the run is.
 
         Args:
             step: steps taken.
-            speed: volumes per second.
+            speed: volumes per second; None: not shown.
             also: a further number in words.
         """
         loss = "loss none yet" if self._loss is None else f"loss {self._loss:.3f}"
-        text = "  ".join(part for part in (loss, also, f"{speed:.3g} volumes/s") if part)
+        fast = "" if speed is None else f"{speed:.3g} volumes/s"
+        text = "  ".join(part for part in (loss, also, fast) if part)
         if self._task is not None:
             self._progress.update(self._task, completed=step, text=text)
         elif step % -(-self._steps // LINES) == 0 or step == self._steps:

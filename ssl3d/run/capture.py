@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def captured(
     problems = [one for one in of_all_ranks(problem) if one]
     if problems:
         return f"It could not be captured: {problems[0]}"
-    return f"To see where: ssl3d replay {path}"
+    return f"To see where: ssl3d replay {shlex.quote(str(path))}"
 
 
 def captured_batches(path: Path, *, types: Sequence[type]) -> dict[int, list[Batch]]:
@@ -63,11 +64,23 @@ def captured_batches(path: Path, *, types: Sequence[type]) -> dict[int, list[Bat
     Args:
         path: of the step's folder.
         types: classes that may be read; no others are, and none of their code that is not theirs.
+
+    Raises:
+        RunError: there are none, or a file is damaged or of another version.
     """
     found = {}
     for file in sorted(path.glob("batches-*.pt")):
         number = re.fullmatch(r"batches-(\d+)\.pt", file.name)
         assert number is not None
-        with torch.serialization.safe_globals(list(types)):
-            found[int(number[1])] = torch.load(file, map_location="cpu", weights_only=True)
+        try:
+            with torch.serialization.safe_globals(list(types)):
+                found[int(number[1])] = torch.load(file, map_location="cpu", weights_only=True)
+        except (
+            Exception
+        ):  # whatever a damaged file raises; torch's words advise to run what it holds
+            raise RunError(
+                f"{file} cannot be read: it is damaged, or another version of ssl3d wrote it"
+            ) from None
+    if not found:
+        raise RunError(f"{path} has no batches of the step: they could not be written")
     return found

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from ssl3d.folder import RunFolder
 from ssl3d.run.bar import Bar
+from ssl3d.run.best import check_measured
 from ssl3d.run.deterministic import deterministic
 from ssl3d.run.faults import Faults
 from ssl3d.run.launch import launched
@@ -101,6 +102,8 @@ def fit(
         bar = Bar(console, steps=trainer.steps, done=training.step)
         watch = Watch(task, training, faults=faults, rows=rows, bar=bar, setting=setting)
         loop = Loop(task, training, faults=faults, watch=watch, stop=stop, setting=setting)
+        if main and training.step and trainer.best is not None:
+            check_measured(trainer.best, rows.latest)  # before anything is written
         if main:
             task.begin(step=training.step)
         with loggers, bar.shown():

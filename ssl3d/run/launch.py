@@ -23,6 +23,9 @@ from ssl3d.run.trainer_spec import TrainerSpec
 
 PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
+PARENT = "SSL3D_PARENT"
+"""Variable that names the process which starts ranks: it may be gone before a rank has begun."""
+
 
 class Started(NamedTuple):
     """The ranks that something else has started.
@@ -70,7 +73,9 @@ def launched(options: TrainerSpec) -> Fabric:
         raise RunError(f"trainer: {error}") from error
     _check_precision(options.precision, device=fabric.device)
     if was_launched(began, environment=environment):
-        end_with_parent()
+        end_with_parent(os.getppid() if began else int(os.environ.get(PARENT, os.getppid())))
+    else:
+        os.environ[PARENT] = str(os.getpid())
     with quiet_lightning():
         fabric.launch()
     return fabric
@@ -131,13 +136,13 @@ def _check_precision(precision: str, *, device: torch.device) -> None:
         raise RunError(f"trainer.precision: {name} has no bf16: use 16 or 32")
 
 
-def end_with_parent(every: float = 2.0) -> None:
+def end_with_parent(parent: int, *, every: float = 2.0) -> None:
     """End this process soon after the one that started it: nobody else would.
 
     Args:
+        parent: number of that process.
         every: seconds between looks.
     """
-    parent = os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -7,9 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.loggers import Logger
-from lightning_utilities.core.rank_zero import rank_zero_only
-
 from ssl3d.files import write_json
 from ssl3d.folder import RunFolder
 from ssl3d.plugin.registry import did_you_mean
@@ -94,14 +91,6 @@ def start_loggers(
         RunError: a name is unknown, a logger's library is not installed, or it does not start.
     """
     return Loggers(_begun(names, folder=folder, last_step=last_step) if main else {}, say=say)
-
-
-def make_loggers(names: Iterable[str], *, folder: RunFolder, last_step: int) -> list[Logger]:
-    """Lightning's own loggers, for its Trainer; see `start_loggers`."""
-    if getattr(rank_zero_only, "rank", 0) > 0:  # they do nothing there
-        return [_make(name, folder=folder, last_step=last_step).logger for name in names]
-    begun = _begun(names, folder=folder, last_step=last_step)
-    return [one.logger for one in begun.values()]
 
 
 def log_pictures(

@@ -39,15 +39,26 @@ class MetricsFile:
             self._write()
 
     def add(self, row: dict[str, Any]) -> None:
-        """Add a row: appended, or the file is written anew where a column is new."""
+        """Add a row: appended, or the file is written anew where a column is new.
+
+        Raises:
+            RunError: it cannot be written.
+        """
         self.rows.append(row)
         new = [name for name in row if name not in self._columns]
         self._columns += new
-        if new:
-            self._write()
-            return
-        with self._path.open("a", encoding="utf-8", newline="") as file:
-            self._writer(file).writerow(_plain(row))
+        try:
+            if new:
+                self._write()
+                return
+            with self._path.open("a", encoding="utf-8", newline="") as file:
+                self._writer(file).writerow(_plain(row))
+        except OSError as error:
+            raise RunError(
+                f"{self._path} cannot be written: {error.strerror}. The checkpoints are kept: free "
+                "some space, or mend what is in the way, and go on from them (--resume, "
+                "resume=True)"
+            ) from error
 
     def _write(self) -> None:
         text = io.StringIO(newline="")

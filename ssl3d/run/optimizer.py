@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from ssl3d.run.optimizer_spec import OptimizerSpec
@@ -18,7 +17,7 @@ def decayed_names(module: nn.Module) -> frozenset[str]:
     """Names of the parameters that weight decay may shrink.
 
     Not norms, biases and tokens: whatever has one dimension at most, or is called a bias or a
-    token. Taken from the module as it is built, since FSDP flattens its parameters later.
+    token.
     """
     return frozenset(
         name
@@ -29,23 +28,10 @@ def decayed_names(module: nn.Module) -> frozenset[str]:
 
 def parameter_groups(module: nn.Module) -> list[dict[str, Any]]:
     """Two groups of a module's parameters: `decays` says whether weight decay may shrink them."""
-    return _groups(module.named_parameters(), decayed=decayed_names(module))
-
-
-def make_optimizer(
-    spec: OptimizerSpec, *, parameters: Iterable[tuple[str, Tensor]], decayed: frozenset[str]
-) -> Optimizer:
-    """The optimiser with two groups of parameters: with and without weight decay.
-
-    Args:
-        spec: which optimiser.
-        parameters: (name, parameter) pairs, as `named_parameters` gives them.
-        decayed: see `decayed_names`.
-
-    Raises:
-        RunError: the optimiser's library is not installed.
-    """
-    return optimizer_of(spec, groups=_groups(parameters, decayed=decayed))
+    decayed = decayed_names(module)
+    shrinking = [one for name, one in module.named_parameters() if name in decayed]
+    free = [one for name, one in module.named_parameters() if name not in decayed]
+    return [{"params": shrinking, "decays": True}, {"params": free, "decays": False}]
 
 
 def optimizer_of(
@@ -91,17 +77,6 @@ def load_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
     pairs = zip(state["param_groups"], optimizer.param_groups, strict=True)
     groups = [{**was, **{k: now[k] for k in kernels if k in now}} for was, now in pairs]
     optimizer.load_state_dict({**state, "param_groups": groups})
-
-
-def _groups(
-    parameters: Iterable[tuple[str, Tensor]], *, decayed: frozenset[str]
-) -> list[dict[str, Any]]:
-    shrinking: list[Tensor] = []
-    free: list[Tensor] = []
-    for name, parameter in parameters:
-        plain = name.replace("_fsdp_wrapped_module.", "")
-        (shrinking if plain in decayed else free).append(parameter)
-    return [{"params": shrinking, "decays": True}, {"params": free, "decays": False}]
 
 
 def _lamb(groups: list[dict[str, Any]], *, spec: OptimizerSpec) -> Optimizer:

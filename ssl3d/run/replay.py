@@ -90,9 +90,10 @@ def replay(
         device: to compute on; only the one of the run gives the same bits.
 
     Raises:
-        RunError: there is no captured step, or its weights do not fit the module.
+        RunError: there is no captured step, it is damaged, its weights do not fit the module, or
+            there is no such device.
     """
-    device = torch.device(device)
+    device = _there(device)
     content = _weights(path)
     about, module = content["about"], module.to(device)
 
@@ -143,6 +144,15 @@ def _where(forward: Callable[[Batch], dict[str, Tensor]], batch: Batch) -> str:
             at = "" if not line else f" It was computed at {line[-1][0]}:{line[-1][1]}."
             return f"{error}{at}"
     return "Autograd names no operation: the gradient overflows where parts of it are added up"
+
+
+def _there(name: torch.device | str) -> torch.device:
+    """A device that can be computed on."""
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        what = str(error).partition("\n")[0]
+        raise RunError(f"device: {name} cannot be computed on: {what}") from error
 
 
 def _weights(path: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from ssl3d.files import write_text
@@ -60,12 +61,27 @@ def check_changes(
     """
     found = {path: values for path, values in changed.items() if not under(path, free)}
     if found:
-        lines = "\n".join(
-            f"  {path}: was {was!r}, is {now!r}" for path, (was, now) in found.items()
-        )
         raise RunError(
-            f"out: {folder.root} was run with another spec:\n{lines}\nA resumed run may change "
-            f"only {', '.join(free)}{also}. Set these back, or start a new run"
+            f"out: {folder.root} was run with another spec:\n{lines_of(found)}\nA resumed run "
+            f"may change only {', '.join(free)}{also}. Set these back, or start a new run"
+        )
+
+
+def check_checkpoint(
+    path: Path, changed: Mapping[str, tuple[Any, Any]], *, free: Sequence[str]
+) -> None:
+    """Raise RunError where a checkpoint is not of the run whose folder it is in.
+
+    Args:
+        path: of the checkpoint.
+        changed: dotted path to (in the checkpoint, in the spec of the folder).
+        free: options that a resumed run may change, by dotted path.
+    """
+    found = {path: values for path, values in changed.items() if not under(path, free)}
+    if found:
+        raise RunError(
+            f"{path} is the checkpoint of a run with another spec:\n{lines_of(found)}\nMove it "
+            "away, and put back that of this run"
         )
 
 
@@ -74,6 +90,11 @@ def write_spec(folder: RunFolder, spec: Spec) -> None:
     folder.checkpoints.mkdir(parents=True, exist_ok=True)
     write_text(folder.spec_yaml, spec.to_yaml())
     write_text(folder.spec_json, spec.to_json())
+
+
+def lines_of(changed: Mapping[str, tuple[Any, Any]]) -> str:
+    """A line for each option that differs."""
+    return "\n".join(f"  {path}: was {was!r}, is {now!r}" for path, (was, now) in changed.items())
 
 
 def under(path: str, parts: Sequence[str]) -> bool:

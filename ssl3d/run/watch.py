@@ -45,8 +45,8 @@ class Watch:
         if self.training.step == 0:
             self._measure(self._evaluations)
             self._write_row()
-        if self.setting.options.best is not None and self.setting.main:
-            check_measured(self.setting.options.best, self.rows.latest)
+            if self.setting.options.best is not None and self.setting.main:
+                check_measured(self.setting.options.best, self.rows.latest)
         return self._ends_early()
 
     def is_due(self) -> bool:

@@ -9,10 +9,14 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
+from faulty import Disturbed
 
-from ssl3d import ExperimentSpec
+from ssl3d import ExperimentSpec, pretrain
 
 BACKBONE = {"name": "waveformer", "widths": (8, 16), "depths": (1, 1), "heads": (1, 2)}
+
+OFTEN = {"log_every": 1, "checkpoint_every": 2}
+"""How runs of the suite of faults log and save."""
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +36,20 @@ def volumes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def make_spec(volumes: Path, tmp_path: Path) -> Callable[..., ExperimentSpec]:
     """A function that gives a spec of a few steps, with parts replaced by keyword."""
+    return maker(volumes, cache=tmp_path / "cache")
+
+
+@pytest.fixture(scope="session")
+def undisturbed(volumes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of the suite of faults that nothing happened to."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    spec = maker(volumes, cache=folder / "cache")(trainer=OFTEN)
+    assert pretrain(spec, out=folder / "run").finished
+    return folder / "run"
+
+
+def maker(volumes: Path, *, cache: Path) -> Callable[..., ExperimentSpec]:
+    """See `make_spec`."""
 
     def make(*, data: Any = None, optimizer: Any = None, trainer: Any = None, **parts: Any) -> Any:
         options: dict[str, Any] = {"backbone": BACKBONE, "losses": ["mse"], **parts}
@@ -42,7 +60,7 @@ def make_spec(volumes: Path, tmp_path: Path) -> Callable[..., ExperimentSpec]:
                 "batch_size": 2,
                 "workers": 0,
                 "holdout": 0.2,
-                "cache": {"folder": str(tmp_path / "cache")},
+                "cache": {"folder": str(cache)},
                 **(data or {}),
             },
             optimizer={"lr": 1e-2, **(optimizer or {})},
@@ -60,3 +78,21 @@ def make_spec(volumes: Path, tmp_path: Path) -> Callable[..., ExperimentSpec]:
         )
 
     return make
+
+
+@pytest.fixture
+def disturbed(
+    volumes: Path,
+    undisturbed: Path,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
+) -> Disturbed:
+    """A run of the suite of faults that has not begun."""
+    told: list[str] = []
+
+    def tell(what: str) -> None:
+        told.append(what)
+        record_property("result", ", ".join(told))
+
+    spec = maker(volumes, cache=tmp_path / "cache")(trainer=OFTEN)
+    return Disturbed(spec, tmp_path / "run", undisturbed, tell)

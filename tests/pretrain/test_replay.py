@@ -13,6 +13,7 @@ from torch import Tensor
 import ssl3d
 from ssl3d import ExperimentSpec
 from ssl3d.run.replay import described
+from ssl3d.run.run_error import RunError
 from ssl3d.tasks.pretrain.module import PretrainModule
 from ssl3d.tasks.pretrain.replay import replay_step
 
@@ -38,3 +39,16 @@ def test_the_operation_at_fault_is_named(
     assert torch.tensor(found.numbers["loss"]).isfinite()
     assert "model.backbone" in found.not_finite[0]
     assert "MulBackward0" in described(found)
+    for device in ("cuda:99", "sofa"):
+        with pytest.raises(RunError, match=f"device: {device} cannot be computed on"):
+            next(replay_step(path, device=device))
+    batches = path / "batches-0.pt"
+    whole = batches.read_bytes()
+    for content in (whole[:-100], b"", whole.replace(b"ViewBatch", b"OtherType")):
+        batches.write_bytes(content)
+        with pytest.raises(RunError, match=r"batches-0\.pt cannot be read") as caught:
+            next(replay_step(path))
+        assert "weights_only" not in str(caught.value)
+    batches.unlink()
+    with pytest.raises(RunError, match="has no batches of the step"):
+        next(replay_step(path))

@@ -10,7 +10,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from ssl3d import ExperimentSpec
 from ssl3d.masked.inputs import given_batch
-from ssl3d.run.optimizer import decayed_names, make_optimizer
+from ssl3d.run.optimizer import optimizer_of, parameter_groups
 from ssl3d.tasks.pretrain.module import measurable
 from ssl3d.testing.asks_nothing import asks_nothing
 
@@ -51,9 +51,7 @@ def step(*, padded: bool = True, patch: int = 16, **parts: Any) -> None:
         masker=model.masker,
         generator=torch.Generator().manual_seed(0),
     ).to("meta")
-    optimizer = make_optimizer(
-        spec.optimizer, parameters=model.named_parameters(), decayed=decayed_names(model)
-    )
+    optimizer = optimizer_of(spec.optimizer, groups=parameter_groups(model))
     with asks_nothing():
         output = model.step(batch, generator=torch.Generator().manual_seed(0))
         output.loss.backward()

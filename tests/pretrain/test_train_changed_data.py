@@ -157,6 +157,7 @@ def test_missing_and_changed_files_are_refused_or_accepted(
     assert sides(tmp_path / "a") == (training - {gone, broken}, held_out)
 
 
+@pytest.mark.faults("resumed from another folder, with relative paths", "the same files, and equal")
 def test_another_working_folder_means_the_same_files(
     make_spec: MakeSpec, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

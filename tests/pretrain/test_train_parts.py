@@ -19,7 +19,7 @@ import ssl3d
 from ssl3d import ExperimentSpec
 from ssl3d.files import write_json, write_text
 from ssl3d.run.metrics_file import MetricsFile, read_metrics
-from ssl3d.run.optimizer import decayed_names, make_optimizer
+from ssl3d.run.optimizer import decayed_names, optimizer_of, parameter_groups
 from ssl3d.run.optimizer_spec import OptimizerSpec
 from ssl3d.run.resume import differences
 from ssl3d.run.run_error import RunError
@@ -89,13 +89,14 @@ def test_lamb_equals_the_paper() -> None:
     rng = np.random.default_rng(0)
     matrix, bias = rng.normal(size=(20, 30)), rng.normal(size=3)
     assert np.linalg.norm(matrix) > 10, "some implementations cut the norm at 10"
-    parameters = [
-        ("matrix", torch.nn.Parameter(torch.from_numpy(matrix.copy()))),
-        ("bias", torch.nn.Parameter(torch.from_numpy(bias.copy()))),
-    ]
+    given = {"matrix": matrix, "bias": bias}
+    module = torch.nn.Module()
+    for name, value in given.items():
+        module.register_parameter(name, torch.nn.Parameter(torch.from_numpy(value.copy())))
     spec = OptimizerSpec(name="lamb", lr=0.1, weight_decay=0.2, betas=(0.8, 0.9))
-    optimizer = make_optimizer(spec, parameters=parameters, decayed=frozenset({"matrix"}))
-    for expected, (name, parameter) in zip((matrix, bias), parameters, strict=True):
+    optimizer = optimizer_of(spec, groups=parameter_groups(module))
+    for name, expected in given.items():
+        parameter = module.get_parameter(name)
         m = v = np.zeros_like(expected)
         for _ in range(3):
             gradient = rng.normal(size=expected.shape)
@@ -143,8 +144,8 @@ def test_only_matrices_and_kernels_decay(make_spec: MakeSpec, positions: str) ->
     assert not [name for name in decayed if "token" in name or "bias" in name]
     biases = [p for name, p in parameters.items() if name not in decayed and p.dim() > 1]
     assert bool(biases) == (positions == "relative_bias")
-    groups = make_optimizer(
-        OptimizerSpec(weight_decay=0.3), parameters=parameters.items(), decayed=decayed
+    groups = optimizer_of(
+        OptimizerSpec(weight_decay=0.3), groups=parameter_groups(model)
     ).param_groups
     assert [group["weight_decay"] for group in groups] == [0.3, 0.0]
     assert sum(len(group["params"]) for group in groups) == len(parameters)

@@ -64,6 +64,24 @@ def test_folder_of_a_run(make_spec: MakeSpec, tmp_path: Path) -> None:
     assert [row["volumes"] for row in rows if "volumes" in row] == [4, 8, 12]
 
 
+@pytest.mark.parametrize("views", ["single", "nested"])
+def test_the_visible_share_is_that_of_the_masks(
+    make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, views: str
+) -> None:
+    forward, seen = PretrainModule.forward, []
+
+    def watched(self: PretrainModule, batch: Batch) -> dict[str, Tensor]:
+        seen.append(torch.cat([one.cells.visible.flatten() for one in batch.views]).float().mean())
+        return forward(self, batch)
+
+    monkeypatch.setattr(PretrainModule, "forward", watched)
+    spec = make_spec(views=views, masker="mim", trainer={"steps": 2, "log_every": 1})
+    ssl3d.pretrain(spec, out=tmp_path / "a")
+    logged = [row["train/visible_share"] for row in rows_without_time(tmp_path / "a")[1:]]
+    assert logged == pytest.approx([float(one) for one in seen])
+    assert 0 < logged[0] < 1
+
+
 def test_checkpoint_and_encoder(make_spec: MakeSpec, tmp_path: Path) -> None:
     spec = make_spec(trainer={"steps": 2})
     ssl3d.pretrain(spec, out=tmp_path / "a")

@@ -14,7 +14,7 @@ from matplotlib.image import imsave
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ssl3d.folder import RunFolder
-from ssl3d.run.loggers import Loggers, log_pictures, make_loggers, start_loggers
+from ssl3d.run.loggers import Loggers, log_pictures, start_loggers
 from ssl3d.run.run_error import RunError
 from ssl3d.run.run_logger import flat
 
@@ -105,17 +105,6 @@ def test_mlflow_in_the_folder(folder: RunFolder) -> None:
     database.close()
     assert len([*folder.root.glob("mlflow/artifacts/*/artifacts/pictures/losses.png")]) == 1
     assert not Path("mlruns").exists()
-
-
-@needs("mlflow")
-def test_lightnings_own_go_on_with_the_same_run(folder: RunFolder) -> None:
-    (one,) = make_loggers(["mlflow"], folder=folder, last_step=0)
-    one.log_metrics({"a": 1.0}, step=10)
-    picture = folder.pictures / "losses.png"
-    log_pictures([picture], loggers=["mlflow"], folder=folder, step=10)
-    database = sqlite3.connect(folder.root / "mlflow/mlflow.db")
-    assert len(database.execute("select * from runs").fetchall()) == 1
-    database.close()
 
 
 @needs("wandb")

@@ -56,3 +56,18 @@ def test_a_line_that_was_cut_is_left_out(tmp_path: Path, length: int) -> None:
     assert read_metrics(path) == rows
     assert MetricsFile(path, last_step=10).rows == rows
     assert path.read_bytes() == b"step,held_out/loss,loss\n0,1.5,\n10,,0.5\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
+@pytest.mark.parametrize("column", ["old", "new"])
+def test_a_full_disk_is_one_message(tmp_path: Path, column: str) -> None:
+    path = tmp_path / "metrics.csv"
+    file = MetricsFile(path)
+    file.add({"step": 1.0, "old": 1.0})
+    path.unlink()
+    path.symlink_to("/dev/full")
+    if column == "new":  # it is written anew, beside the old one
+        path.unlink()
+        tmp_path.rmdir()
+    with pytest.raises(RunError, match=rf"{path} cannot be written: No (space|such).*--resume"):
+        file.add({"step": 2.0, column: 1.0})

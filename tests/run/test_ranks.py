@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,9 @@ from toy import Toy, run
 from two_ranks import start
 
 from ssl3d.run.checkpoint_file import read_checkpoint
-from ssl3d.run.launch import Started, started, was_launched
+from ssl3d.run.launch import Started, launched, started, was_launched
 from ssl3d.run.run_error import RunError
+from ssl3d.run.trainer_spec import TrainerSpec
 
 OPTIONS: dict[str, Any] = {
     "steps": 4,
@@ -83,28 +86,32 @@ def test_torchrun_without_devices_is_one_run_of_two_ranks(two: Path, tmp_path: P
 
 
 @pytest.mark.slow
+@pytest.mark.faults("a rank dies", "all end within a minute with its error; resumed: equal")
 @pytest.mark.parametrize(
     ("how", "rank", "launcher"),
     [("kill", 1, ()), ("raise", 0, ()), ("raise", 1, TORCHRUN)],
 )
 def test_a_rank_that_dies_ends_the_run(
-    how: str, rank: int, launcher: tuple[str, ...], tmp_path: Path
+    how: str,
+    rank: int,
+    launcher: tuple[str, ...],
+    two: Path,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
 ) -> None:
     began = time.monotonic()
-    number = 8 + 2 * rank
-    done = start(
-        tmp_path,
-        launcher=launcher,
-        devices="auto" if launcher else 2,
-        task={"size": 2},
-        how=how,
-        dies_at=[rank, number],
-        steps=1000,
-    )
+    devices = "auto" if launcher else 2
+    task = {"size": 2, "dropout": 0.0, "bad": [19]}
+    options: dict[str, Any] = {"launcher": launcher, "devices": devices, "task": task, **OPTIONS}
+    done = start(tmp_path, how=how, dies_at=[rank, 16 + 2 * rank], **options)
     assert done.returncode != 0
     assert time.monotonic() - began < 60
     if how == "raise":
         assert "this rank has had enough" in done.stderr
+        return
+    assert start(tmp_path, resume=True, **options).returncode == 0
+    assert rows(tmp_path) == rows(two)
+    record_property("result", "ended within a minute, resumed: equal")
 
 
 @pytest.mark.slow
@@ -134,3 +141,20 @@ def test_only_what_a_launcher_started_ends_with_it(monkeypatch: pytest.MonkeyPat
     assert was_launched(Started("torchrun", 2, 1), environment=LightningEnvironment())
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert was_launched(None, environment=LightningEnvironment())
+
+
+def test_a_rank_whose_parent_died_before_it_began_ends_itself(
+    run_python: Callable[..., Any],
+) -> None:
+    done = run_python(
+        "import time; from ssl3d.run.launch import end_with_parent\n"
+        "end_with_parent(2**30); time.sleep(60)"
+    )
+    assert done.returncode == 1
+    assert "The process that started this rank has ended" in done.stderr
+
+
+def test_ranks_are_told_who_starts_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL3D_PARENT", "0")  # put back at the end
+    launched(TrainerSpec(accelerator="cpu", devices=1))
+    assert os.environ["SSL3D_PARENT"] == str(os.getpid())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from ssl3d.files import write_json, written_whole
@@ -59,5 +59,5 @@ def export_encoder(
     )
     plain = {name: value.cpu().contiguous().clone() for name, value in weights.items()}
     with written_whole(out / WEIGHTS) as unfinished:
-        save_file(plain, unfinished)
+        unfinished.write_bytes(save(plain))  # `save_file` has errors of its own for a full disk
     return out / WEIGHTS

@@ -46,6 +46,7 @@ class PretrainModule(nn.Module):
         return {
             "loss": output.loss,
             **output.numbers,
+            "visible_share": output.loss.new_full((), visible_share(batch)),
             **shares,
             "share": torch.stack(list(shares.values())).amax(),
             "count/empty_crops": empty.sum(),
@@ -76,6 +77,12 @@ class PretrainModule(nn.Module):
 def held_out_generator(batch: Batch) -> torch.Generator:
     """For losses that sample sites of held-out crops: the same in every run."""
     return generator(0, Stream.HELD_OUT_LOSS, *batch.samples)
+
+
+def visible_share(batch: Batch) -> float:
+    """Share of the cells of all views that the encoder may see; known on the host."""
+    grids = [views.cells for views in batch.views]
+    return sum(grid.n for grid in grids) / sum(grid.visible.numel() for grid in grids)
 
 
 @torch.no_grad()

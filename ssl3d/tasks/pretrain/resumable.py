@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,7 +13,8 @@ from ssl3d.data.listing import Listing
 from ssl3d.data.resumed import Earlier, ResumedSplit
 from ssl3d.folder import RunFolder
 from ssl3d.plugin.spec_error import SpecError
-from ssl3d.run.resume import check_changes, differences, spec_before, under
+from ssl3d.plugin.spec_file import from_json
+from ssl3d.run.resume import check_changes, check_checkpoint, differences, spec_before, under
 from ssl3d.run.run_error import RunError, older_run
 from ssl3d.tasks.pretrain.paths import absolute
 from ssl3d.tasks.pretrain.spec import ExperimentSpec
@@ -135,15 +136,33 @@ def spec_of(folder: RunFolder) -> ExperimentSpec:
     Raises:
         RunError: there is none, it is of an older version, or it cannot be read any more.
     """
-    values = spec_before(folder)
+    return _parsed(spec_before(folder), source=folder.spec_json)
+
+
+def check_same_run(path: Path, about: Mapping[str, Any], *, spec: ExperimentSpec) -> None:
+    """Raise RunError where a checkpoint is not one of the run that it lies with.
+
+    Args:
+        path: of the checkpoint.
+        about: what `pretrain` put into it.
+        spec: to go on by.
+    """
+    if "spec" not in about:
+        raise RunError(f"{path} is the checkpoint of another task than pre-training: move it away")
+    was = _parsed(from_json(about["spec"]), source=path)
+    changed = differences(was.to_dict(), spec.to_dict())
+    check_checkpoint(path, changed, free=(*FREE_ON_RESUME, *DATA_PATHS))
+
+
+def _parsed(values: dict[str, Any], *, source: Path) -> ExperimentSpec:
     if "views" not in values:
-        raise older_run(folder.root)
+        raise older_run(source.parent)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # said when the run was begun
             return ExperimentSpec(**values)
     except SpecError as error:
-        raise RunError(f"{folder.spec_json} cannot be read any more: {error}") from error
+        raise RunError(f"{source} cannot be read any more: {error}") from error
 
 
 def _read_listing(folder: RunFolder) -> Listing | None:

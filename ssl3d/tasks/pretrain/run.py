@@ -29,7 +29,7 @@ from ssl3d.run.training import KEY
 from ssl3d.tasks.encoder import WEIGHTS, warm_start
 from ssl3d.tasks.pretrain.paths import absolute
 from ssl3d.tasks.pretrain.result import RunResult, print_result
-from ssl3d.tasks.pretrain.resumable import resumable
+from ssl3d.tasks.pretrain.resumable import check_same_run, resumable
 from ssl3d.tasks.pretrain.spec import ExperimentSpec
 from ssl3d.tasks.pretrain.task import PretrainTask
 
@@ -91,6 +91,7 @@ def pretrain(
         step = 0
         if checkpoint is not None:
             content = read_run_checkpoint(checkpoint)
+            check_same_run(checkpoint, content[KEY], spec=whole)
             step = content[KEY]["step"]
         earlier = before.earlier(accept_changes=accept_changed_data) if before else None
         with warnings.catch_warnings(record=True) as said:
