@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import blosc2
 import numpy as np
@@ -49,8 +49,9 @@ class DiskVolume:
     def points(self) -> NDArray[np.int32]:
         array = self._open()  # its metadata lives no longer than it does
         with self._readable():
-            stored = array.schunk.vlmeta["points"]
-        return np.frombuffer(stored, dtype=np.int32).reshape(-1, 3)
+            meta = array.schunk.vlmeta
+            stored, columns = meta["points"], meta["columns"] if "columns" in meta else 3
+        return np.frombuffer(stored, dtype=np.int32).reshape(-1, columns)
 
     def read(self, corner: Sequence[int], size: Sequence[int]) -> NDArray[np.float32]:
         """Box (C, *size) from `corner` (z, y, x); it must lie inside the volume."""
@@ -82,10 +83,16 @@ class DiskVolume:
 
 
 class DiskCache:
-    """A folder of prepared volumes, keyed by the files' identity and how they are prepared."""
+    """A folder of prepared volumes, keyed by the files' identity and how they are prepared.
 
-    def __init__(self, spec: DataSpec) -> None:
+    Args:
+        spec: how they are prepared.
+        kind: plain values that say what else they depend on.
+    """
+
+    def __init__(self, spec: DataSpec, *, kind: Any = None) -> None:
         self.folder = cache_folder(spec)
+        self._kind = [] if kind is None else [kind]
         self._options = spec.model_dump(
             mode="json",
             include={
@@ -109,7 +116,7 @@ class DiskCache:
             except OSError as error:
                 raise BadVolume(file.as_posix(), f"cannot be read: {error.strerror}") from error
             identity.append([str(file.resolve()), stat.st_size, stat.st_mtime_ns])
-        text = json.dumps([FORMAT, identity, self._options], sort_keys=True)
+        text = json.dumps([FORMAT, identity, self._options, *self._kind], sort_keys=True)
         return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.b2nd"
 
     def find(self, path: Path, *, source: Source) -> DiskVolume | None:
@@ -151,6 +158,7 @@ class DiskCache:
                     cparams={"codec": blosc2.Codec.LZ4, "clevel": 1, "nthreads": 1},
                 )
                 array.schunk.vlmeta["points"] = volume.points.tobytes()
+                array.schunk.vlmeta["columns"] = volume.points.shape[1]
                 del array
                 with part.open("r+b") as file:
                     file.write(hashlib.file_digest(file, "sha256").digest())

@@ -36,10 +36,13 @@ class Source:
         return Source(tuple(file.absolute() for file in self.files))
 
 
-def find_sources(spec: DataSpec, *, folder: Path | None = None) -> list[Source]:
+def find_sources(
+    spec: DataSpec, *, folder: Path | None = None, option: str = "data.channels"
+) -> list[Source]:
     """Samples of a run, sorted by path; no file is opened.
 
-    `exclude` sees paths from `folder`, where the run was begun; none: as they are given.
+    `exclude` sees paths from `folder`, where the run was begun; none: as they are given. Messages
+    call a channel by its name below `option`.
 
     What is passed over on the way, such as links that lead nowhere, folders that cannot be searched
     and files that `exclude` leaves out, is said (`DataWarning`).
@@ -50,7 +53,7 @@ def find_sources(spec: DataSpec, *, folder: Path | None = None) -> list[Source]:
     notes = Notes()
     try:
         if spec.channels is not None:
-            sources = _find_channels(spec.channels, notes)
+            sources = _find_channels(spec.channels, notes, option=option)
         else:
             assert spec.volumes is not None
             given = (spec.volumes,) if isinstance(spec.volumes, str) else spec.volumes
@@ -148,22 +151,24 @@ def _expand(entry: str, notes: Notes) -> list[Path]:
     return volumes
 
 
-def _find_channels(channels: dict[str, str | tuple[str, ...]], notes: Notes) -> list[Source]:
+def _find_channels(
+    channels: dict[str, str | tuple[str, ...]], notes: Notes, *, option: str
+) -> list[Source]:
     lists = [value for value in channels.values() if not isinstance(value, str)]
     if lists:
         columns = [[_checked(Path(file).expanduser()) for file in files] for files in lists]
         return [Source(files) for files in zip(*columns, strict=True)]
     by_stars = {
-        name: _match_stars(name, pattern, notes)
+        name: _match_stars(f"{option}.{name}", pattern, notes)
         for name, pattern in channels.items()
         if isinstance(pattern, str)
     }
-    _check_complete(by_stars)
+    _check_complete(by_stars, option=option)
     keys = next(iter(by_stars.values()))
     return [Source(tuple(files[key] for files in by_stars.values())) for key in keys]
 
 
-def _match_stars(name: str, pattern: str, notes: Notes) -> dict[tuple[str, ...], Path]:
+def _match_stars(option: str, pattern: str, notes: Notes) -> dict[tuple[str, ...], Path]:
     """Files of one channel by what the stars stand for."""
     expanded = str(Path(pattern).expanduser())
     expression = re.compile("([^/]*)".join(re.escape(part) for part in expanded.split("*")))
@@ -173,13 +178,11 @@ def _match_stars(name: str, pattern: str, notes: Notes) -> dict[tuple[str, ...],
         assert match is not None, "a path found by a pattern matches it"
         files[match.groups()] = _checked(found)
     if not files:
-        raise DataError(
-            f"data.channels.{name}: {pattern!r} matches no file, seen from {Path.cwd()}"
-        )
+        raise DataError(f"{option}: {pattern!r} matches no file, seen from {Path.cwd()}")
     return files
 
 
-def _check_complete(by_stars: dict[str, dict[tuple[str, ...], Path]]) -> None:
+def _check_complete(by_stars: dict[str, dict[tuple[str, ...], Path]], *, option: str) -> None:
     lacking = []
     for key in sorted({key for files in by_stars.values() for key in files}):
         absent = [name for name, files in by_stars.items() if key not in files]
@@ -188,6 +191,6 @@ def _check_complete(by_stars: dict[str, dict[tuple[str, ...], Path]]) -> None:
     if lacking:
         more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
         raise DataError(
-            f"data.channels: {len(lacking)} samples have not every channel: "
+            f"{option}: {len(lacking)} samples have not every channel: "
             f"{'; '.join(lacking[:5])}{more}. Add the files, narrow the patterns, or list the files"
         )

@@ -67,6 +67,15 @@ def check_source(
     return notes
 
 
+def target_grid(source: Source, *, spacing: Sequence[float] | None = None) -> Grid:
+    """The grid that a sample is brought onto, by the headers of its files.
+
+    Raises:
+        BadVolume: a file cannot be used, or the files do not share one grid.
+    """
+    return _plan(source, spacing)[1]
+
+
 def read_source(
     source: Source,
     *,

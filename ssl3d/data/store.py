@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,12 +46,21 @@ class VolumeStore:
     Args:
         spec: how to prepare and where to keep.
         share: processes that share `spec.cache.memory`, this one among them.
+        make: prepares a source; none: `prepare` by the spec.
+        kind: plain values that say what `make` depends on beside the spec.
     """
 
-    def __init__(self, spec: DataSpec, *, share: int = 1) -> None:
-        self._spec = spec
+    def __init__(
+        self,
+        spec: DataSpec,
+        *,
+        share: int = 1,
+        make: Callable[[Source], Prepared] | None = None,
+        kind: Any = None,
+    ) -> None:
+        self._make = partial(prepare, spec=spec) if make is None else make
         self._bound = int(spec.cache.memory * 2**30) // share
-        self._disk = DiskCache(spec)
+        self._disk = DiskCache(spec, kind=kind)
         self._memory: dict[Source, MemoryVolume] = {}
         self._on_disk: dict[Source, DiskVolume] = {}
         self._bad: dict[Source, BadVolume] = {}
@@ -77,7 +88,7 @@ class VolumeStore:
         path = self._disk.path(source)
         stored = self._disk.find(path, source=source)
         if stored is None:
-            prepared = prepare(source, spec=self._spec)
+            prepared = self._make(source)
         elif self.nbytes + 4 * int(np.prod(stored.shape)) <= self._bound:
             prepared = stored.load()
         else:

@@ -46,6 +46,7 @@ def export_encoder(
                 "channels": list(spec.data.channels or ()) or None,
                 "spacing": spec.data.spacing,
                 "normalise": spec.data.normalise.model_dump(mode="json"),
+                "foreground": {"threshold": spec.data.foreground.threshold},
                 "patch": spec.data.patch,
             },
             "trained": {
