@@ -50,7 +50,7 @@ class DiskVolume:
         array = self._open()  # its metadata lives no longer than it does
         with self._readable():
             meta = array.schunk.vlmeta
-            stored, columns = meta["points"], meta["columns"] if "columns" in meta else 3
+            stored, columns = meta["points"], meta.get("columns", 3)
         return np.frombuffer(stored, dtype=np.int32).reshape(-1, columns)
 
     def read(self, corner: Sequence[int], size: Sequence[int]) -> NDArray[np.float32]:

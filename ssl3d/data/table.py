@@ -41,7 +41,7 @@ def read_text(path: Path, *, problem: Problem) -> str:
 def csv_rows(
     text: str, *, needed: Collection[str], problem: Problem
 ) -> Iterator[tuple[dict[str, str], str]]:
-    """(row by column, "line 2") of each row that is not empty, parted by commas, semicolons or tabs.
+    """(row by column, "line 2") of each row that holds something; commas, semicolons or tabs part.
 
     Args:
         text: of the file.
