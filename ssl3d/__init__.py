@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ssl3d.run.run_error import RunError
     from ssl3d.run.trainer_spec import TrainerSpec
     from ssl3d.tasks.encoder import load_encoder
+    from ssl3d.tasks.prepare_volume import prepare_volume
     from ssl3d.tasks.pretrain.run import pretrain
     from ssl3d.tasks.pretrain.spec import ExperimentSpec
 
@@ -35,6 +36,7 @@ _HOME = {
     "components": "ssl3d.plugin.catalogue",
     "hookimpl": "ssl3d.plugin.hooks",
     "load_encoder": "ssl3d.tasks.encoder",
+    "prepare_volume": "ssl3d.tasks.prepare_volume",
     "pretrain": "ssl3d.tasks.pretrain.run",
 }
 
@@ -50,6 +52,7 @@ __all__ = [
     "components",
     "hookimpl",
     "load_encoder",
+    "prepare_volume",
     "pretrain",
 ]
 
