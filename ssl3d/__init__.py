@@ -9,6 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ssl3d.data.labelled.augment_spec import AugmentSpec
+    from ssl3d.data.labelled.spec import LabelledData
     from ssl3d.data.spec import DataSpec
     from ssl3d.measure.spec import ProbeSpec, QualitySpec
     from ssl3d.plugin.catalogue import components
@@ -25,8 +27,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "AugmentSpec": "ssl3d.data.labelled.augment_spec",
     "DataSpec": "ssl3d.data.spec",
     "ExperimentSpec": "ssl3d.tasks.pretrain.spec",
+    "LabelledData": "ssl3d.data.labelled.spec",
     "OptimizerSpec": "ssl3d.run.optimizer_spec",
     "ProbeSpec": "ssl3d.measure.spec",
     "QualitySpec": "ssl3d.measure.spec",
@@ -41,8 +45,10 @@ _HOME = {
 }
 
 __all__ = [
+    "AugmentSpec",
     "DataSpec",
     "ExperimentSpec",
+    "LabelledData",
     "OptimizerSpec",
     "ProbeSpec",
     "QualitySpec",

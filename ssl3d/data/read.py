@@ -82,6 +82,7 @@ def read_source(
     spacing: Sequence[float] | None = None,
     mode: Literal["bilinear", "nearest"] = "bilinear",
     check: Callable[[Path, NDArray[Any]], None] | None = None,
+    skip: int = 0,
 ) -> tuple[Tensor, Tensor]:
     """Read the channels of a sample, oriented to RAS and resampled to `spacing` (z, y, x, in mm).
 
@@ -94,6 +95,7 @@ def read_source(
         mode: how values are found between voxels; "nearest" for labels.
         check: given each file and its voxels as they are stored, before anything is done to them;
             raises BadVolume for those that cannot be used.
+        skip: first channels that give the grid and are not read.
 
     Returns:
         `volume`, float32 (C, z, y, x) in the files' unit, z upwards, y to the front, x to the
@@ -105,7 +107,7 @@ def read_source(
     """
     channels, target = _plan(source, spacing)
     first, volumes = channels[0].grid, []
-    for channel in channels:
+    for channel in channels[skip:]:
         voxels = channel.scan.voxels()
         if check is not None:
             check(channel.scan.path, voxels)

@@ -16,9 +16,11 @@ from ssl3d.data.labelled.augment_spec import AugmentSpec
 from ssl3d.data.labelled.batch import LabelledBatch
 from ssl3d.data.labelled.batches import LabelledBatches
 from ssl3d.data.labelled.crops import LabelledCrops
+from ssl3d.data.labelled.resumed import check_unchanged
 from ssl3d.data.labelled.seen import seen_in_pretraining
 from ssl3d.data.labelled.spec import LabelledData
 from ssl3d.data.labelled.truth import Targets
+from ssl3d.data.listing import Listing
 from ssl3d.data.spec import DataSpec
 from ssl3d.data.volumes import RunVolumes
 
@@ -226,3 +228,21 @@ def test_what_pretraining_has_read_is_known_by_content(write_set, tmp_path: Path
     seen = seen_in_pretraining(cases, pretraining.listing)
     assert len(seen.unknown) == 5, "the sizes of all are alike"
     assert len(seen.trained) + len(seen.held_out) == 3
+
+
+def test_a_run_goes_on_with_the_same_cases(write_set, write: Write, tmp_path: Path) -> None:
+    write_set(6)
+    before = found(patterns(tmp_path, folds=2)).listing
+    before.write(tmp_path / "data.json")
+    assert Listing.read(tmp_path / "data.json") == before
+    check_unchanged(before, found(patterns(tmp_path, folds=2)).listing)
+    other = found(patterns(tmp_path, folds=2, fold=1)).listing
+    with pytest.raises(DataError, match=r"moved: .* is tested on, was learned from"):
+        check_unchanged(before, other)
+    write("labels/000.nii", np.ones((12, 14, 16), np.uint8))
+    with pytest.raises(DataError, match=r"changed: .*labels/000.nii was written since"):
+        check_unchanged(before, found(patterns(tmp_path, folds=2)).listing)
+    (tmp_path / "images/001.nii").rename(tmp_path / "images/009.nii")
+    (tmp_path / "labels/001.nii").rename(tmp_path / "labels/009.nii")
+    with pytest.raises(DataError, match=r"missing: .*001.nii, which was(.|\n)*added: .*009.nii"):
+        check_unchanged(before, found(patterns(tmp_path, folds=2)).listing)

@@ -21,7 +21,8 @@ FIND = Targets(("find",))
 
 def test_patterns_pair_images_and_labels(write_set, tmp_path: Path) -> None:
     write_set(3)
-    cases, _ = find_cases(patterns(tmp_path), truth=TISSUE)
+    with pytest.warns(DataWarning, match="each of 3 cases counts as a person"):
+        cases, _ = find_cases(patterns(tmp_path), truth=TISSUE)
     assert [case.image.files[0].name for case in cases] == ["000.nii", "001.nii", "002.nii"]
     assert [case.label.parent.name for case in cases] == ["labels"] * 3
     assert [case.label.name for case in cases] == ["000.nii", "001.nii", "002.nii"]
@@ -246,3 +247,14 @@ def test_the_listing_names_every_file(write_set, tmp_path: Path) -> None:
         for kind in ("images", "labels")
     )
     assert len(volumes.listing.held_out) == 2
+
+
+def test_groups_by_name(write_set, tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    write_set(3)
+    cases, _ = find_cases(patterns(tmp_path, group_by=r"(\d)\d\.nii"), truth=TISSUE)
+    assert [case.group for case in cases] == ["0"] * 3
+    (tmp_path / "groups.csv").write_text("name,group\n000,anna\n001,bert\n002,anna\n")
+    data = patterns(tmp_path, group_file=f"{tmp_path}/groups.csv")
+    cases, _ = find_cases(data, truth=TISSUE)
+    assert [case.group for case in cases] == ["anna", "bert", "anna"]
+    assert not [one for one in recwarn if one.category is DataWarning]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from ssl3d.data.data_error import DataError
+from ssl3d.data.data_error import DataError, DataWarning
 from ssl3d.data.files import Source, find_sources
 from ssl3d.data.labelled.case import Case
 from ssl3d.data.labelled.manifest import Row, Table, one_each
@@ -140,6 +141,14 @@ def _groups(
 ) -> list[str]:
     column = data.columns.group
     if table is None or column not in table.columns:
+        if data.group_by is None and data.group_file is None:
+            warnings.warn(
+                f"data: no grouping is given, so each of {len(sources)} cases counts as a person "
+                "of its own: where several are of one, give data.group_by, data.group_file or a "
+                f"column {column!r} in the manifest",
+                DataWarning,
+                stacklevel=2,
+            )
         return group_of(sources, spec=data.finding(), folder=folder)
     if data.group_by is not None or data.group_file is not None:
         raise table.error(

@@ -38,14 +38,12 @@ def read_labels(
     """
 
     def check(file: Path, voxels: NDArray[Any]) -> None:
-        if file == label:
-            check_labels(file, voxels, values=values)
+        check_labels(file, voxels, values=values)
 
     # Beside the first channel, so that both are held to one grid.
-    pair, _ = read_source(
-        Source((image.files[0], label)), spacing=spacing, mode="nearest", check=check
-    )
-    labels: NDArray[np.float32] = pair[1].numpy()
+    pair = Source((image.files[0], label))
+    read, _ = read_source(pair, spacing=spacing, mode="nearest", check=check, skip=1)
+    labels: NDArray[np.float32] = read[0].numpy()
     return labels
 
 
