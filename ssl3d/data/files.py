@@ -69,7 +69,7 @@ def _each_once(sources: Sequence[Source], notes: Notes) -> list[Source]:
     """Each sample once, under the name that was given first, whatever links lead to its files."""
     found: dict[tuple[Any, ...], Source] = {}
     for source in sources:
-        first = found.setdefault(tuple(map(_identity, source.files)), source)
+        first = found.setdefault(tuple(map(identity, source.files)), source)
         path, before = source.files[0], first.files[0]
         if path.absolute() != before.absolute():
             notes.add(path, f"is another name of {shown(before)} and counts once")
@@ -78,7 +78,7 @@ def _each_once(sources: Sequence[Source], notes: Notes) -> list[Source]:
     return list(found.values())
 
 
-def _identity(path: Path) -> Any:
+def identity(path: Path) -> Any:
     """What all names of a file have in common, hard links among them."""
     try:
         stat = path.stat()

@@ -68,6 +68,7 @@ def test_a_batch_goes_anywhere_whole(write_set, tmp_path: Path) -> None:
     assert len(moved) == 2
     assert all(torch.equal(a, b) for a, b in zip(rows(batch), rows(moved), strict=True))
     assert (moved.samples, moved.sources, moved.counts) == ((0, 1), batch.sources, (1, 1))
+    assert moved.spacings == ((1, 1, 1), (1, 1, 1))
     meta = batch.to("meta")
     assert {meta.volume.device.type, meta.labels.device.type} == {"meta"}
     assert meta.targets is None
@@ -246,3 +247,32 @@ def test_a_run_goes_on_with_the_same_cases(write_set, write: Write, tmp_path: Pa
     (tmp_path / "labels/001.nii").rename(tmp_path / "labels/009.nii")
     with pytest.raises(DataError, match=r"missing: .*001.nii, which was(.|\n)*added: .*009.nii"):
         check_unchanged(before, found(patterns(tmp_path, folds=2)).listing)
+
+
+def test_several_channels_at_another_spacing(write: Write, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    affine = np.diag([1.0, 1.0, 4.0, 1.0])
+    labels = np.zeros((6, 12, 12), np.uint8)
+    labels[2:4, 3:9, 3:9] = 2
+    for case in range(4):
+        for kind in ("t1", "t2"):
+            image = rng.normal(size=labels.shape) + labels * (3.0 if kind == "t1" else -3.0)
+            write(f"{kind}/{case}.nii", image.astype(np.float32), affine=affine)
+        write(f"labels/{case}.nii", labels, affine=affine)
+    images = {kind: f"{tmp_path}/{kind}/*.nii" for kind in ("t1", "t2")}
+    data = LabelledData(
+        images=images,
+        labels=f"{tmp_path}/labels/*.nii",
+        folds=2,
+        workers=0,
+        spacing=(2, 1, 1),
+        normalise="zscore",
+    )
+    made = batches(data)
+    batch = next(iter(made.fixed("testing", whole=True)))
+    assert batch.volume.shape[1] == 2
+    assert batch.spacings == ((2, 1, 1),)
+    inside = batch.labels[0] == 2
+    assert batch.volume[0, 0][inside].mean() > 1
+    assert batch.volume[0, 1][inside].mean() < -1
+    assert next(iter(made.training())).volume.shape == (2, 2, 8, 8, 8)

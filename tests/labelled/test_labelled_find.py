@@ -258,3 +258,20 @@ def test_groups_by_name(write_set, tmp_path: Path, recwarn: pytest.WarningsRecor
     cases, _ = find_cases(data, truth=TISSUE)
     assert [case.group for case in cases] == ["anna", "bert", "anna"]
     assert not [one for one in recwarn if one.category is DataWarning]
+
+
+def test_a_file_has_one_row_whatever_it_is_called(write_set, tmp_path: Path) -> None:
+    write_set(2)
+    (tmp_path / "images/again.nii").hardlink_to(tmp_path / "images/000.nii")
+    path = manifest(tmp_path, "image,find,group\nimages/000.nii,1,a\nimages/again.nii,0,b\n")
+    with pytest.raises(DataError, match="in line 2 and line 3: name it once"):
+        find_cases(LabelledData(manifest=path), truth=FIND)
+
+
+def test_a_label_map_is_of_one_person(write_set, tmp_path: Path) -> None:
+    write_set(2)
+    text = "image,label,group\nimages/000.nii,labels/000.nii,a\nimages/001.nii,labels/000.nii,"
+    cases, _ = find_cases(LabelledData(manifest=manifest(tmp_path, f"{text}a\n")), truth=TISSUE)
+    assert len(cases) == 2
+    with pytest.raises(DataError, match="of the groups 'a' and 'b': a person must be in one"):
+        find_cases(LabelledData(manifest=manifest(tmp_path, f"{text}b\n")), truth=TISSUE)

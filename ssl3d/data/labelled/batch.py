@@ -21,9 +21,10 @@ class LabelledBatch:
         counts: rows of each case.
         samples: number of each.
         sources: its name.
+        spacings: (z, y, x) of its voxels, in mm.
     """
 
-    __slots__ = ("counts", "labels", "samples", "sources", "targets", "valid", "volume")
+    __slots__ = ("counts", "labels", "samples", "sources", "spacings", "targets", "valid", "volume")
 
     def __init__(
         self,
@@ -35,6 +36,7 @@ class LabelledBatch:
         counts: tuple[int, ...],
         samples: tuple[int, ...],
         sources: tuple[str, ...],
+        spacings: tuple[tuple[float, float, float], ...],
     ) -> None:
         self.volume = volume
         self.valid = valid
@@ -43,6 +45,7 @@ class LabelledBatch:
         self.counts = counts
         self.samples = samples
         self.sources = sources
+        self.spacings = spacings
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -68,6 +71,7 @@ class LabelledBatch:
             counts=self.counts,
             samples=self.samples,
             sources=self.sources,
+            spacings=self.spacings,
         )
 
 
@@ -87,4 +91,5 @@ def collate(samples: Sequence[LabelledSample]) -> LabelledBatch:
         counts=tuple(len(sample.crops) for sample in samples),
         samples=tuple(sample.number for sample in samples),
         sources=tuple(sample.source for sample in samples),
+        spacings=tuple(sample.spacing for sample in samples),
     )

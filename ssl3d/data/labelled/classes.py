@@ -17,6 +17,9 @@ from ssl3d.data.labelled.split import Sides
 from ssl3d.data.labelled.truth import LabelMap, Targets, Truth
 from ssl3d.data.scan import open_scan
 
+SILENT = 50
+"""Fewer label maps are read before a progress bar could be noticed."""
+
 
 def check_targets(sides: Sides, *, truth: Truth) -> None:
     """Every column of targets has two values among those that are learned from.
@@ -49,11 +52,9 @@ def check_targets(sides: Sides, *, truth: Truth) -> None:
 def count_classes(sides: Sides, *, truth: LabelMap, policy: BadFilePolicy) -> dict[str, int]:
     """Training cases that have each class; see `LabelledVolumes.count_classes`."""
     counts = dict.fromkeys(truth.names, 0)
-    for case in track(
-        (*sides.training, *sides.choosing, *sides.testing),
-        description="Reading labels",
-        transient=True,
-    ):
+    every = (*sides.training, *sides.choosing, *sides.testing)
+    silent = len(every) < SILENT
+    for case in track(every, description="Reading labels", transient=True, disable=silent):
         try:
             present = _classes(case, truth=truth)
         except BadVolume as error:

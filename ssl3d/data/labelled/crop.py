@@ -33,12 +33,14 @@ class LabelledSample:
         targets: (columns,) float32, NaN where nobody knows; none where voxels are labelled.
         number: of the sample.
         source: the case.
+        spacing: (z, y, x) of its voxels, in mm.
     """
 
     crops: tuple[Crop, ...]
     targets: Tensor | None
     number: int
     source: str
+    spacing: tuple[float, float, float]
 
 
 def plain_tensor(values: Any) -> Tensor:

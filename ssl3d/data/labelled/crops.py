@@ -88,7 +88,9 @@ class LabelledCrops(Dataset[LabelledSample]):
             crops.append(self._augment.intensities(region, random))
             shown |= _shown(case, corner=corner, placement=placement)
         targets = None if labelled else _targets_of(case, shown=shown)
-        return LabelledSample(tuple(crops), targets, number=number, source=case.name)
+        return LabelledSample(
+            tuple(crops), targets, number=number, source=case.name, spacing=case.spacing
+        )
 
     def _corner(
         self, case: Case, volume: Volume, random: torch.Generator, *, first: bool

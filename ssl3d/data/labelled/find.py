@@ -10,6 +10,7 @@ from pathlib import Path
 from ssl3d.data.data_error import DataError, DataWarning
 from ssl3d.data.files import Source, find_sources
 from ssl3d.data.labelled.case import Case
+from ssl3d.data.labelled.known import check_known
 from ssl3d.data.labelled.manifest import Row, Table, one_each
 from ssl3d.data.labelled.points import Points
 from ssl3d.data.labelled.spec import LabelledData
@@ -56,7 +57,7 @@ def find_cases(
             sources, labels, targets, groups, rows, strict=True
         )
     ]
-    _check_known(cases, truth=truth)
+    check_known(cases, truth=truth)
     pairs = sorted(zip(cases, finds, strict=True), key=lambda pair: pair[0].name)
     return [case for case, _ in pairs], [own for _, own in pairs]
 
@@ -180,17 +181,3 @@ def _fold(data: LabelledData, *, table: Table | None, row: Row | None) -> int | 
             f"{data.folds - 1}, for data.folds is {data.folds}"
         )
     return int(row[column])
-
-
-def _check_known(cases: Sequence[Case], *, truth: Truth) -> None:
-    """Every case is labelled."""
-    if isinstance(truth, LabelMap):
-        without, what = [case.name for case in cases if case.label is None], "label map"
-    else:
-        without = [case.name for case in cases if all(map(math.isnan, case.targets))]
-        what = "target"
-    if without:
-        raise DataError(
-            f"data: {len(without)} of {len(cases)} cases have no {what}, such as "
-            f"{', '.join(without[:3])}: label them or leave them out"
-        )

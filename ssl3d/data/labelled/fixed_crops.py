@@ -63,7 +63,7 @@ class FixedCrops(Dataset[LabelledSample]):
             for corner in self._corners(volume, patch)
         )
         targets = None if labelled else torch.tensor(case.targets)
-        return LabelledSample(crops, targets, number=number, source=case.name)
+        return LabelledSample(crops, targets, number=number, source=case.name, spacing=case.spacing)
 
     def _corners(self, volume: Volume, patch: Triple) -> list[list[int]]:
         edges, count = volume.shape[1:], self._data.evaluation_crops

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ssl3d.data.data_error import DataError
-from ssl3d.data.files import Source
+from ssl3d.data.files import Source, identity
 from ssl3d.data.group_file import names_of
 from ssl3d.data.table import NOTHING, Problem, csv_rows, plain_text, read_text
 
@@ -74,11 +73,11 @@ class Table:
         Raises:
             DataError: a file is not there, or two rows name the same.
         """
-        found: dict[str, Row] = {}
+        found: dict[Any, Row] = {}
         sources = []
         for row in self.rows:
             files = tuple(self.file(row, column) for column in columns)
-            before = found.setdefault(os.path.realpath(files[0]), row)
+            before = found.setdefault(identity(files[0]), row)
             if before is not row:
                 raise self.error(
                     f"names {files[0]} in {before.place} and {row.place}: name it once"

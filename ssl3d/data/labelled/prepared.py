@@ -40,11 +40,17 @@ def prepare_labelled(source: Source, *, spec: DataSpec, truth: LabelMap) -> Prep
     labels = read_labels(image, label, spacing=spec.spacing, values=known)
     if labels.shape != values.shape[1:]:
         raise BadVolume(label, f"{labels.shape} voxels, but its image has {values.shape[1:]}")
+    classes = classes_of(labels, truth=truth)
+    points = [_some_points(classes, number=number) for number in range(1, len(truth.values))]
+    return Prepared(np.concatenate([values, classes[None]]), points=np.concatenate(points))
+
+
+def classes_of(labels: NDArray[np.float32], *, truth: LabelMap) -> NDArray[np.float32]:
+    """Classes from 0 in place of the values of a label map; NaN for the ignore label."""
     classes = np.full_like(labels, np.nan)
     for number, value in enumerate(truth.values):
         classes[labels == value] = number
-    points = [_some_points(classes, number=number) for number in range(1, len(truth.values))]
-    return Prepared(np.concatenate([values, classes[None]]), points=np.concatenate(points))
+    return classes
 
 
 def _some_points(classes: NDArray[np.float32], *, number: int) -> NDArray[np.int32]:
