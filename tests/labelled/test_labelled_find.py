@@ -204,6 +204,11 @@ def test_a_bad_case_may_be_left_out(write_set, write: Write, tmp_path) -> None:
     left = {c.name for c in [*volumes.sides.training, *volumes.sides.testing]}
     assert len(left) == 4
     assert [Path(name).stem for name in volumes.bad_files()] == ["001", "002"]
+    everyone = patterns(tmp_path, folds=2, on_bad_file="skip")
+    write("labels/001.nii", np.ones((12, 14, 16), np.uint8))
+    before = {case.name for case in volumes.sides.testing}
+    assert before <= {case.name for case in found(everyone).sides.testing}, "no other side"
+    write("labels/001.nii", np.zeros((3, 3, 3), np.uint8))
     with pytest.raises(DataError, match=r"data\.max_bad_share"):
         found(patterns(tmp_path, folds=2, on_bad_file="skip", max_bad_share=0.1))
 
@@ -275,3 +280,12 @@ def test_a_label_map_is_of_one_person(write_set, tmp_path: Path) -> None:
     assert len(cases) == 2
     with pytest.raises(DataError, match="of the groups 'a' and 'b': a person must be in one"):
         find_cases(LabelledData(manifest=manifest(tmp_path, f"{text}b\n")), truth=TISSUE)
+
+
+def test_a_side_of_which_nothing_can_be_used(write_set, tmp_path: Path) -> None:
+    write_set(6)
+    data = patterns(tmp_path, folds=3, on_bad_file="skip")
+    for case in found(data).sides.testing:
+        case.image.files[0].write_bytes(b"none")
+    with pytest.raises(DataError, match=r"none of the 2 cases for testing can be used:\n.*nii"):
+        found(data)

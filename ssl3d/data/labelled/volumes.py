@@ -26,6 +26,8 @@ from ssl3d.data.read import check_source, target_grid
 from ssl3d.data.spec import DataSpec
 from ssl3d.data.store import VolumeStore
 
+SIDES = ("training", "choosing", "testing", "unused")
+
 
 class LabelledVolumes:
     """Finds, judges and splits labelled volumes.
@@ -87,10 +89,15 @@ class LabelledVolumes:
             on_bad_file=self.data.on_bad_file,
             max_share=self.data.max_bad_share,
         )
-        usable = self._with_good_headers(cases, finds)
-        self.sides = split_cases(
-            usable, data=self.data, choosing=self._choosing, subset_seed=self._subset_seed
+        usable = {case.source: case for case in self._with_good_headers(cases, finds)}
+        # Split before bad cases leave: who is tested on depends on no damaged file.
+        sides = split_cases(
+            cases, data=self.data, choosing=self._choosing, subset_seed=self._subset_seed
         )
+        for name in SIDES:
+            kept = [usable[c.source] for c in getattr(sides, name) if c.source in usable]
+            sides = self._with(sides, name, kept)
+        self.sides = sides
         check_targets(self.sides, truth=self.truth)
         learned, tested = (*self.sides.training, *self.sides.choosing), self.sides.testing
         self.listing = Listing(str(self._folder), *(_listed(part) for part in (learned, tested)))
@@ -105,18 +112,21 @@ class LabelledVolumes:
         Raises:
             DataError: a bad case that shall stop the run, or none of a side can be used.
         """
-        sides = {}
         for name in ("choosing", "testing"):
-            cases = getattr(self.sides, name)
-            sides[name] = tuple(case for case in cases if self._usable(case))
-            if cases and not sides[name]:
-                raise DataError(
-                    f"data: none of the {len(cases)} cases for {name} can be used:\n"
-                    f"{self.policy.summary()}"
-                )
-        self.sides = replace(self.sides, **sides)
+            kept = [case for case in getattr(self.sides, name) if self._readable(case)]
+            self.sides = self._with(self.sides, name, kept)
 
-    def _usable(self, case: Case) -> bool:
+    def _with(self, sides: Sides, name: str, cases: Sequence[Case]) -> Sides:
+        """Sides of which one is `cases`, those that can be used."""
+        before = getattr(sides, name)
+        if before and not cases and name != "unused":
+            raise DataError(
+                f"data: none of the {len(before)} cases for {name} can be used:\n"
+                f"{self.policy.summary()}"
+            )
+        return replace(sides, **{name: tuple(cases)})
+
+    def _readable(self, case: Case) -> bool:
         try:
             self.fixed_store.volume(case.source)
         except BadVolume as error:
@@ -159,10 +169,6 @@ class LabelledVolumes:
             )
             usable.append(replace(case, spacing=(z, y, x), points=tuple(own)))
         notes.say()
-        if not usable:
-            raise DataError(
-                f"data: none of {len(cases)} cases can be used:\n{self.policy.summary()}"
-            )
         warn_of_label_maps([case.image for case in usable])
         return usable
 
