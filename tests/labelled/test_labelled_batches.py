@@ -16,7 +16,7 @@ from ssl3d.data.labelled.augment_spec import AugmentSpec
 from ssl3d.data.labelled.batch import LabelledBatch
 from ssl3d.data.labelled.batches import LabelledBatches
 from ssl3d.data.labelled.crops import LabelledCrops
-from ssl3d.data.labelled.resumed import check_unchanged
+from ssl3d.data.labelled.resumed import check_unchanged, table_digests
 from ssl3d.data.labelled.seen import seen_in_pretraining
 from ssl3d.data.labelled.spec import LabelledData
 from ssl3d.data.labelled.truth import Targets
@@ -231,22 +231,49 @@ def test_what_pretraining_has_read_is_known_by_content(write_set, tmp_path: Path
     assert len(seen.trained) + len(seen.held_out) == 3
 
 
+def unchanged(before: Listing, now: Listing) -> None:
+    check_unchanged(before, now, tables_before={}, tables_now={})
+
+
 def test_a_run_goes_on_with_the_same_cases(write_set, write: Write, tmp_path: Path) -> None:
     write_set(6)
     before = found(patterns(tmp_path, folds=2)).listing
     before.write(tmp_path / "data.json")
     assert Listing.read(tmp_path / "data.json") == before
-    check_unchanged(before, found(patterns(tmp_path, folds=2)).listing)
+    unchanged(before, found(patterns(tmp_path, folds=2)).listing)
     other = found(patterns(tmp_path, folds=2, fold=1)).listing
     with pytest.raises(DataError, match=r"moved: .* is tested on, was learned from"):
-        check_unchanged(before, other)
+        unchanged(before, other)
     write("labels/000.nii", np.ones((12, 14, 16), np.uint8))
     with pytest.raises(DataError, match=r"changed: .*labels/000.nii was written since"):
-        check_unchanged(before, found(patterns(tmp_path, folds=2)).listing)
+        unchanged(before, found(patterns(tmp_path, folds=2)).listing)
     (tmp_path / "images/001.nii").rename(tmp_path / "images/009.nii")
     (tmp_path / "labels/001.nii").rename(tmp_path / "labels/009.nii")
     with pytest.raises(DataError, match=r"missing: .*001.nii, which was(.|\n)*added: .*009.nii"):
-        check_unchanged(before, found(patterns(tmp_path, folds=2)).listing)
+        unchanged(before, found(patterns(tmp_path, folds=2)).listing)
+
+
+def test_a_run_goes_on_with_the_same_tables(write_set, tmp_path: Path) -> None:
+    write_set(4)
+    table = tmp_path / "m.csv"
+    table.write_text("image,find\n000,1\n001,0\n002,1\n003,0\n")
+    data = LabelledData(images=f"{tmp_path}/images", manifest=str(table), folds=2, workers=0)
+    before, listing = table_digests(data), found(data, truth=Targets(("find",))).listing
+    assert list(before) == ["manifest"]
+    check_unchanged(listing, listing, tables_before=before, tables_now=table_digests(data))
+    table.write_text("image,find\n000,0\n001,1\n002,1\n003,0\n")
+    with pytest.raises(DataError, match=r"changed: data\.manifest has other content"):
+        check_unchanged(listing, listing, tables_before=before, tables_now=table_digests(data))
+    table.unlink()
+    with pytest.raises(DataError, match=r"data\.manifest: .* cannot be read"):
+        table_digests(data)
+
+
+def test_several_crops_of_a_label_map(write_set, tmp_path: Path) -> None:
+    write_set(4)
+    batch = next(iter(batches(patterns(tmp_path, folds=2, crops=3)).training()))
+    assert batch.counts == (3, 3)
+    assert len(batch.labels) == len(batch.volume) == 6
 
 
 def test_several_channels_at_another_spacing(write: Write, tmp_path: Path) -> None:

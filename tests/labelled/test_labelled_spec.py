@@ -22,6 +22,7 @@ from ssl3d.data.labelled.truth import LabelMap, Targets
         ({"images": "a", "folds": 3, "fold": 3}, "the last is 2"),
         ({"images": "a", "group_by": "(x)", "group_file": "g"}, "give one of them"),
         ({"images": "a", "group_by": "x"}, "put parentheses"),
+        ({"images": "a", "evaluation_crops": 0}, "greater than or equal to 1"),
         ({"images": "a", "columns": {"image": "label"}}, "give each a name of its own"),
     ],
 )

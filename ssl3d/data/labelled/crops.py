@@ -78,8 +78,7 @@ class LabelledCrops(Dataset[LabelledSample]):
         case = self._by_source[source]
         labelled = case.label is not None
         crops, shown = [], np.zeros(len(case.points), dtype=bool)
-        count = 1 if labelled else self._data.crops
-        for one in range(count):
+        for one in range(self._data.crops):
             random = generator(self._seed, Stream.PLACE, number, one)
             corner = self._corner(case, volume, random, first=one == 0)
             random = generator(self._seed, Stream.AUGMENT, number, one)

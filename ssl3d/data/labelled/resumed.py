@@ -2,24 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from ssl3d.data.data_error import DataError
+from ssl3d.data.labelled.spec import LabelledData
 from ssl3d.data.listing import ListedSample, Listing
 from ssl3d.data.resumed import SHOWN
 
+TABLES = ("manifest", "points", "group_file")
 
-def check_unchanged(before: Listing, now: Listing) -> None:
-    """Refuse to go on with other cases, other files or other sides.
+
+def table_digests(data: LabelledData) -> dict[str, str]:
+    """Hash of the content of each table that a spec names, by option: targets and finds are there.
+
+    Raises:
+        DataError: a table cannot be read.
+    """
+    found = {}
+    for option in TABLES:
+        path = getattr(data, option)
+        if path is not None:
+            try:
+                content = Path(path).expanduser().read_bytes()
+            except OSError as error:
+                raise DataError(
+                    f"data.{option}: {path!r} cannot be read: {error.strerror}"
+                ) from error
+            found[option] = hashlib.sha256(content).hexdigest()
+    return found
+
+
+def check_unchanged(
+    before: Listing,
+    now: Listing,
+    *,
+    tables_before: Mapping[str, str],
+    tables_now: Mapping[str, str],
+) -> None:
+    """Refuse to go on with other cases, files, sides or tables.
 
     Args:
         before: `LabelledVolumes.listing` of the run that was begun.
         now: that of today.
+        tables_before: `table_digests` of the run that was begun.
+        tables_now: those of today.
 
     Raises:
         DataError: lists what is not as it was.
     """
-    lines = list(_changes(_by_path(before), _by_path(now)))
+    lines = [
+        f"changed: data.{option} has other content"
+        for option in TABLES
+        if tables_before.get(option) != tables_now.get(option)
+    ]
+    lines += _changes(_by_path(before), _by_path(now))
     if lines:
         more = [f"{len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
         raise DataError(

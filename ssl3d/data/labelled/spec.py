@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -20,6 +20,7 @@ from ssl3d.plugin.section import Section
 
 Files = PathText | tuple[PathText, ...]
 Threshold = Literal["otsu", "none"] | float
+Count = Annotated[int, Field(ge=1, le=65536)]
 
 
 class LabelledData(Section):
@@ -96,7 +97,7 @@ class LabelledData(Section):
         json_schema_extra={"unit": "cases"},
     )
     crops: int = Field(
-        1, ge=1, le=4096, description="crops of a case in a step, for targets: they are pooled"
+        1, ge=1, le=4096, description="crops of a case in a step; for targets they are pooled"
     )
     foreground_share: float = Field(
         0.5,
@@ -108,7 +109,7 @@ class LabelledData(Section):
     point_share: float = Field(
         0.5, ge=0, le=1, description="share of a case's training crops centred on one of its points"
     )
-    evaluation_crops: int | Literal["tiles"] = Field(
+    evaluation_crops: Count | Literal["tiles"] = Field(
         "tiles",
         description="fixed crops to measure a case by: so many, the first in its middle, or tiles "
         "that cover it",
