@@ -37,12 +37,12 @@ class Source:
 
 
 def find_sources(
-    spec: DataSpec, *, folder: Path | None = None, option: str = "data.channels"
+    spec: DataSpec, *, folder: Path | None = None, option: str | None = None
 ) -> list[Source]:
     """Samples of a run, sorted by path; no file is opened.
 
     `exclude` sees paths from `folder`, where the run was begun; none: as they are given. Messages
-    call a channel by its name below `option`.
+    call channels by their names below `option`, such as "data"; none: as a `DataSpec` does.
 
     What is passed over on the way, such as links that lead nowhere, folders that cannot be searched
     and files that `exclude` leaves out, is said (`DataWarning`).
@@ -53,11 +53,14 @@ def find_sources(
     notes = Notes()
     try:
         if spec.channels is not None:
-            sources = _find_channels(spec.channels, notes, option=option)
+            sources = _find_channels(spec.channels, notes, option=option or "data.channels")
         else:
             assert spec.volumes is not None
+            where = "data.volumes" if option is None else f"{option}.images"
             given = (spec.volumes,) if isinstance(spec.volumes, str) else spec.volumes
-            sources = [Source((path,)) for entry in given for path in _expand(entry, notes)]
+            sources = [
+                Source((path,)) for entry in given for path in _expand(entry, notes, option=where)
+            ]
         sources = _each_once(sources, notes)
         sources = _without_excluded(sources, spec.exclude, folder=folder)
     finally:
@@ -129,7 +132,7 @@ def _checked(path: Path) -> Path:
     return path
 
 
-def _expand(entry: str, notes: Notes) -> list[Path]:
+def _expand(entry: str, notes: Notes, *, option: str) -> list[Path]:
     path = Path(entry).expanduser()
     try:
         if path.is_file():
@@ -141,11 +144,11 @@ def _expand(entry: str, notes: Notes) -> list[Path]:
         else:
             return [_checked(path)]
     except OSError as error:
-        raise DataError(f"data.volumes: {entry!r} cannot be read: {error.strerror}") from error
+        raise DataError(f"{option}: {entry!r} cannot be read: {error.strerror}") from error
     volumes = [file for file in found if _is_volume(file)]
     if not volumes:
         raise DataError(
-            f"data.volumes: {what} {len(found)} files, none of them a volume "
+            f"{option}: {what} {len(found)} files, none of them a volume "
             f"({', '.join(ENDINGS)}), seen from {Path.cwd()}"
         )
     return volumes

@@ -380,3 +380,23 @@ def test_points_may_be_all_that_is_known_of_targets(write_set, tmp_path: Path) -
         "002": (0,),
         "003": (0,),
     }
+
+
+def test_points_name_images_as_the_manifest_does(write_set, tmp_path: Path) -> None:
+    write_set(4)
+    (tmp_path / "m.csv").write_text("uid,find\n000,1\n001,0\n002,1\n003,0\n")
+    (tmp_path / "p.csv").write_text("uid,x,y,z\n000,3,4,5\n002,3,4,5\n")
+    data = LabelledData(
+        images=f"{tmp_path}/images",
+        manifest=f"{tmp_path}/m.csv",
+        points=f"{tmp_path}/p.csv",
+        columns={"image": "uid"},
+        folds=2,
+    )
+    sides = found(data, truth=FIND).sides
+    assert {case.name[-5]: len(case.points) for case in (*sides.training, *sides.testing)} == {
+        "0": 1,
+        "1": 0,
+        "2": 1,
+        "3": 0,
+    }

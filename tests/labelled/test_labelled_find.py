@@ -55,6 +55,9 @@ def test_a_case_without_its_label_is_named(write_set, tmp_path: Path) -> None:
 
 def test_images_alone_have_no_labels(write_set, tmp_path: Path) -> None:
     write_set(2)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"^data.images: the folder .*empty' holds 0 files"):
+        find_cases(LabelledData(images=f"{tmp_path}/empty"), truth=TISSUE)
     data = LabelledData(images=f"{tmp_path}/images")
     with pytest.raises(DataError, match="2 of 2 cases have no label map"):
         find_cases(data, truth=TISSUE)

@@ -11,7 +11,9 @@ class ManifestColumns(Section):
     """What the columns of a manifest are called; those that are not named here are free."""
 
     image: str | tuple[str, ...] = Field(
-        "image", description="path of the image, or for several channels a column each"
+        "image",
+        description="path of the image, or for several channels a column each; "
+        "points name the first",
     )
     label: str = Field("label", description="path of the label map")
     group: str = Field("group", description="who it is of, where there is such a column")

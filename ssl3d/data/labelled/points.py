@@ -18,7 +18,6 @@ from ssl3d.data.labelled.truth import Targets, Truth
 from ssl3d.data.scan import open_scan
 
 AXES = ("x", "y", "z")
-COLUMN = "image"
 
 
 class Points:
@@ -35,7 +34,8 @@ class Points:
     def __init__(self, data: LabelledData, *, truth: Truth) -> None:
         assert data.points is not None
         path = Path(data.points).expanduser()
-        self._table = Table(path, needed=(COLUMN, *AXES), option="data.points")
+        self._column = data.columns.images[0]
+        self._table = Table(path, needed=(self._column, *AXES), option="data.points")
         self._unit = data.points_in
         self._truth = truth
 
@@ -50,7 +50,7 @@ class Points:
         Raises:
             DataError: an image is unknown.
         """
-        return self._table.of(sources, column=COLUMN)
+        return self._table.of(sources, column=self._column)
 
     def targets(self, row: Row) -> tuple[float | None, ...]:
         """What a find has of its own, see `Point.targets`."""

@@ -51,7 +51,8 @@ class LabelledData(Section):
     exclude: tuple[PathText, ...] = Field((), description="as data.exclude of a pre-training spec")
     points: PathText | None = Field(
         None,
-        description="CSV or TSV of finds: image, x, y, z, and targets that a find has of its own",
+        description="CSV, TSV or JSON of finds: image, x, y, z, and the targets that a find has of "
+        "its own",
     )
     points_in: Literal["voxels", "ras", "lps"] = Field(
         "voxels",
