@@ -26,7 +26,7 @@ SHIPPED: dict[str, set[str]] = {
     "sparse_backend": {"cells", "dense", "minkowski", "spconv"},
     "masker": {"random", "mim"},
     "views": {"single", "nested"},
-    "decoder": {"spark"},
+    "decoder": {"spark", "unet", "patch"},
     "loss": {"mse", "l1", "info_nce"},
 }
 
