@@ -124,7 +124,7 @@ def every_parameter_has_a_gradient(decoder: DecoderUnderTest, *, sparse: bool) -
     """Distributed training waits for each of them; dense maps have no hidden sites."""
     built = decoder.build(sparse=sparse)
     out = built(decoder.maps(decoder.cells(), sparse=sparse))
-    torch.stack([one.square().mean() for one in (out.volume, *out.deep)]).sum().backward()
+    torch.autograd.backward([one.square().mean() for one in (out.volume, *out.deep)])
     without = [name for name, p in built.named_parameters() if p.grad is None]
     require(not without, f"without a gradient: {', '.join(without)}")
 
