@@ -1,4 +1,4 @@
-"""Strangers' distributions, installed with pip, add a masker and a backend that specs may name."""
+"""Strangers' distributions, installed with pip, add components that specs may name."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 MASKER, BACKEND = EXAMPLES / "third_party_masker", EXAMPLES / "third_party_backend"
+TASK = EXAMPLES / "third_party_task"
 SPEC = """
 backbone: {name: waveformer, widths: [16, 32], depths: [1, 1]}
 masker: {name: checkerboard, block: 2, keep: 0.1}
@@ -52,7 +53,7 @@ for name in ("dense", "gather"):
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that pip installed the examples into."""
     sources = []
-    for example in (MASKER, BACKEND):
+    for example in (MASKER, BACKEND, TASK):
         sources.append(tmp_path_factory.mktemp("source") / example.name)
         shutil.copytree(example, sources[-1])  # pip leaves a build folder beside the sources
     target = tmp_path_factory.mktemp("site")
@@ -118,6 +119,15 @@ def test_it_meets_the_contract_of_a_masker(run) -> None:
     tests = str(MASKER / "test_checkerboard.py")
     done = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, tests)
     assert done.returncode == 0, done.stdout
+
+
+def test_the_task_meets_the_contract_of_one_and_is_listed(run) -> None:
+    tests = str(TASK / "test_grade.py")
+    done = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, tests)
+    assert done.returncode == 0, done.stdout
+    done = run("-m", "ssl3d", "components", "grade", "--json")
+    (component,) = json.loads(done.stdout)["components"]
+    assert (component["kind"], component["distribution"]) == ("task", "grade-task")
 
 
 @pytest.mark.slow

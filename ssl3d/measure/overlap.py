@@ -11,7 +11,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import torch
-from monai.metrics import compute_dice, compute_hausdorff_distance
+from monai.metrics.hausdorff_distance import compute_hausdorff_distance
+from monai.metrics.meandice import compute_dice
 from torch import Tensor
 
 PERCENTILE = 95.0
@@ -89,9 +90,9 @@ def _measure(
     # What is empty around both changes nothing and costs most of the time.
     low, high = either.amin(0).tolist(), (either.amax(0) + 1).tolist()
     box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    pair = [x[box][None, None].float() for x in (one, other)]
-    dice = compute_dice(*pair, include_background=True)
+    guess, truth = (x[box][None, None].float() for x in (one, other))
+    dice = compute_dice(guess, truth, include_background=True)
     distance = compute_hausdorff_distance(
-        *pair, include_background=True, percentile=PERCENTILE, spacing=spacing
+        guess, truth, include_background=True, percentile=PERCENTILE, spacing=spacing
     )
     return float(dice), float(distance)
