@@ -12,18 +12,22 @@ from ssl3d.geometry import Stage
 from ssl3d.kinds.decoder import DecoderOutput
 from ssl3d.kinds.task_config import TaskConfig
 
+IGNORE = -1
+"""Class of voxels that count for nothing: padding, and what nobody labelled."""
+
 Row = dict[str, float]
 """Numbers of one case by name; NaN where there is nothing to measure."""
 
 
 class Labelled(Protocol):
-    """Crops of labelled cases: R rows, case by case, as many for each of the B cases.
+    """Crops of labelled cases: R rows, case by case, of B cases.
 
     Attributes:
         volume: (R, C, D, H, W).
         valid: (R, D, H, W) bool; None where all voxels are valid.
-        labels: (R, D, H, W) long, values as in label files; None for tasks on cases.
-        targets: (B, columns) float, NaN where a case has none; None for tasks on voxels.
+        labels: (R, D, H, W) whole numbers, a class or IGNORE; None for tasks on cases.
+        targets: (B, columns) float, NaN where nobody knows; None for tasks on voxels.
+        counts: rows of each case.
     """
 
     @property
@@ -34,6 +38,8 @@ class Labelled(Protocol):
     def labels(self) -> Tensor | None: ...
     @property
     def targets(self) -> Tensor | None: ...
+    @property
+    def counts(self) -> tuple[int, ...]: ...
 
 
 class DownstreamTask(nn.Module, ABC):
@@ -61,7 +67,7 @@ class DownstreamTask(nn.Module, ABC):
         *,
         decoded: DecoderOutput | None,
         valid: Tensor | None,
-        crops: int,
+        counts: Sequence[int],
     ) -> tuple[Tensor, ...]:
         """The outputs of a batch, unbounded; coarser ones behind them, for the loss alone.
 
@@ -69,7 +75,7 @@ class DownstreamTask(nn.Module, ABC):
             stages: (R, C, d, h, w) each, fine to coarse.
             decoded: what a decoder with K output channels made of them; None for tasks on cases.
             valid: (R, D, H, W) bool; None where all voxels are valid.
-            crops: of each case, whose rows follow each other: R = B · crops.
+            counts: rows of each of the B cases; they follow each other.
 
         Returns:
             For tasks on voxels (R, K, D, H, W) first, for tasks on cases (B, K).
@@ -88,7 +94,7 @@ class DownstreamTask(nn.Module, ABC):
 
     @abstractmethod
     def decided(self, probabilities: Tensor) -> Tensor:
-        """Of one case: (K, D, H, W) to the map (D, H, W) that is written, or (K,) as it is."""
+        """Of one case: (K, D, H, W) to a map (D, H, W), of classes or numbers; (K,) as it is."""
 
     @abstractmethod
     def row(self, decided: Tensor, *, truth: Tensor, spacing: tuple[float, float, float]) -> Row:
@@ -96,7 +102,7 @@ class DownstreamTask(nn.Module, ABC):
 
         Args:
             decided: see there.
-            truth: label map (D, H, W) as in files, or targets (columns,).
+            truth: classes (D, H, W) and IGNORE, or targets (columns,).
             spacing: of the voxels in mm, z y x.
 
         Returns:

@@ -18,12 +18,14 @@ class TaskConfig(ComponentConfig):
 
     Attributes:
         per: what is predicted for: each `voxel`, on a decoder, or each `case`, on the stages.
+        targets: what the columns of a case hold: a `class`, a whole number from 0, or a `number`.
         primary: which number of `summary` says how good a model is.
         larger_is_better: of the primary number.
     """
 
     kind: ClassVar[str] = "task"
     per: ClassVar[Literal["voxel", "case"]]
+    targets: ClassVar[Literal["class", "number"]] = "number"
     primary: ClassVar[str]
     larger_is_better: ClassVar[bool] = True
 
@@ -35,9 +37,20 @@ class TaskConfig(ComponentConfig):
         """Names of the targets of a case, in a table of labelled cases; none for voxels."""
         return ()
 
+    def column_classes(self) -> tuple[str, ...]:
+        """What a column may say in place of 0, 1, ...; none where it holds numbers alone."""
+        return ()
+
     def legend(self) -> Mapping[str, int]:
-        """Name to value of each label in a label map, background left out; none for cases."""
+        """Name to value in the files of each label but the background, which is 0.
+
+        Class i of a map is the i-th of them, from 1. None where voxels have no labels.
+        """
         return {}
+
+    def ignored(self) -> int | None:
+        """Value in label files of voxels that nobody labelled."""
+        return None
 
     def problems(self, *, stages: Sequence[Stage]) -> Iterable[Problem]:  # noqa: ARG002
         """What does not fit a backbone with these stages, fine to coarse."""

@@ -29,6 +29,7 @@ class Crops:
     valid: Tensor
     labels: Tensor | None
     targets: Tensor | None
+    counts: tuple[int, ...]
 
     @property
     def inputs(self) -> list[Tensor]:
@@ -74,6 +75,7 @@ class TaskUnderTest:
     def batch(self, *, labelled: bool = True) -> Crops:
         """Random crops; the last voxels of each crop, and the last crop of cases, are padding."""
         random = torch.Generator().manual_seed(1)
+        counts = (self.crops,) * CASES
         rows, size = CASES * self.crops, times(GRID, self.stages[-1].stride)
         valid = torch.ones(rows, *size, dtype=torch.bool)
         valid[..., -self.stages[-1].stride[2] :] = False
@@ -90,18 +92,20 @@ class TaskUnderTest:
             targets = self.known_targets()
             none = torch.full_like(targets, torch.nan)
             given = targets if labelled else none
-            return Crops(stages, None, volume, valid, None, given[torch.arange(CASES) % len(given)])
+            return Crops(
+                stages, None, volume, valid, None, given[torch.arange(CASES) % len(given)], counts
+            )
         outputs = torch.randn(rows, len(self.config.outputs()), *size, generator=random)
         outputs.requires_grad_()
-        values = torch.tensor([0, *self.config.legend().values()])
-        labels = values[torch.randint(len(values), (rows, *size), generator=random)]
+        classes = len(self.config.legend()) + 1
+        labels = torch.randint(classes, (rows, *size), generator=random).short()
         seen = valid if labelled else torch.zeros_like(valid)
-        return Crops(stages, DecoderOutput(outputs, outputs), volume, seen, labels, None)
+        return Crops(stages, DecoderOutput(outputs, outputs), volume, seen, labels, None, counts)
 
     def outputs(self, task: DownstreamTask, batch: Crops) -> tuple[Tensor, ...]:
         """What the task gives for a batch."""
         found: tuple[Tensor, ...] = task(
-            batch.stages, decoded=batch.decoded, valid=batch.valid, crops=self.crops
+            batch.stages, decoded=batch.decoded, valid=batch.valid, counts=batch.counts
         )
         return found
 
@@ -199,7 +203,7 @@ def cases_do_not_meet(task: TaskUnderTest) -> None:
         [s[rows] for s in batch.stages],
         decoded=decoded,
         valid=batch.valid[rows],
-        crops=task.crops,
+        counts=(task.crops,),
     )[0]
     largest_error(alone, all_[:1], name="the first case alone", tolerance=1e-5)
 

@@ -20,12 +20,13 @@ class Classification(PooledConfig):
     """
 
     builds = "ssl3d_plugins.tasks.classification_task:ClassificationTask"
+    targets: ClassVar[Literal["class", "number"]] = "class"
     primary: ClassVar[str] = "auroc"
     name: Literal["classification"] = "classification"
-    classes: dict[str, Annotated[int, Field(strict=True, ge=0, le=2**24)]] | None = Field(
+    classes: Names | None = Field(
         default=None,
-        description="name of each class and its value in the column, such as {benign: 0, "
-        "malignant: 1}; a case has exactly one",
+        description="names of the classes, of which a case has exactly one: its column holds the "
+        "name, or 0, 1, ... in this order",
     )
     column: str = Field(default="label", min_length=1, description="that holds the class of a case")
     labels: Names | None = Field(
@@ -47,9 +48,8 @@ class Classification(PooledConfig):
         if (self.classes is None) == (self.labels is None):
             raise ValueError("give either classes or labels, and not both")
         if self.classes is not None:
-            values = tuple(str(value) for value in self.classes.values())
-            refuse_twice(values, option="classes: value")
-            if len(values) < 2:
+            refuse_twice(self.classes, option="classes")
+            if len(self.classes) < 2:
                 raise ValueError("classes: one class only leaves nothing to tell apart")
         refuse_twice(self.labels or (), option="labels")
         unknown = sorted(set(self.column_weights) - set(self.labels or ()))
@@ -61,11 +61,15 @@ class Classification(PooledConfig):
 
     def outputs(self) -> tuple[str, ...]:
         """The classes, or the labels."""
-        return tuple(self.classes) if self.classes is not None else self.labels or ()
+        return self.classes if self.classes is not None else self.labels or ()
 
     def columns(self) -> tuple[str, ...]:
         """That of the class, or one for each label."""
         return (self.column,) if self.labels is None else self.labels
+
+    def column_classes(self) -> tuple[str, ...]:
+        """The classes."""
+        return self.classes or ()
 
     def weights(self) -> dict[str, float]:
         """Weight of each label."""

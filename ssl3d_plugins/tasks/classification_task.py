@@ -48,12 +48,11 @@ class ClassificationTask(DownstreamTask):
         known = ~targets.isnan()
         balance = self.get_buffer("balance")
         if self.config.classes is not None:
-            index = self._index(targets[:, 0])[known[:, 0]]
-            if (index < 0).any():
-                wrong = sorted(set(targets[known[:, 0], 0][index < 0].tolist()))
+            index = targets[known[:, 0], 0].long()
+            if len(index) and not 0 <= index.min() <= index.max() < len(balance):
                 raise ValueError(
-                    f"column {self.config.column}: {wrong} is no class; the classes are "
-                    f"{self.config.classes}"
+                    f"column {self.config.column}: class {int(index.max())} is none of "
+                    f"{', '.join(self.config.classes)}, which are 0, 1, ..."
                 )
             counts = torch.bincount(index, minlength=len(balance)).float()
             if (counts > 0).sum() < 2:
@@ -84,10 +83,10 @@ class ClassificationTask(DownstreamTask):
         *,
         decoded: DecoderOutput | None,  # noqa: ARG002
         valid: Tensor | None,
-        crops: int,
+        counts: Sequence[int],
     ) -> tuple[Tensor, ...]:
         """Logits (B, K)."""
-        return (self.head(stages, valid=valid, crops=crops),)
+        return (self.head(stages, valid=valid, counts=counts),)
 
     def loss(self, outputs: Sequence[Tensor], *, batch: Labelled) -> dict[str, Tensor]:
         """`loss`: cross-entropy, or binary cross-entropy by the labels' weights.
@@ -98,9 +97,9 @@ class ClassificationTask(DownstreamTask):
         known = ~batch.targets.isnan()
         balance = self.get_buffer("balance")
         if self.config.classes is not None:
-            index = self._index(batch.targets[:, 0])
-            each = F.cross_entropy(outputs[0].float(), index.clamp(min=0), reduction="none")
-            weight = balance[index.clamp(min=0)] * (index >= 0)
+            index = batch.targets[:, 0].nan_to_num().long()
+            each = F.cross_entropy(outputs[0].float(), index, reduction="none")
+            weight = balance[index] * known[:, 0]
         else:
             target = batch.targets.float().nan_to_num()
             each = F.binary_cross_entropy_with_logits(
@@ -135,9 +134,9 @@ class ClassificationTask(DownstreamTask):
         row = {f"probability/{n}": float(p) for n, p in zip(names, decided, strict=True)}
         guess = decided.double().clamp(1e-7, 1 - 1e-7)
         if self.config.classes is not None:
-            index = int(self._index(truth.view(1).float())[0])
-            error = -math.log(float(guess[index])) if index >= 0 else math.nan
-            return {"error": error, "target": index if index >= 0 else math.nan, **row}
+            value = float(truth[0])
+            error = math.nan if math.isnan(value) else -math.log(float(guess[int(value)]))
+            return {"error": error, "target": value, **row}
         target = truth.double()
         each = -(target * guess.log() + (1 - target) * (1 - guess).log())
         row |= {f"target/{n}": float(t) for n, t in zip(names, truth, strict=True)}
@@ -152,10 +151,3 @@ class ClassificationTask(DownstreamTask):
     def badness(self, row: Mapping[str, float]) -> float:
         """The cross-entropy."""
         return row["error"]
-
-    def _index(self, values: Tensor) -> Tensor:
-        """Index of each class (B,); -1 where a value is none, NaN among them."""
-        index = torch.full_like(values, -1, dtype=torch.long)
-        for i, value in enumerate((self.config.classes or {}).values()):
-            index.masked_fill_(values == value, i)
-        return index

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
 from ssl3d.geometry import Stage
 
@@ -53,14 +54,19 @@ class PooledHead(nn.Module):
             self.attention = nn.ModuleDict({n: nn.Linear(width, w) for n, w in names.items()})
             self.attention["score"] = nn.Linear(hidden, 1)
 
-    def forward(self, stages: Sequence[Tensor], *, valid: Tensor | None, crops: int) -> Tensor:
-        """(R, C, d, h, w) each to (B, K), R = B · crops."""
+    def forward(
+        self, stages: Sequence[Tensor], *, valid: Tensor | None, counts: Sequence[int]
+    ) -> Tensor:
+        """(R, C, d, h, w) each to (B, K); `counts` rows of each case."""
         pairs = zip(stages, self.strides, strict=True)
         pooled = [self._pool(x.float(), valid=_share(valid, stride=s)) for x, s in pairs]
-        features = self.dropout(self.norm(torch.cat(pooled, 1))).unflatten(0, (-1, crops))
-        shown = torch.ones(features.shape[:2], dtype=torch.bool, device=features.device)
-        if valid is not None:
-            shown = valid.flatten(1).any(1).view_as(shown)
+        rows = self.dropout(self.norm(torch.cat(pooled, 1)))
+        seen = torch.ones_like(rows[:, 0]) if valid is None else valid.flatten(1).any(1).float()
+        # (B, most crops, ...): cases with fewer get crops that are not shown.
+        features, filled = (
+            pad_sequence(x.split(list(counts)), batch_first=True) for x in (rows, seen)
+        )
+        shown = filled > 0
         # A case of padding alone is joined as if all were shown: no NaN.
         shown = shown | ~shown.any(1, keepdim=True)
         if self.attention is None:

@@ -65,10 +65,10 @@ class RegressionTask(DownstreamTask):
         *,
         decoded: DecoderOutput | None,  # noqa: ARG002
         valid: Tensor | None,
-        crops: int,
+        counts: Sequence[int],
     ) -> tuple[Tensor, ...]:
         """Standardised values (B, K)."""
-        return (self.head(stages, valid=valid, crops=crops),)
+        return (self.head(stages, valid=valid, counts=counts),)
 
     def loss(self, outputs: Sequence[Tensor], *, batch: Labelled) -> dict[str, Tensor]:
         """`loss`, the mean over targets that are there; `count/missing` counts the others."""

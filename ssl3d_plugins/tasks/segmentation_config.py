@@ -54,6 +54,10 @@ class Segmentation(TaskConfig):
         """Background, then the labels in the order of the spec."""
         return (BACKGROUND, *self.labels)
 
+    def ignored(self) -> int | None:
+        """The ignored value."""
+        return self.ignore
+
     def legend(self) -> Mapping[str, int]:
         """The labels."""
         return self.labels

@@ -11,12 +11,9 @@ from torch.nn import functional as F
 
 from ssl3d.geometry import Stage
 from ssl3d.kinds.decoder import DecoderOutput
-from ssl3d.kinds.task import DownstreamTask, Labelled, Row
+from ssl3d.kinds.task import IGNORE, DownstreamTask, Labelled, Row
 from ssl3d.measure.overlap import overlap_row, overlap_summary
 from ssl3d_plugins.tasks.segmentation_config import Segmentation
-
-NOTHING = -1
-"""Class of a voxel that teaches nothing."""
 
 
 class SegmentationTask(DownstreamTask):
@@ -27,8 +24,7 @@ class SegmentationTask(DownstreamTask):
     def __init__(self, config: Segmentation, *, stages: Sequence[Stage]) -> None:
         super().__init__(config, stages=stages)
         self.overlap = DiceLoss(reduction="none")
-        values = torch.tensor([0, *config.labels.values()])
-        self.register_buffer("values", values, persistent=False)
+        self.legend = {name: i for i, name in enumerate(config.labels, start=1)}
 
     def forward(
         self,
@@ -36,7 +32,7 @@ class SegmentationTask(DownstreamTask):
         *,
         decoded: DecoderOutput | None,
         valid: Tensor | None,  # noqa: ARG002
-        crops: int,  # noqa: ARG002
+        counts: Sequence[int],  # noqa: ARG002
     ) -> tuple[Tensor, ...]:
         """The decoder's volume (R, K, D, H, W), and its coarser ones."""
         assert decoded is not None, "segmentation needs a decoder"
@@ -46,63 +42,53 @@ class SegmentationTask(DownstreamTask):
         """`loss`, and of the finest scale `dice` and `cross_entropy`.
 
         Scale i of n weighs 2^-i, as in nnU-Net; the weights add up to 1. `count/absent` counts
-        labels that a crop lacks, `count/unknown` voxels with a value that is no label.
+        labels that a crop lacks.
         """
         assert batch.labels is not None, "segmentation needs label maps"
-        classes, unknown = self._classes(batch.labels, valid=batch.valid)
+        classes = batch.labels.long()
+        if batch.valid is not None:
+            classes = classes.masked_fill(~batch.valid, IGNORE)
         terms = [self._terms(one, classes=_resized(classes, like=one)) for one in outputs]
         weights = [2.0**-i for i in range(len(terms))]
         total = torch.stack([w * t["loss"] for w, t in zip(weights, terms, strict=True)]).sum()
         found = {name: value.detach() for name, value in terms[0].items()}
-        return {**found, "count/unknown": unknown, "loss": total / sum(weights)}
+        return {**found, "loss": total / sum(weights)}
 
     def probabilities(self, outputs: Tensor) -> Tensor:
         """Softmax over the labels."""
         return outputs.float().softmax(1)
 
     def decided(self, probabilities: Tensor) -> Tensor:
-        """(K, D, H, W) to the values of the likeliest labels (D, H, W)."""
-        values: Tensor = self.get_buffer("values").to(probabilities.device)
-        return values[probabilities.argmax(0)]
+        """(K, D, H, W) to the likeliest classes (D, H, W)."""
+        return probabilities.argmax(0)
 
     def row(self, decided: Tensor, *, truth: Tensor, spacing: tuple[float, float, float]) -> Row:
         """Dice and HD95 of each label, see `ssl3d.measure.overlap`."""
         return overlap_row(
             decided,
             truth=truth,
-            legend=self.config.labels,
+            legend=self.legend,
             spacing=spacing,
-            ignore=self.config.ignore,
+            ignore=IGNORE,
         )
 
     def summary(self, rows: Sequence[Mapping[str, float]]) -> Row:
         """Means over cases and labels."""
-        return overlap_summary(rows, legend=self.config.labels)
+        return overlap_summary(rows, legend=self.legend)
 
     def badness(self, row: Mapping[str, float]) -> float:
         """1 - Dice."""
         return 1 - row["dice"]
 
-    def _classes(self, labels: Tensor, *, valid: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Class of each voxel (R, D, H, W), and how many voxels have a value that is no label."""
-        classes = torch.full_like(labels, NOTHING)
-        for i, value in enumerate((0, *self.config.labels.values())):
-            classes.masked_fill_(labels == value, i)
-        labelled = torch.ones_like(labels, dtype=torch.bool) if valid is None else valid
-        unknown = (classes == NOTHING) & labelled
-        if self.config.ignore is not None:
-            unknown = unknown & (labels != self.config.ignore)
-        return classes.masked_fill(~labelled, NOTHING), unknown.sum().float()
-
     def _terms(self, outputs: Tensor, *, classes: Tensor) -> dict[str, Tensor]:
         """Dice and cross-entropy of one scale, and how many labels the crops lack."""
-        counts = (classes != NOTHING)[:, None]
+        counts = (classes != IGNORE)[:, None]
         guess = outputs.float().softmax(1) * counts
         truth = F.one_hot(classes.clamp(min=0), guess.shape[1]).movedim(-1, 1) * counts
         has = truth[:, 1:].flatten(2).any(2).float()
         missed = self.overlap(guess[:, 1:], truth[:, 1:].float()).flatten(1)
         dice = (missed * has).sum() / has.sum().clamp(min=1)
-        each = F.cross_entropy(outputs.float(), classes, ignore_index=NOTHING, reduction="sum")
+        each = F.cross_entropy(outputs.float(), classes, ignore_index=IGNORE, reduction="sum")
         entropy = each / counts.sum().clamp(min=1)
         return {
             "dice": dice,

@@ -19,3 +19,8 @@ class Crops:
     valid: Tensor | None = None
     labels: Tensor | None = None
     targets: Tensor | None = None
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """One row for each case."""
+        return (1,) * len(self.volume)

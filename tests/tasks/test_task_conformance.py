@@ -19,7 +19,7 @@ class TestLabels(TaskConformance):
 
 
 class TestClassesByAttention(TaskConformance):
-    config = Classification(classes={"benign": 0, "malignant": 1}, crops="attention", sites="both")
+    config = Classification(classes=("benign", "malignant"), crops="attention", sites="both")
 
 
 class TestRegression(TaskConformance):

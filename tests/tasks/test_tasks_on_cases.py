@@ -38,16 +38,16 @@ def test_labels_by_hand() -> None:
 
 
 def test_classes_by_hand() -> None:
-    config = Classification(classes={"x": 4, "y": 2})
+    config = Classification(classes=("x", "y"))
     task = config.build(stages=STAGES)
-    task.see_targets(torch.tensor([[4.0], [4.0], [4.0], [2.0]]))
+    task.see_targets(torch.tensor([[0.0], [0.0], [0.0], [1.0]]))
     assert task.get_buffer("balance").tolist() == pytest.approx([4 / 6, 2])
     logits = torch.tensor([[1.0, 0.0], [0.0, 3.0], [5.0, 5.0]])
-    found = task.loss((logits,), batch=batch([[2], [4], [NAN]]))["loss"]
+    found = task.loss((logits,), batch=batch([[1], [0], [NAN]]))["loss"]
     log = logits.double().log_softmax(1)
     want = -(2 * log[0, 1] + 4 / 6 * log[1, 0]) / (2 + 4 / 6)
     assert found.item() == pytest.approx(want.item(), rel=1e-5)
-    row = task.row(torch.tensor([0.2, 0.8]), truth=torch.tensor([2.0]), spacing=(1.0, 1.0, 1.0))
+    row = task.row(torch.tensor([0.2, 0.8]), truth=torch.tensor([1.0]), spacing=(1.0, 1.0, 1.0))
     assert row["error"] == pytest.approx(-math.log(0.8))
     assert row["target"] == 1
     none = task.row(torch.tensor([0.2, 0.8]), truth=torch.tensor([NAN]), spacing=(1.0, 1.0, 1.0))
@@ -65,8 +65,8 @@ def test_regression_by_hand() -> None:
 @pytest.mark.parametrize(
     ("config", "targets", "message"),
     [
-        (Classification(classes={"x": 0, "y": 1}), [[0.0], [0.0]], "one class only"),
-        (Classification(classes={"x": 0, "y": 1}), [[0.0], [3.0]], "3.0.* is no class"),
+        (Classification(classes=("x", "y")), [[0.0], [0.0]], "one class only"),
+        (Classification(classes=("x", "y")), [[0.0], [3.0]], "class 3 is none of x, y"),
         (LABELS, [[0.0, 1.0], [0.0, 1.0]], "one value only"),
         (LABELS, [[0.0, 0.5], [1.0, 1.0]], "0.5.*; a label is 0 or 1"),
         (Regression(values=("age",)), [[1.0], [1.0], [NAN]], "fewer than two different"),
@@ -82,9 +82,9 @@ def test_targets_that_teach_nothing(config, targets, message) -> None:
     ("options", "message"),
     [
         ({}, "either classes or labels"),
-        ({"classes": {"a": 0, "b": 1}, "labels": ("a",)}, "either classes or labels"),
-        ({"classes": {"a": 0}}, "one class only"),
-        ({"classes": {"a": 0, "b": 0}}, "stands twice"),
+        ({"classes": ("a", "b"), "labels": ("a",)}, "either classes or labels"),
+        ({"classes": ("a",)}, "one class only"),
+        ({"classes": ("a", "a")}, "stands twice"),
         ({"labels": ("a", "a")}, "a stands twice"),
         ({"labels": ("a",), "column_weights": {"b": 1}}, "b is none of the labels"),
         ({"labels": ("a",), "column_weights": {"a": 0}}, "all are 0"),
@@ -116,22 +116,31 @@ def test_pooling_by_hand() -> None:
     pooled = torch.cat([s[..., : s.shape[-1] // 2].mean((2, 3, 4)) for s in stages], 1)
     scores = made.linear(nn.functional.layer_norm(pooled, pooled.shape[1:]))
     want = torch.stack([torch.maximum(scores[0], scores[1]), torch.maximum(scores[2], scores[3])])
-    torch.testing.assert_close(made(stages, valid=valid, crops=2), want)
+    torch.testing.assert_close(made(stages, valid=valid, counts=(2, 2)), want)
 
 
 def test_attention_is_a_weighted_mean_and_one_crop_is_itself() -> None:
     made, stages = head(crops="attention"), maps(4)
-    alone = made(stages, valid=None, crops=1)
+    alone = made(stages, valid=None, counts=(1,) * 4)
     twice = [s.repeat_interleave(2, 0) for s in stages]
-    torch.testing.assert_close(made(twice, valid=None, crops=2), alone)
-    both = made(stages, valid=None, crops=2)
+    torch.testing.assert_close(made(twice, valid=None, counts=(2,) * 4), alone)
+    both = made(stages, valid=None, counts=(2, 2))
     low, high = torch.minimum(alone[0], alone[1]), torch.maximum(alone[0], alone[1])
     assert ((both[0] >= low - 1e-5) & (both[0] <= high + 1e-5)).all()
+
+
+@pytest.mark.parametrize("crops", ["maximum", "attention"])
+def test_cases_may_have_other_numbers_of_crops(crops: str) -> None:
+    made, stages = head(crops=crops), maps(4)
+    both = made(stages, valid=None, counts=(3, 1))
+    first = made([s[:3] for s in stages], valid=None, counts=(3,))
+    second = made([s[3:] for s in stages], valid=None, counts=(1,))
+    torch.testing.assert_close(both, torch.cat([first, second]))
 
 
 @pytest.mark.parametrize("crops", ["maximum", "attention"])
 def test_a_case_of_padding_alone_is_finite(crops: str) -> None:
     valid = torch.zeros(4, 8, 8, 8, dtype=torch.bool)
     valid[:1] = True
-    out = head(crops=crops, sites="both")(maps(4), valid=valid, crops=2)
+    out = head(crops=crops, sites="both")(maps(4), valid=valid, counts=(2, 2))
     assert out.isfinite().all()

@@ -30,7 +30,7 @@ class GradeTask(DownstreamTask):
         *,
         decoded: DecoderOutput | None,  # noqa: ARG002
         valid: Tensor | None,
-        crops: int,
+        counts: Sequence[int],
     ) -> tuple[Tensor, ...]:
         """(R, C, d, h, w) of the last stage to logits (B, K)."""
         x = stages[-1].float()
@@ -38,9 +38,10 @@ class GradeTask(DownstreamTask):
         if valid is not None:
             weight = F.avg_pool3d(valid[:, None].float(), self.stages[-1].stride)
         mean = (x * weight).flatten(2).sum(2) / weight.flatten(2).sum(2).clamp(min=1e-6)
-        shown = (weight.flatten(1).any(1)).view(-1, crops, 1)
-        logits = self.head(mean).unflatten(0, (-1, crops))
-        return (logits.masked_fill(~shown & shown.any(1, keepdim=True), -torch.inf).amax(1),)
+        shown = weight.flatten(1).any(1, keepdim=True)
+        # A crop of padding alone says nothing.
+        logits = self.head(mean).masked_fill(~shown, -100.0)
+        return (torch.stack([case.amax(0) for case in logits.split(list(counts))]),)
 
     def loss(self, outputs: Sequence[Tensor], *, batch: Labelled) -> dict[str, Tensor]:
         """Binary cross-entropy of "at least", over cases with a grade."""
