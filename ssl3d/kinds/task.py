@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ssl3d.geometry import Stage
 from ssl3d.kinds.decoder import DecoderOutput
-from ssl3d.kinds.task_config import TaskConfig
+from ssl3d.plugin.config import ComponentConfig
 
 IGNORE = -1
 """Class of voxels that count for nothing: padding, and what nobody labelled."""
@@ -49,7 +49,7 @@ class DownstreamTask(nn.Module, ABC):
     numbers are those of what `decided` makes of the mean.
     """
 
-    def __init__(self, config: TaskConfig, *, stages: Sequence[Stage]) -> None:
+    def __init__(self, config: ComponentConfig, *, stages: Sequence[Stage]) -> None:
         super().__init__()
         self.config = config
         self.stages = tuple(stages)
@@ -111,7 +111,7 @@ class DownstreamTask(nn.Module, ABC):
 
     @abstractmethod
     def summary(self, rows: Sequence[Mapping[str, float]]) -> Row:
-        """The numbers over cases, `config.primary` among them: a function of the rows alone."""
+        """Numbers over cases, the config's `primary` among them: a function of the rows alone."""
 
     @abstractmethod
     def badness(self, row: Mapping[str, float]) -> float:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ssl3d.kinds.backbone import Backbone
 from ssl3d.kinds.decoder import Decoder
 from ssl3d.kinds.task import DownstreamTask, Labelled
+from ssl3d.kinds.task_config import TaskConfig
 from ssl3d.tasks.finetune.recipe import Recipe
 
 
@@ -47,6 +48,7 @@ class FinetuneModel(nn.Module):
         samples_per_step: int,
     ) -> None:
         super().__init__()
+        assert isinstance(task.config, TaskConfig)
         assert (decoder is None) == (task.config.per == "case"), "voxels need a decoder, cases none"
         self.backbone, self.decoder, self.task = backbone, decoder, task
         self.recipe, self.steps, self.samples_per_step = recipe, steps, samples_per_step
