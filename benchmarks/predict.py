@@ -60,7 +60,7 @@ def prediction(
 
     def by_slabs() -> Tensor:
         windows = WindowSpec(overlap=overlap)
-        slabs = predicted_slabs([model], volume, patch=PATCH, windows=windows, device=device)
+        slabs = predicted_slabs([model], volume, patch=PATCH, windows=windows)
         classes = torch.empty(volume.shape[1:], dtype=torch.int16)
         for start, slab in slabs:
             classes[start : start + slab.shape[1]] = model.task.decided(slab)

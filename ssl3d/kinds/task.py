@@ -62,30 +62,41 @@ class DownstreamTask(nn.Module, ABC):
 
     @abstractmethod
     def forward(
-        self,
-        stages: Sequence[Tensor],
-        *,
-        decoded: DecoderOutput | None,
-        valid: Tensor | None,
-        counts: Sequence[int],
+        self, stages: Sequence[Tensor], *, decoded: DecoderOutput | None, valid: Tensor | None
     ) -> tuple[Tensor, ...]:
-        """The outputs of a batch, unbounded; coarser ones behind them, for the loss alone.
+        """What a task makes of crops, each by itself.
 
         Args:
             stages: (R, C, d, h, w) each, fine to coarse.
             decoded: what a decoder with K output channels made of them; None for tasks on cases.
             valid: (R, D, H, W) bool; None where all voxels are valid.
-            counts: rows of each of the B cases; they follow each other.
 
         Returns:
-            For tasks on voxels (R, K, D, H, W) first, for tasks on cases (B, K).
+            Of tasks on voxels the outputs, (R, K, D, H, W) without bounds, and coarser ones behind
+            them for the loss alone. Of tasks on cases one vector for each crop, (R, F): what
+            `joined` needs, of a crop of padding alone as well.
         """
+
+    def joined(self, crops: Tensor, *, counts: Sequence[int]) -> Tensor:
+        """The outputs of each case, (B, K) without bounds, from the vectors of its crops.
+
+        Tasks on cases write it. A crop of padding alone says nothing where there are others.
+
+        Args:
+            crops: (R, F), case by case.
+            counts: rows of each case.
+        """
+        raise NotImplementedError(f"{type(self).__name__} is on voxels, and joins no crops")
 
     @abstractmethod
     def loss(self, outputs: Sequence[Tensor], *, batch: Labelled) -> dict[str, Tensor]:
         """Named scalars: `loss` is optimised, the others are logged, `count/...` are added up.
 
         Names are the same every time. Padding and what is not labelled teach nothing.
+
+        Args:
+            outputs: of `forward` for tasks on voxels, that of `joined` alone for tasks on cases.
+            batch: what they are of.
         """
 
     @abstractmethod

@@ -83,10 +83,14 @@ class ClassificationTask(DownstreamTask):
         *,
         decoded: DecoderOutput | None,  # noqa: ARG002
         valid: Tensor | None,
-        counts: Sequence[int],
     ) -> tuple[Tensor, ...]:
+        """Pooled features of each crop."""
+        return (self.head(stages, valid=valid),)
+
+    def joined(self, crops: Tensor, *, counts: Sequence[int]) -> Tensor:
         """Logits (B, K)."""
-        return (self.head(stages, valid=valid, counts=counts),)
+        outputs: Tensor = self.head.joined(crops, counts=counts)
+        return outputs
 
     def loss(self, outputs: Sequence[Tensor], *, batch: Labelled) -> dict[str, Tensor]:
         """`loss`: cross-entropy, or binary cross-entropy by the labels' weights.

@@ -54,19 +54,21 @@ class PooledHead(nn.Module):
             self.attention = nn.ModuleDict({n: nn.Linear(width, w) for n, w in names.items()})
             self.attention["score"] = nn.Linear(hidden, 1)
 
-    def forward(
-        self, stages: Sequence[Tensor], *, valid: Tensor | None, counts: Sequence[int]
-    ) -> Tensor:
-        """(R, C, d, h, w) each to (B, K); `counts` rows of each case."""
+    def forward(self, stages: Sequence[Tensor], *, valid: Tensor | None) -> Tensor:
+        """(R, C, d, h, w) each to (R, F + 1): features, and 1 where a crop shows anything."""
         pairs = zip(stages, self.strides, strict=True)
         pooled = [self._pool(x.float(), valid=_share(valid, stride=s)) for x, s in pairs]
-        rows = self.dropout(self.norm(torch.cat(pooled, 1)))
-        seen = torch.ones_like(rows[:, 0]) if valid is None else valid.flatten(1).any(1).float()
-        # (B, most crops, ...): cases with fewer get crops that are not shown.
-        features, filled = (
-            pad_sequence(x.split(list(counts)), batch_first=True) for x in (rows, seen)
-        )
-        shown = filled > 0
+        features = self.norm(torch.cat(pooled, 1))
+        seen = torch.ones_like(features[:, :1])
+        if valid is not None:
+            seen = valid.flatten(1).any(1, keepdim=True).to(features.dtype)
+        return torch.cat([features, seen], 1)
+
+    def joined(self, crops: Tensor, *, counts: Sequence[int]) -> Tensor:
+        """(R, F + 1) to (B, K)."""
+        # (B, most crops, F + 1): cases with fewer get crops that show nothing.
+        padded = pad_sequence(list(torch.split(crops.float(), list(counts))), batch_first=True)
+        features, shown = self.dropout(padded[..., :-1]), padded[..., -1] > 0
         # A case of padding alone is joined as if all were shown: no NaN.
         shown = shown | ~shown.any(1, keepdim=True)
         if self.attention is None:

@@ -65,10 +65,14 @@ class RegressionTask(DownstreamTask):
         *,
         decoded: DecoderOutput | None,  # noqa: ARG002
         valid: Tensor | None,
-        counts: Sequence[int],
     ) -> tuple[Tensor, ...]:
+        """Pooled features of each crop."""
+        return (self.head(stages, valid=valid),)
+
+    def joined(self, crops: Tensor, *, counts: Sequence[int]) -> Tensor:
         """Standardised values (B, K)."""
-        return (self.head(stages, valid=valid, counts=counts),)
+        outputs: Tensor = self.head.joined(crops, counts=counts)
+        return outputs
 
     def loss(self, outputs: Sequence[Tensor], *, batch: Labelled) -> dict[str, Tensor]:
         """`loss`, the mean over targets that are there; `count/missing` counts the others."""

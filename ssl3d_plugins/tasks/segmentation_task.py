@@ -32,7 +32,6 @@ class SegmentationTask(DownstreamTask):
         *,
         decoded: DecoderOutput | None,
         valid: Tensor | None,  # noqa: ARG002
-        counts: Sequence[int],  # noqa: ARG002
     ) -> tuple[Tensor, ...]:
         """The decoder's volume (R, K, D, H, W), and its coarser ones."""
         assert decoded is not None, "segmentation needs a decoder"

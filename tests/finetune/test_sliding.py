@@ -28,7 +28,7 @@ class Model(nn.Module):
 
 def whole(models, volume: Tensor, **windows) -> Tensor:
     spec = WindowSpec(**windows)
-    slabs = predicted_slabs(models, volume, patch=PATCH, windows=spec, device="cpu")
+    slabs = predicted_slabs(models, volume, patch=PATCH, windows=spec)
     parts = list(slabs)
     ends = [start + slab.shape[1] for start, slab in parts]
     assert [start for start, _ in parts] == [0, *ends[:-1]]  # in order and without gaps
@@ -94,7 +94,6 @@ def test_only_the_slices_that_windows_reach_are_held() -> None:
         torch.randn(2, 200, 6, 4),
         patch=PATCH,
         windows=WindowSpec(),
-        device="cpu",
         done=lambda finished, of: told.append((finished, of)),
     )
     assert max(slab.shape[1] for _, slab in slabs) <= PATCH[0]

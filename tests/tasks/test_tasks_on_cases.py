@@ -108,6 +108,10 @@ def head(**options) -> PooledHead:
     return PooledHead(STAGES, outputs=3, **given)
 
 
+def outputs(made: PooledHead, stages, *, valid=None, counts) -> torch.Tensor:
+    return made.joined(made(stages, valid=valid), counts=counts)
+
+
 def test_pooling_by_hand() -> None:
     """Means over valid sites; the crop with the larger output counts."""
     made, stages = head(), maps(4)
@@ -116,15 +120,15 @@ def test_pooling_by_hand() -> None:
     pooled = torch.cat([s[..., : s.shape[-1] // 2].mean((2, 3, 4)) for s in stages], 1)
     scores = made.linear(nn.functional.layer_norm(pooled, pooled.shape[1:]))
     want = torch.stack([torch.maximum(scores[0], scores[1]), torch.maximum(scores[2], scores[3])])
-    torch.testing.assert_close(made(stages, valid=valid, counts=(2, 2)), want)
+    torch.testing.assert_close(outputs(made, stages, valid=valid, counts=(2, 2)), want)
 
 
 def test_attention_is_a_weighted_mean_and_one_crop_is_itself() -> None:
     made, stages = head(crops="attention"), maps(4)
-    alone = made(stages, valid=None, counts=(1,) * 4)
+    alone = outputs(made, stages, counts=(1,) * 4)
     twice = [s.repeat_interleave(2, 0) for s in stages]
-    torch.testing.assert_close(made(twice, valid=None, counts=(2,) * 4), alone)
-    both = made(stages, valid=None, counts=(2, 2))
+    torch.testing.assert_close(outputs(made, twice, counts=(2,) * 4), alone)
+    both = outputs(made, stages, counts=(2, 2))
     low, high = torch.minimum(alone[0], alone[1]), torch.maximum(alone[0], alone[1])
     assert ((both[0] >= low - 1e-5) & (both[0] <= high + 1e-5)).all()
 
@@ -132,9 +136,9 @@ def test_attention_is_a_weighted_mean_and_one_crop_is_itself() -> None:
 @pytest.mark.parametrize("crops", ["maximum", "attention"])
 def test_cases_may_have_other_numbers_of_crops(crops: str) -> None:
     made, stages = head(crops=crops), maps(4)
-    both = made(stages, valid=None, counts=(3, 1))
-    first = made([s[:3] for s in stages], valid=None, counts=(3,))
-    second = made([s[3:] for s in stages], valid=None, counts=(1,))
+    both = outputs(made, stages, counts=(3, 1))
+    first = outputs(made, [s[:3] for s in stages], counts=(3,))
+    second = outputs(made, [s[3:] for s in stages], counts=(1,))
     torch.testing.assert_close(both, torch.cat([first, second]))
 
 
@@ -142,5 +146,5 @@ def test_cases_may_have_other_numbers_of_crops(crops: str) -> None:
 def test_a_case_of_padding_alone_is_finite(crops: str) -> None:
     valid = torch.zeros(4, 8, 8, 8, dtype=torch.bool)
     valid[:1] = True
-    out = head(crops=crops, sites="both")(maps(4), valid=valid, counts=(2, 2))
+    out = outputs(head(crops=crops, sites="both"), maps(4), valid=valid, counts=(2, 2))
     assert out.isfinite().all()

@@ -30,18 +30,19 @@ class GradeTask(DownstreamTask):
         *,
         decoded: DecoderOutput | None,  # noqa: ARG002
         valid: Tensor | None,
-        counts: Sequence[int],
     ) -> tuple[Tensor, ...]:
-        """(R, C, d, h, w) of the last stage to logits (B, K)."""
+        """(R, C, d, h, w) of the last stage to the logits (R, K) of each crop."""
         x = stages[-1].float()
         weight = torch.ones_like(x[:, :1])
         if valid is not None:
             weight = F.avg_pool3d(valid[:, None].float(), self.stages[-1].stride)
         mean = (x * weight).flatten(2).sum(2) / weight.flatten(2).sum(2).clamp(min=1e-6)
-        shown = weight.flatten(1).any(1, keepdim=True)
         # A crop of padding alone says nothing.
-        logits = self.head(mean).masked_fill(~shown, -100.0)
-        return (torch.stack([case.amax(0) for case in logits.split(list(counts))]),)
+        return (self.head(mean).masked_fill(~weight.flatten(1).any(1, keepdim=True), -100.0),)
+
+    def joined(self, crops: Tensor, *, counts: Sequence[int]) -> Tensor:
+        """The highest logits of each case, (B, K)."""
+        return torch.stack([case.amax(0) for case in crops.split(list(counts))])
 
     def loss(self, outputs: Sequence[Tensor], *, batch: Labelled) -> dict[str, Tensor]:
         """Binary cross-entropy of "at least", over cases with a grade."""

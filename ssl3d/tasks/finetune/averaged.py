@@ -26,9 +26,9 @@ def averaged(
     """The mean over models and mirrorings, in single precision.
 
     Args:
-        models: in evaluation mode, of one task, on the device of the volume.
-        volume: (R, C, D, H, W).
-        windows: says what is mirrored, and the precision.
+        models: in evaluation mode, of one task, on one device.
+        volume: (R, C, D, H, W), on any device: `windows.batch` rows at a time go to the models'.
+        windows: says what is mirrored, the precision, and how many rows are computed at once.
         valid: (R, D, H, W) bool; None where all voxels are valid.
         counts: rows of each case; one each by default.
 
@@ -43,11 +43,14 @@ def averaged(
     total: Tensor | None = None
     for model, axes in itertools.product(models, flips):
         turned = [axis - 3 for axis in axes]
-        with torch.autocast(volume.device.type, dtype=dtype, enabled=dtype is not None):
+        with torch.autocast(
+            next(model.parameters()).device.type, dtype=dtype, enabled=dtype is not None
+        ):
             found = model.predict(
                 volume.flip(turned),
                 valid=None if valid is None else valid.flip(turned),
                 counts=counts,
+                at_once=windows.batch,
             )
         found = found.flip(turned) if found.dim() == 5 else found
         total = found if total is None else total + found

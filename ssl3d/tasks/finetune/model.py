@@ -66,7 +66,8 @@ class FinetuneModel(nn.Module):
         """The task's loss of a batch; `loss` is to minimise, the others are logged."""
         step = batch.samples[0] // self.samples_per_step
         trains = self.recipe.trains("encoder", step=step, steps=self.steps)
-        outputs = self._outputs(batch.volume, batch.valid, batch.counts, learn=trains)
+        crops = self._crops(batch.volume, batch.valid, learn=trains)
+        outputs = self._cases(crops, batch.counts)
         found = self.task.loss(outputs, batch=batch)
         waiting = [p for p in self.backbone.parameters() if p.requires_grad]
         if self.training and not trains and waiting:
@@ -77,26 +78,48 @@ class FinetuneModel(nn.Module):
 
     @torch.no_grad()
     def predict(
-        self, volume: Tensor, *, valid: Tensor | None = None, counts: Sequence[int] | None = None
+        self,
+        volume: Tensor,
+        *,
+        valid: Tensor | None = None,
+        counts: Sequence[int] | None = None,
+        at_once: int | None = None,
     ) -> Tensor:
         """What may be averaged over windows, flips and models.
 
         Args:
-            volume: (R, C, D, H, W), edges multiples of the backbone's divisor.
+            volume: (R, C, D, H, W), edges multiples of the backbone's divisor; on the model's
+                device, or elsewhere, from where `at_once` rows are taken there.
             valid: (R, D, H, W) bool; None where all voxels are valid.
             counts: rows of each case; one each by default.
+            at_once: rows that are computed at once; all by default.
 
         Returns:
             (R, K, D, H, W) for tasks on voxels, (B, K) for tasks on cases, in single precision.
         """
-        rows = (1,) * len(volume) if counts is None else counts
-        return self.task.probabilities(self._outputs(volume, valid, rows, learn=False)[0])
+        device = next(self.parameters()).device
+        rows, step = len(volume), at_once or len(volume)
+        parts = [
+            self._crops(
+                volume[i : i + step].to(device),
+                None if valid is None else valid[i : i + step].to(device),
+                learn=False,
+            )[0]
+            for i in range(0, rows, step)
+        ]
+        outputs = torch.cat(parts)
+        return self.task.probabilities(self._cases((outputs,), counts or (1,) * rows)[0])
 
-    def _outputs(
-        self, volume: Tensor, valid: Tensor | None, counts: Sequence[int], *, learn: bool
-    ) -> tuple[Tensor, ...]:
+    def _crops(self, volume: Tensor, valid: Tensor | None, *, learn: bool) -> tuple[Tensor, ...]:
+        """What the task makes of each crop."""
         with nullcontext() if learn else torch.no_grad():
             stages = self.backbone(volume)
         decoded = None if self.decoder is None else self.decoder(stages)
-        outputs: tuple[Tensor, ...] = self.task(stages, decoded=decoded, valid=valid, counts=counts)
-        return outputs
+        found: tuple[Tensor, ...] = self.task(stages, decoded=decoded, valid=valid)
+        return found
+
+    def _cases(self, crops: tuple[Tensor, ...], counts: Sequence[int]) -> tuple[Tensor, ...]:
+        """The outputs: of tasks on voxels those of the crops."""
+        if self.decoder is not None:
+            return crops
+        return (self.task.joined(crops[0], counts=counts),)

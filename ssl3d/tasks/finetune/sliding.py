@@ -34,29 +34,13 @@ def window_corners(size: Triple, *, patch: Triple, overlap: float) -> list[Corne
     return [(z.start, y.start, x.start) for z, y, x in slices]
 
 
-def predicted_slabs(
-    models: Sequence[FinetuneModel],
-    volume: Tensor,
-    *,
-    patch: Triple,
-    windows: WindowSpec,
-    device: torch.device | str,
-    valid: Tensor | None = None,
-    done: Callable[[int, int], None] | None = None,
-) -> Iterator[tuple[int, Tensor]]:
-    """Slabs of slices along z, in order and without gaps, as soon as no window reaches them.
+def at_least(
+    volume: Tensor, *, valid: Tensor | None, patch: Triple
+) -> tuple[Tensor, Tensor | None, Corner]:
+    """A volume (C, D, H, W) padded on both sides to the size of a window where it is smaller.
 
-    Args:
-        models: in evaluation mode, of one task on voxels, on `device`.
-        volume: (C, D, H, W), on the CPU.
-        patch: size of a window.
-        windows: overlap, mirroring, precision.
-        device: that computes; sums are kept on the CPU.
-        valid: (D, H, W) bool; None where all voxels are valid.
-        done: told after each batch how many windows of how many are done.
-
-    Yields:
-        First slice, and probabilities (K, slices, H, W) in single precision.
+    Returns:
+        Volume, valid (D, H, W) or None, and where the first voxel now is.
     """
     size = volume.shape[1:]
     before = [max(0, (p - s) // 2) for p, s in zip(patch, size, strict=True)]
@@ -65,10 +49,43 @@ def predicted_slabs(
     if any(padding):
         known = torch.ones(size, dtype=torch.bool) if valid is None else valid
         volume, valid = F.pad(volume, padding), F.pad(known, padding)
+    return volume, valid, (before[0], before[1], before[2])
+
+
+def box_of(corner: Corner, *, patch: Triple) -> tuple[slice, slice, slice]:
+    """The window at a corner."""
+    z, y, x = (slice(c, c + p) for c, p in zip(corner, patch, strict=True))
+    return z, y, x
+
+
+def predicted_slabs(
+    models: Sequence[FinetuneModel],
+    volume: Tensor,
+    *,
+    patch: Triple,
+    windows: WindowSpec,
+    valid: Tensor | None = None,
+    done: Callable[[int, int], None] | None = None,
+) -> Iterator[tuple[int, Tensor]]:
+    """Slabs of slices along z, in order and without gaps, as soon as no window reaches them.
+
+    Windows are computed on the models' device; sums are kept on the CPU.
+
+    Args:
+        models: in evaluation mode, of one task on voxels, on one device.
+        volume: (C, D, H, W), on the CPU.
+        patch: size of a window.
+        windows: overlap, mirroring, precision.
+        valid: (D, H, W) bool; None where all voxels are valid.
+        done: told after each batch how many windows of how many are done.
+
+    Yields:
+        First slice, and probabilities (K, slices, H, W) in single precision.
+    """
+    size = volume.shape[1:]
+    volume, valid, before = at_least(volume, valid=valid, patch=patch)
     inner = tuple(slice(b, b + s) for b, s in zip(before, size, strict=True))
-    for start, slab in _slabs(
-        models, volume, patch=patch, windows=windows, device=device, valid=valid, done=done
-    ):
+    for start, slab in _slabs(models, volume, patch=patch, windows=windows, valid=valid, done=done):
         first = max(start, before[0])
         last = min(start + slab.shape[1], before[0] + size[0])
         if first < last:
@@ -81,7 +98,6 @@ def _slabs(
     *,
     patch: Triple,
     windows: WindowSpec,
-    device: torch.device | str,
     valid: Tensor | None,
     done: Callable[[int, int], None] | None,
 ) -> Iterator[tuple[int, Tensor]]:
@@ -103,14 +119,12 @@ def _slabs(
         base = z
         places = list(row)
         for at in range(0, len(places), windows.batch):
-            boxes = [_box(corner, patch) for corner in places[at : at + windows.batch]]
+            boxes = [box_of(corner, patch=patch) for corner in places[at : at + windows.batch]]
             found = averaged(
                 models,
-                torch.stack([volume[:, *box] for box in boxes]).to(device),
+                torch.stack([volume[:, *box] for box in boxes]),
                 windows=windows,
-                valid=None
-                if valid is None
-                else torch.stack([valid[box] for box in boxes]).to(device),
+                valid=None if valid is None else torch.stack([valid[box] for box in boxes]),
             ).cpu()
             if sums is None:
                 sums = torch.zeros(found.shape[1], patch[0], height, width)
@@ -122,8 +136,3 @@ def _slabs(
                 done(finished, len(corners))
     assert sums is not None
     yield base, sums / weights
-
-
-def _box(corner: Corner, patch: Triple) -> tuple[slice, slice, slice]:
-    z, y, x = (slice(c, c + p) for c, p in zip(corner, patch, strict=True))
-    return z, y, x
