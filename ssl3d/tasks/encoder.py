@@ -94,6 +94,15 @@ def describe_encoder(path: str | os.PathLike[str]) -> dict[str, Any]:
     return _files(Path(path))[0]
 
 
+def encoder_config(path: str | os.PathLike[str]) -> BackboneConfig:
+    """The backbone of an encoder, as its run had it.
+
+    Raises:
+        ValueError: there is no encoder at `path`, or its backbone is not installed.
+    """
+    return _backbone(describe_encoder(path))
+
+
 def _files(path: Path) -> tuple[dict[str, Any], Path]:
     folder = path.parent if path.suffix == ".safetensors" else path
     weights = path if path.suffix == ".safetensors" else folder / WEIGHTS

@@ -145,3 +145,21 @@ def test_a_frozen_encoder_keeps_its_statistics() -> None:
     backbone = ResUNet(widths=(4, 8), blocks=(1, 1), norm="batch")
     model = model_of(backbone, TASKS["segmentation"], "frozen")
     assert changed(model, step=3) == {"decoder"}
+
+
+@pytest.mark.parametrize("recipe", ["plain", "sawtooth", "frozen"])
+@pytest.mark.parametrize("task", TASKS)
+def test_a_step_asks_the_device_nothing(task: str, recipe: str) -> None:
+    """Device meta has no values, and refuses every question about them."""
+    model = model_of(BACKBONES["resunet"], TASKS[task], recipe).train()
+    batch = batch_for(model)
+    with_padding = replace(
+        batch,
+        volume=batch.volume.to("meta"),
+        valid=torch.ones(batch.volume[:, 0].shape, dtype=torch.bool, device="meta"),
+        labels=None if batch.labels is None else batch.labels.to("meta"),
+        targets=None if batch.targets is None else batch.targets.to("meta"),
+    )
+    found = model.to("meta")(with_padding)
+    found["loss"].backward()
+    assert all(value.device.type == "meta" for value in found.values())

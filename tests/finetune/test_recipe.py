@@ -6,8 +6,9 @@ import subprocess
 import sys
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
-from ssl3d.tasks.finetune.recipe import Recipe
+from ssl3d.tasks.finetune.recipe import Recipe, RecipeField
 
 STEPS = 400
 
@@ -77,3 +78,11 @@ def test_few_steps_have_a_rate_too(name: str, steps: int) -> None:
 def test_no_torch() -> None:
     code = "import sys, ssl3d.tasks.finetune.recipe; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_name_stands_for_a_recipe() -> None:
+    field = TypeAdapter(RecipeField)
+    assert field.validate_python("sawtooth") == Recipe(name="sawtooth")
+    assert field.validate_python({"name": "plain", "layer_decay": 0.5}).layer_decay == 0.5
+    with pytest.raises(ValidationError, match="plain"):
+        field.validate_python("sawtoth")

@@ -8,11 +8,11 @@ fine-tuning (arXiv 2410.23132, arXiv 2412.17041).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from ssl3d.plugin.section import Section
+from ssl3d.plugin.section import Section, by_name
 
 POLY_POWER = 0.9
 """Exponent of the decay, as in nnU-Net (doi:10.1038/s41592-020-01008-z)."""
@@ -98,6 +98,10 @@ class Recipe(Section):
             return 0, 0
         half = round(self.decoder_first / 2 * steps)
         return half, half
+
+
+RecipeField = Annotated[Recipe, BeforeValidator(by_name)]
+"""A field of a spec: a name alone, or a recipe with options."""
 
 
 def _up_and_down(step: int, *, up: int, total: int) -> float:
