@@ -12,6 +12,7 @@ from ssl3d.geometry import Stage, Triple, quotient, times
 from ssl3d.kinds.decoder import DecoderOutput
 from ssl3d.kinds.task import DownstreamTask
 from ssl3d.kinds.task_config import TaskConfig
+from ssl3d.testing.asks_nothing import asks_nothing
 from ssl3d.testing.check import check, checks_of, largest_error, require, survives_json
 
 GRID: Triple = (2, 3, 2)
@@ -192,6 +193,27 @@ def padding_does_not_count(task: TaskUnderTest) -> None:
 
 
 @check()
+def a_step_asks_the_device_nothing(task: TaskUnderTest) -> None:
+    """A loss that reads a value back would have every step wait for the device."""
+    built, batch = task.build().to("meta"), task.batch()
+    decoded = batch.decoded
+    if decoded is not None:
+        volume = _there(decoded.volume)
+        decoded = DecoderOutput(volume, volume)
+    there = Crops(
+        tuple(_there(stage) for stage in batch.stages),
+        decoded,
+        volume=batch.volume.to("meta"),
+        valid=batch.valid.to("meta"),
+        labels=None if batch.labels is None else batch.labels.to("meta"),
+        targets=None if batch.targets is None else batch.targets.to("meta"),
+        counts=batch.counts,
+    )
+    with asks_nothing():
+        torch.autograd.backward(built.loss(task.outputs(built, there), batch=there)["loss"])
+
+
+@check()
 def cases_do_not_meet(task: TaskUnderTest) -> None:
     """In evaluation the outputs of a case do not depend on the others."""
     built, batch = task.build(), task.batch()
@@ -245,3 +267,8 @@ def the_config_survives_json(task: TaskUnderTest) -> None:
 
 
 CHECKS = checks_of(globals())
+
+
+def _there(values: Tensor) -> Tensor:
+    """On device meta, to be learned from."""
+    return values.detach().to("meta").requires_grad_()

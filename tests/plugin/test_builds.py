@@ -15,10 +15,10 @@ from ssl3d.kinds.loss import Loss
 from ssl3d.kinds.loss_config import LossConfig
 from ssl3d.kinds.masker import Masker
 from ssl3d.kinds.masker_config import MaskerConfig
-from ssl3d.kinds.views import Views
-from ssl3d.kinds.views_config import ViewsConfig
 from ssl3d.kinds.task import DownstreamTask
 from ssl3d.kinds.task_config import TaskConfig
+from ssl3d.kinds.views import Views
+from ssl3d.kinds.views_config import ViewsConfig
 from ssl3d.plugin.config import ComponentConfig
 from ssl3d.plugin.declared import Registered
 from ssl3d.plugin.registry import installed

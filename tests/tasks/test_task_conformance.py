@@ -80,6 +80,12 @@ class Detached(Spoilt):
         task.forward = lambda s, **named: right([x.detach() for x in s], **named)
 
 
+class Asks(Spoilt):
+    def spoil(self, task):
+        right = task.loss
+        task.loss = lambda outputs, batch: right(outputs, batch=batch) if outputs[0].max() else {}
+
+
 class AnotherShape(Spoilt):
     def spoil(self, task):
         right = task.joined
@@ -101,6 +107,7 @@ class AnotherName(Regression):
         (NoPrimary, "numbers_are_functions_of_rows"),
         (OrderCounts, "numbers_are_functions_of_rows"),
         (Detached, "it_gives_scalars_and_a_loss_that_teaches"),
+        (Asks, "a_step_asks_the_device_nothing"),
         (AnotherShape, "outputs_have_the_announced_shape"),
         (AnotherName, "it_says_what_it_is"),
     ],
