@@ -9,6 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ssl3d.data.labelled.augment_spec import AugmentSpec
+    from ssl3d.data.labelled.spec import LabelledData
     from ssl3d.data.spec import DataSpec
     from ssl3d.measure.spec import ProbeSpec, QualitySpec
     from ssl3d.plugin.catalogue import components
@@ -18,14 +20,23 @@ if TYPE_CHECKING:
     from ssl3d.run.run_error import RunError
     from ssl3d.run.trainer_spec import TrainerSpec
     from ssl3d.tasks.encoder import load_encoder
+    from ssl3d.tasks.export import export
+    from ssl3d.tasks.finetune.model_file import load_model
+    from ssl3d.tasks.finetune.run import finetune
+    from ssl3d.tasks.finetune.spec import FinetuneSpec
+    from ssl3d.tasks.predict.predict import predict
+    from ssl3d.tasks.prepare_volume import prepare_volume
     from ssl3d.tasks.pretrain.run import pretrain
     from ssl3d.tasks.pretrain.spec import ExperimentSpec
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "AugmentSpec": "ssl3d.data.labelled.augment_spec",
     "DataSpec": "ssl3d.data.spec",
     "ExperimentSpec": "ssl3d.tasks.pretrain.spec",
+    "FinetuneSpec": "ssl3d.tasks.finetune.spec",
+    "LabelledData": "ssl3d.data.labelled.spec",
     "OptimizerSpec": "ssl3d.run.optimizer_spec",
     "ProbeSpec": "ssl3d.measure.spec",
     "QualitySpec": "ssl3d.measure.spec",
@@ -33,14 +44,22 @@ _HOME = {
     "SpecError": "ssl3d.plugin.spec_error",
     "TrainerSpec": "ssl3d.run.trainer_spec",
     "components": "ssl3d.plugin.catalogue",
+    "finetune": "ssl3d.tasks.finetune.run",
+    "export": "ssl3d.tasks.export",
     "hookimpl": "ssl3d.plugin.hooks",
     "load_encoder": "ssl3d.tasks.encoder",
+    "load_model": "ssl3d.tasks.finetune.model_file",
+    "predict": "ssl3d.tasks.predict.predict",
+    "prepare_volume": "ssl3d.tasks.prepare_volume",
     "pretrain": "ssl3d.tasks.pretrain.run",
 }
 
 __all__ = [
+    "AugmentSpec",
     "DataSpec",
     "ExperimentSpec",
+    "FinetuneSpec",
+    "LabelledData",
     "OptimizerSpec",
     "ProbeSpec",
     "QualitySpec",
@@ -48,8 +67,13 @@ __all__ = [
     "SpecError",
     "TrainerSpec",
     "components",
+    "export",
+    "finetune",
     "hookimpl",
     "load_encoder",
+    "load_model",
+    "predict",
+    "prepare_volume",
     "pretrain",
 ]
 

@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -38,8 +39,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     file has the mode that the user's new files have (umask), whatever the writer gives it.
     The unfinished file's name says who writes it: see `remove_left_behind`.
     """
-    writer = f"{host_name()}-{os.getpid()}-{secrets.token_hex(4)}"
-    unfinished = path.with_name(f".{path.name}.{writer}.tmp")
+    unfinished = _unfinished(path)
     unfinished.touch(exist_ok=False)
     mode = unfinished.stat().st_mode
     try:
@@ -58,8 +58,27 @@ def written_whole(path: Path) -> Iterator[Path]:
         _to_disk(path.parent, os.O_RDONLY)
 
 
+@contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """A folder beside `path` for what it is made of, gone when the block ends.
+
+    Like the file of `written_whole` its name says who uses it: see `remove_left_behind`.
+    """
+    folder = _unfinished(path)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def _unfinished(path: Path) -> Path:
+    """A name of its own beside `path`, which says which process of which machine uses it."""
+    return path.with_name(f".{path.name}.{host_name()}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
+
+
 def remove_left_behind(folder: Path, pattern: str) -> list[Path]:
-    """Remove the unfinished files of writers that were killed; returns what was removed.
+    """Remove unfinished files and folders of writers that were killed; returns what was removed.
 
     Left behind is what a process of this machine wrote that is gone, and what nobody has written
     to for a day.
@@ -74,7 +93,7 @@ def remove_left_behind(folder: Path, pattern: str) -> list[Path]:
             written = re.search(r"\.([\w-]+)-(\d+)-[0-9a-f]{8}\.tmp$", path.name)
             gone = written and written[1] == host_name() and not is_running(int(written[2]))
             if gone or time.time() - path.stat().st_mtime > A_DAY:
-                path.unlink()
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
                 removed.append(path)
     return removed
 

@@ -40,6 +40,11 @@ class RunFolder:
         """The checkpoint of the highest step."""
         return max(self.checkpoints.glob("step-*.ckpt"), default=None)
 
+    def newest_step(self) -> int:
+        """The step of the newest checkpoint; 0 where there is none."""
+        newest = self.newest_checkpoint()
+        return 0 if newest is None else int(newest.stem.removeprefix("step-"))
+
     def checkpoint(self, step: int) -> Path:
         """Where the checkpoint of a step goes; names sort by step."""
         return self.checkpoints / f"step-{step:09d}.ckpt"

@@ -27,6 +27,7 @@ class Stream(IntEnum):
     POINTS = 7
     PROBE = 8
     TRIAL = 9
+    AUGMENT = 10
 
 
 class Seeds(NamedTuple):

@@ -19,6 +19,7 @@ KITS: dict[str, str] = {
     "ViewsConformance": "views",
     "DecoderConformance": "decoder",
     "LossConformance": "loss",
+    "TaskConformance": "task",
 }
 OURS = [entry for entry in installed().entries() if entry.distribution == "ssl3d"]
 SHIPPED: dict[str, set[str]] = {
@@ -26,8 +27,9 @@ SHIPPED: dict[str, set[str]] = {
     "sparse_backend": {"cells", "dense", "minkowski", "spconv"},
     "masker": {"random", "mim"},
     "views": {"single", "nested"},
-    "decoder": {"spark"},
+    "decoder": {"spark", "unet", "patch"},
     "loss": {"mse", "l1", "info_nce"},
+    "task": {"segmentation", "classification", "regression"},
 }
 
 

@@ -12,8 +12,12 @@ from ssl3d import ExperimentSpec
 from ssl3d.data.files import find_sources
 
 ROOT = Path(__file__).parents[1]
-SPECS = sorted((ROOT / "examples").glob("*.py"))
-SCRIPTS = [*sorted((ROOT / "scripts").glob("*.sh")), ROOT / ".ci" / "run"]
+SPECS = [*sorted((ROOT / "examples").glob("*.py")), ROOT / "examples" / "nnunet" / "pretrain.py"]
+SCRIPTS = [
+    *sorted((ROOT / "scripts").glob("*.sh")),
+    *sorted((ROOT / "examples").rglob("*.sh")),
+    ROOT / ".ci" / "run",
+]
 
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.name)

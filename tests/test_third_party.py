@@ -1,4 +1,4 @@
-"""Strangers' distributions, installed with pip, add a masker and a backend that specs may name."""
+"""Strangers' distributions, installed with pip, add components that specs may name."""
 
 from __future__ import annotations
 
@@ -9,15 +9,25 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nibabel
+import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 MASKER, BACKEND = EXAMPLES / "third_party_masker", EXAMPLES / "third_party_backend"
+TASK = EXAMPLES / "third_party_task"
 SPEC = """
 backbone: {name: waveformer, widths: [16, 32], depths: [1, 1]}
 masker: {name: checkerboard, block: 2, keep: 0.1}
 cell: 4
 data: {volumes: nowhere, patch: 16}
+"""
+GRADES = """
+backbone: {name: resunet, widths: [4, 8], blocks: [1, 1]}
+task: {name: grade, highest: 2}
+data: {manifest: cases.csv, folds: 2, workers: 0, cache: {folder: cache}}
+patch: 16
+trainer: {steps: 2, accelerator: cpu, loggers: []}
 """
 STEP = """
 import torch
@@ -52,7 +62,7 @@ for name in ("dense", "gather"):
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that pip installed the examples into."""
     sources = []
-    for example in (MASKER, BACKEND):
+    for example in (MASKER, BACKEND, TASK):
         sources.append(tmp_path_factory.mktemp("source") / example.name)
         shutil.copytree(example, sources[-1])  # pip leaves a build folder beside the sources
     target = tmp_path_factory.mktemp("site")
@@ -120,6 +130,15 @@ def test_it_meets_the_contract_of_a_masker(run) -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_the_task_meets_the_contract_of_one_and_is_listed(run) -> None:
+    tests = str(TASK / "test_grade.py")
+    done = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, tests)
+    assert done.returncode == 0, done.stdout
+    done = run("-m", "ssl3d", "components", "grade", "--json")
+    (component,) = json.loads(done.stdout)["components"]
+    assert (component["kind"], component["distribution"]) == ("task", "grade-task")
+
+
 @pytest.mark.slow
 def test_the_backend_meets_the_contract_of_one(run) -> None:
     tests = str(BACKEND / "test_gather.py")
@@ -148,3 +167,21 @@ def test_without_it_nothing_knows_its_name(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "masker: unknown masker 'checkerboard'." in done.stderr
+
+
+@pytest.mark.slow
+def test_the_task_is_fine_tuned_for(run, tmp_path: Path) -> None:
+    """By the command, from a table that has its column."""
+    lines = ["image,group,grade"]
+    for case in range(6):
+        voxels = np.random.default_rng(case).normal(size=(16, 16, 16)).astype(np.float32)
+        nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), tmp_path / f"{case}.nii.gz")
+        lines.append(f"{case}.nii.gz,{case},{case % 3}")
+    (tmp_path / "cases.csv").write_text("\n".join(lines), encoding="utf-8")
+    (tmp_path / "grades.yaml").write_text(GRADES, encoding="utf-8")
+    done = run("-m", "ssl3d", "finetune", "grades.yaml", "--out", "run")
+    assert done.returncode == 0, done.stderr
+    assert "mae" in (tmp_path / "run" / "test" / "metrics.csv").read_text(encoding="utf-8")
+    described = json.loads((tmp_path / "run" / "model.json").read_text(encoding="utf-8"))
+    assert described["task"]["name"] == "grade"
+    assert "grade-task" in described["from"]["task"]

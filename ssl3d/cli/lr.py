@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ssl3d.cli.pretrain import parse_settings
+from ssl3d.cli.settings import parse_settings
 
 
 def lr(

@@ -13,10 +13,15 @@ import typer
 import ssl3d
 from ssl3d.cli.cache import cache
 from ssl3d.cli.components import components
+from ssl3d.cli.evaluate import evaluate
+from ssl3d.cli.export import export
+from ssl3d.cli.finetune import finetune
 from ssl3d.cli.lr import lr
 from ssl3d.cli.options import options
 from ssl3d.cli.plugin_commands import Program
+from ssl3d.cli.predict import predict
 from ssl3d.cli.pretrain import pretrain
+from ssl3d.cli.probe import probe
 from ssl3d.cli.replay import replay
 from ssl3d.cli.resume import resume
 from ssl3d.cli.schema import schema
@@ -46,8 +51,13 @@ app = typer.Typer(
 # Sub-commands are mounted here, those of plugins by `Program`. Their modules import nothing heavy:
 # `--help` loads them all.
 app.command()(pretrain)
+app.command()(finetune)
+app.command()(predict)
+app.command()(evaluate)
+app.command()(probe)
 app.command()(resume)
 app.command()(replay)
+app.command()(export)
 app.command()(lr)
 app.command()(components)
 app.command()(options)

@@ -6,12 +6,15 @@ from typing import Annotated
 
 import typer
 
+from ssl3d.cli.specs import Kind, Of, spec_of
+
 
 def options(
     part: Annotated[
         str | None,
         typer.Argument(metavar="PART", help="Show this part only, such as data or optimizer."),
     ] = None,
+    of: Of = Kind.PRETRAIN,
 ) -> None:
     """Show every option of a spec with type, bounds and default; components have their own."""
     import inspect
@@ -22,9 +25,8 @@ def options(
     from ssl3d.cli.print_options import print_options
     from ssl3d.plugin.option import options_of, parts_of, tag_of
     from ssl3d.plugin.registry import did_you_mean
-    from ssl3d.tasks.pretrain.spec import ExperimentSpec
 
-    parts = [(path or "spec", model) for path, model in parts_of(ExperimentSpec)]
+    parts = [(path or "spec", model) for path, model in parts_of(spec_of(of))]
     names = [path for path, _ in parts]
     if part not in (None, *names):
         hint = did_you_mean(str(part), names)

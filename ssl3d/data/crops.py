@@ -67,7 +67,7 @@ class CropDataset(Dataset[dict[str, Any]]):
         order, place = divmod(index, len(self._sources))
         random = generator(self._seed, Stream.ORDER, order)
         candidates = torch.randperm(len(self._sources), generator=random).roll(-place).tolist()
-        source, volume = _first_usable(
+        source, volume = first_usable(
             [self._sources[i] for i in candidates], store=self._store, policy=self._policy
         )
         random = generator(self._seed, Stream.PLACE, index)
@@ -83,8 +83,8 @@ class CropDataset(Dataset[dict[str, Any]]):
 
         edges, patch = volume.shape[1:], self._extent
         if float(torch.rand((), generator=random)) >= self._spec.foreground.share:
-            bounds = [_bounds(edge, size) for edge, size in zip(edges, patch, strict=True)]
-            return [whole(low, high) for low, high in bounds]
+            ranges = [bounds(edge, size) for edge, size in zip(edges, patch, strict=True)]
+            return [whole(low, high) for low, high in ranges]
         points = volume.points
         point = points[whole(0, len(points) - 1)]
         # A quarter of a patch of play: the voxel stays inside, the places outnumber the points.
@@ -140,7 +140,7 @@ class HeldOutDataset(Dataset[dict[str, Any]]):
         return source, around(centre, edges=volume.shape[1:], patch=self._extent)
 
 
-def _bounds(edge: int, size: int) -> tuple[int, int]:
+def bounds(edge: int, size: int) -> tuple[int, int]:
     """Smallest and largest start of a window of `size` on an axis of `edge` voxels.
 
     A window that is larger than the axis starts before it and always covers it.
@@ -152,7 +152,7 @@ def around(point: NDArray[Any], *, edges: Sequence[int], patch: Sequence[int]) -
     """Corner (z, y, x) of the patch centred on `point`, moved as little as the borders need."""
     corner = []
     for place, edge, size in zip(point, edges, patch, strict=True):
-        low, high = _bounds(edge, size)
+        low, high = bounds(edge, size)
         corner.append(min(max(int(place) - size // 2, low), high))
     return corner
 
@@ -182,9 +182,14 @@ def as_sample(crop: NDArray[np.float32], *, index: int, source: Source) -> dict[
     }
 
 
-def _first_usable(
+def first_usable(
     candidates: Sequence[Source], *, store: VolumeStore, policy: BadFilePolicy
 ) -> tuple[Source, Volume]:
+    """The first that can be used, prepared; the others before it are told to `policy`.
+
+    Raises:
+        DataError: none can be used, or the policy says so.
+    """
     for source in candidates:
         try:
             return source, store.volume(source)

@@ -39,8 +39,12 @@ class DiskVolume:
 
     @property
     def points(self) -> NDArray[np.int32]:
-        stored: bytes = self._get(lambda array: array.schunk.vlmeta["points"])
-        return np.frombuffer(stored, dtype=np.int32).reshape(-1, 3)
+        def get(array: blosc2.NDArray) -> tuple[bytes, int]:
+            meta = array.schunk.vlmeta
+            return meta["points"], meta["columns"]
+
+        stored, columns = self._get(get)
+        return np.frombuffer(stored, dtype=np.int32).reshape(-1, columns)
 
     def read(self, corner: Sequence[int], size: Sequence[int]) -> NDArray[np.float32]:
         """Box (C, *size) from `corner` (z, y, x); it must lie inside the volume.

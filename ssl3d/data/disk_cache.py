@@ -7,7 +7,7 @@ import json
 import logging
 import os
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import blosc2
 import numpy as np
@@ -37,10 +37,15 @@ class DiskCache:
     """A folder of prepared volumes, keyed by the files' identity and how they are prepared.
 
     It is cut to `data.cache.disk` at once, and after each volume that is written.
+
+    Args:
+        spec: how they are prepared.
+        kind: plain values that say what else they depend on.
     """
 
-    def __init__(self, spec: DataSpec) -> None:
+    def __init__(self, spec: DataSpec, *, kind: Any = None) -> None:
         self.folder = cache_folder(spec)
+        self._kind = [] if kind is None else [kind]
         self._limit = None if spec.cache.disk is None else int(spec.cache.disk * 2**30)
         self._options = spec.model_dump(
             mode="json",
@@ -66,7 +71,7 @@ class DiskCache:
             except OSError as error:
                 raise BadVolume(file.as_posix(), f"cannot be read: {error.strerror}") from error
             identity.append([str(file.resolve()), stat.st_size, stat.st_mtime_ns])
-        text = json.dumps([FORMAT, identity, self._options], sort_keys=True)
+        text = json.dumps([FORMAT, identity, self._options, *self._kind], sort_keys=True)
         return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.b2nd"
 
     def find(self, path: Path, *, source: Source) -> bool:
@@ -112,6 +117,7 @@ class DiskCache:
                     cparams={"codec": blosc2.Codec.LZ4, "clevel": 1, "nthreads": 1},
                 )
                 array.schunk.vlmeta["points"] = volume.points.tobytes()
+                array.schunk.vlmeta["columns"] = volume.points.shape[1]
                 del array
                 with part.open("r+b") as file:
                     file.write(hashlib.file_digest(file, "sha256").digest())

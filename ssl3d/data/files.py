@@ -36,10 +36,13 @@ class Source:
         return Source(tuple(file.absolute() for file in self.files))
 
 
-def find_sources(spec: DataSpec, *, folder: Path | None = None) -> list[Source]:
+def find_sources(
+    spec: DataSpec, *, folder: Path | None = None, option: str | None = None
+) -> list[Source]:
     """Samples of a run, sorted by path; no file is opened.
 
-    `exclude` sees paths from `folder`, where the run was begun; none: as they are given.
+    `exclude` sees paths from `folder`, where the run was begun; none: as they are given. Messages
+    call channels by their names below `option`, such as "data"; none: as a `DataSpec` does.
 
     What is passed over on the way, such as links that lead nowhere, folders that cannot be searched
     and files that `exclude` leaves out, is said (`DataWarning`).
@@ -50,11 +53,14 @@ def find_sources(spec: DataSpec, *, folder: Path | None = None) -> list[Source]:
     notes = Notes()
     try:
         if spec.channels is not None:
-            sources = _find_channels(spec.channels, notes)
+            sources = _find_channels(spec.channels, notes, option=option or "data.channels")
         else:
             assert spec.volumes is not None
+            where = "data.volumes" if option is None else f"{option}.images"
             given = (spec.volumes,) if isinstance(spec.volumes, str) else spec.volumes
-            sources = [Source((path,)) for entry in given for path in _expand(entry, notes)]
+            sources = [
+                Source((path,)) for entry in given for path in _expand(entry, notes, option=where)
+            ]
         sources = _each_once(sources, notes)
         sources = _without_excluded(sources, spec.exclude, folder=folder)
     finally:
@@ -66,7 +72,7 @@ def _each_once(sources: Sequence[Source], notes: Notes) -> list[Source]:
     """Each sample once, under the name that was given first, whatever links lead to its files."""
     found: dict[tuple[Any, ...], Source] = {}
     for source in sources:
-        first = found.setdefault(tuple(map(_identity, source.files)), source)
+        first = found.setdefault(tuple(map(identity, source.files)), source)
         path, before = source.files[0], first.files[0]
         if path.absolute() != before.absolute():
             notes.add(path, f"is another name of {shown(before)} and counts once")
@@ -75,7 +81,7 @@ def _each_once(sources: Sequence[Source], notes: Notes) -> list[Source]:
     return list(found.values())
 
 
-def _identity(path: Path) -> Any:
+def identity(path: Path) -> Any:
     """What all names of a file have in common, hard links among them."""
     try:
         stat = path.stat()
@@ -126,7 +132,7 @@ def _checked(path: Path) -> Path:
     return path
 
 
-def _expand(entry: str, notes: Notes) -> list[Path]:
+def _expand(entry: str, notes: Notes, *, option: str) -> list[Path]:
     path = Path(entry).expanduser()
     try:
         if path.is_file():
@@ -138,32 +144,34 @@ def _expand(entry: str, notes: Notes) -> list[Path]:
         else:
             return [_checked(path)]
     except OSError as error:
-        raise DataError(f"data.volumes: {entry!r} cannot be read: {error.strerror}") from error
+        raise DataError(f"{option}: {entry!r} cannot be read: {error.strerror}") from error
     volumes = [file for file in found if _is_volume(file)]
     if not volumes:
         raise DataError(
-            f"data.volumes: {what} {len(found)} files, none of them a volume "
+            f"{option}: {what} {len(found)} files, none of them a volume "
             f"({', '.join(ENDINGS)}), seen from {Path.cwd()}"
         )
     return volumes
 
 
-def _find_channels(channels: dict[str, str | tuple[str, ...]], notes: Notes) -> list[Source]:
+def _find_channels(
+    channels: dict[str, str | tuple[str, ...]], notes: Notes, *, option: str
+) -> list[Source]:
     lists = [value for value in channels.values() if not isinstance(value, str)]
     if lists:
         columns = [[_checked(Path(file).expanduser()) for file in files] for files in lists]
         return [Source(files) for files in zip(*columns, strict=True)]
     by_stars = {
-        name: _match_stars(name, pattern, notes)
+        name: _match_stars(f"{option}.{name}", pattern, notes)
         for name, pattern in channels.items()
         if isinstance(pattern, str)
     }
-    _check_complete(by_stars)
+    _check_complete(by_stars, option=option)
     keys = next(iter(by_stars.values()))
     return [Source(tuple(files[key] for files in by_stars.values())) for key in keys]
 
 
-def _match_stars(name: str, pattern: str, notes: Notes) -> dict[tuple[str, ...], Path]:
+def _match_stars(option: str, pattern: str, notes: Notes) -> dict[tuple[str, ...], Path]:
     """Files of one channel by what the stars stand for."""
     expanded = str(Path(pattern).expanduser())
     expression = re.compile("([^/]*)".join(re.escape(part) for part in expanded.split("*")))
@@ -173,13 +181,11 @@ def _match_stars(name: str, pattern: str, notes: Notes) -> dict[tuple[str, ...],
         assert match is not None, "a path found by a pattern matches it"
         files[match.groups()] = _checked(found)
     if not files:
-        raise DataError(
-            f"data.channels.{name}: {pattern!r} matches no file, seen from {Path.cwd()}"
-        )
+        raise DataError(f"{option}: {pattern!r} matches no file, seen from {Path.cwd()}")
     return files
 
 
-def _check_complete(by_stars: dict[str, dict[tuple[str, ...], Path]]) -> None:
+def _check_complete(by_stars: dict[str, dict[tuple[str, ...], Path]], *, option: str) -> None:
     lacking = []
     for key in sorted({key for files in by_stars.values() for key in files}):
         absent = [name for name, files in by_stars.items() if key not in files]
@@ -188,6 +194,6 @@ def _check_complete(by_stars: dict[str, dict[tuple[str, ...], Path]]) -> None:
     if lacking:
         more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
         raise DataError(
-            f"data.channels: {len(lacking)} samples have not every channel: "
+            f"{option}: {len(lacking)} samples have not every channel: "
             f"{'; '.join(lacking[:5])}{more}. Add the files, narrow the patterns, or list the files"
         )

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import codecs
-import csv
-import io
 import json
 import os
 import reprlib
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ssl3d.data.data_error import DataError
 from ssl3d.data.files import Source, stem
-
-NO_GROUP = ("", "n/a", "na", "nan", "null", "none", "#n/a", "<na>")
-"""What tables write where they have nothing, in any case of letters: `n/a` is BIDS's, `NA` R's."""
+from ssl3d.data.table import NOTHING, csv_rows, plain_text, read_text
 
 Row = tuple[str, Any, str]
 """Name, group, and where that stands in the file."""
@@ -33,7 +28,7 @@ def groups_from_file(sources: Sequence[Source], *, path: Path) -> list[str]:
         DataError: the file cannot be used, a sample has no group, or entries disagree about it.
     """
     known = _by_name(_rows(path), path=path)
-    found = [{known[name] for name in _names(source) if name in known} for source in sources]
+    found = [{known[name] for name in names_of(source) if name in known} for source in sources]
     unknown = [s.files[0].name for s, groups in zip(sources, found, strict=True) if not groups]
     if unknown:
         raise _error(
@@ -51,25 +46,20 @@ def groups_from_file(sources: Sequence[Source], *, path: Path) -> list[str]:
     return [groups.pop() for groups in found]
 
 
-def _names(source: Source) -> Iterator[str]:
-    """Every name that an entry may give the files of a sample."""
+def names_of(source: Source) -> Iterator[str]:
+    """Every name that an entry may give the files of a sample: ends of their paths."""
     for file in source.files:
-        parts = Path(_plain(Path(os.path.abspath(file)).as_posix())).parts
+        parts = Path(plain_text(Path(os.path.abspath(file)).as_posix())).parts
         last = Path(parts[-1])
         for start in range(len(parts)):
             for name in (last.name, stem(last)):
                 yield str(PurePosixPath(*parts[start:-1], name))
 
 
-def _plain(text: str) -> str:
-    """One form of accented letters (systems differ), and no blanks around."""
-    return unicodedata.normalize("NFC", text).strip()
-
-
 def _by_name(rows: Iterable[Row], *, path: Path) -> dict[str, str]:
     known: dict[str, str] = {}
     for given, value, place in rows:
-        name = _plain(given)
+        name = plain_text(given)
         if not name:
             raise _error(path, f"has a group without a name, {place}")
         if isinstance(value, bool) or not isinstance(value, str | int):
@@ -78,8 +68,8 @@ def _by_name(rows: Iterable[Row], *, path: Path) -> dict[str, str]:
                 f"gives {name!r} the group {reprlib.repr(value)}, {place}: give text or a whole "
                 "number",
             )
-        group = _plain(str(value))
-        if group.lower() in NO_GROUP:
+        group = plain_text(str(value))
+        if group.lower() in NOTHING:
             raise _error(path, f"gives {name!r} no group, {place}: give one to every name")
         name = str(PurePosixPath(name))  # "./a/b" is "a/b"
         if known.setdefault(name, group) != group:
@@ -92,47 +82,12 @@ def _by_name(rows: Iterable[Row], *, path: Path) -> dict[str, str]:
 
 
 def _rows(path: Path) -> Iterator[Row]:
-    text = _text(path)
+    problem = partial(_error, path)
+    text = read_text(path, problem=problem)
     if path.suffix.lower() in (".csv", ".tsv"):
-        return _csv_rows(text, path=path)
+        rows = csv_rows(text, needed=("name", "group"), problem=problem)
+        return ((row["name"], row["group"], place) for row, place in rows)
     return _json_rows(text, path=path)
-
-
-def _text(path: Path) -> str:
-    """The text of a file in UTF-8, or in UTF-16 with its mark."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise _error(path, f"cannot be read: {error.strerror}") from error
-    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    try:
-        text = content.decode("utf-16" if marked else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise _error(path, f"is not UTF-8 in line {line}: save it as UTF-8") from error
-    if "\0" in text:
-        raise _error(path, "holds null characters: save it as UTF-8")
-    return text
-
-
-def _csv_rows(text: str, *, path: Path) -> Iterator[Row]:
-    text = text.lstrip("\r\n")
-    delimiter = max(",;\t", key=text.partition("\n")[0].count)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        columns = [column.strip() for column in reader.fieldnames or ()]
-        if columns.count("name") != 1 or columns.count("group") != 1:
-            found = reprlib.repr(columns)
-            raise _error(path, f"has the columns {found}: name and group are needed, once")
-        reader.fieldnames = columns
-        for row in reader:
-            place = f"line {reader.line_num}"
-            if None in row:
-                raise _error(path, f"has more cells than columns, {place}")
-            if any((cell or "").strip() for cell in row.values()):
-                yield row["name"] or "", row["group"] or "", place
-    except csv.Error as error:
-        raise _error(path, f"is not CSV: {error}, line {reader.line_num}") from error
 
 
 def _json_rows(text: str, *, path: Path) -> Iterator[Row]:

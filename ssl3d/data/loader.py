@@ -39,6 +39,12 @@ class _Collate:
         return errors[0] if errors else self.join(samples)
 
 
+STOP = frozenset(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)
+)
+"""What asks a run to stop; Windows lacks the last."""
+
+
 def _outlive_signals(worker: int) -> None:  # noqa: ARG001  (torch's signature)
     """Ctrl-C, and a scheduler's request to stop, reach every process of a run at once: its readers
     stay until it has finished its step and ends them.
@@ -47,6 +53,8 @@ def _outlive_signals(worker: int) -> None:  # noqa: ARG001  (torch's signature)
     if hasattr(signal, "SIGUSR1"):  # Windows lacks it
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _ignore_once)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)
 
 
 def _ignore_once(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
@@ -113,7 +121,12 @@ class CropLoader(DataLoader[Any]):
         if not hasattr(signal, "SIGCHLD"):  # Windows
             return super().__iter__()
         before = signal.getsignal(signal.SIGCHLD)
-        batches = super().__iter__()
+        # Readers inherit the mask: one that is asked to stop before it can answer would be ended.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
+        try:
+            batches = super().__iter__()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         if signal.getsignal(signal.SIGCHLD) is not before:
             signal.signal(signal.SIGCHLD, before)
         return batches

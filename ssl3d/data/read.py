@@ -67,12 +67,22 @@ def check_source(
     return notes
 
 
+def target_grid(source: Source, *, spacing: Sequence[float] | None = None) -> Grid:
+    """The grid that a sample is brought onto, by the headers of its files.
+
+    Raises:
+        BadVolume: a file cannot be used, or the files do not share one grid.
+    """
+    return _plan(source, spacing)[1]
+
+
 def read_source(
     source: Source,
     *,
     spacing: Sequence[float] | None = None,
     mode: Literal["bilinear", "nearest"] = "bilinear",
     check: Callable[[Path, NDArray[Any]], None] | None = None,
+    skip: int = 0,
 ) -> tuple[Tensor, Tensor]:
     """Read the channels of a sample, oriented to RAS and resampled to `spacing` (z, y, x, in mm).
 
@@ -85,6 +95,7 @@ def read_source(
         mode: how values are found between voxels; "nearest" for labels.
         check: given each file and its voxels as they are stored, before anything is done to them;
             raises BadVolume for those that cannot be used.
+        skip: first channels that give the grid and are not read.
 
     Returns:
         `volume`, float32 (C, z, y, x) in the files' unit, z upwards, y to the front, x to the
@@ -96,7 +107,7 @@ def read_source(
     """
     channels, target = _plan(source, spacing)
     first, volumes = channels[0].grid, []
-    for channel in channels:
+    for channel in channels[skip:]:
         voxels = channel.scan.voxels()
         if check is not None:
             check(channel.scan.path, voxels)

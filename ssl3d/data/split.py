@@ -26,7 +26,7 @@ def split_sources(
         DataError: a sample has no group, or the grouping file cannot be used.
     """
     groups = group_of(sources, spec=spec, folder=folder)
-    ranked = sorted(set(groups), key=_digest)
+    ranked = sorted(set(groups), key=digest)
     count = 0
     if spec.holdout > 0 and len(ranked) > 1:
         count = min(max(1, round(spec.holdout * len(ranked))), len(ranked) - 1)
@@ -36,7 +36,8 @@ def split_sources(
     return train, [source for source, group in pairs if group in held]
 
 
-def _digest(group: str) -> bytes:
+def digest(group: str) -> bytes:
+    """What groups are ranked by: a hash of the name, alike on every machine."""
     # The bytes of the name: a file name need not be UTF-8.
     return hashlib.sha256(group.encode("utf-8", "surrogateescape")).digest()
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,12 +51,21 @@ class VolumeStore:
     Args:
         spec: how to prepare and where to keep.
         share: processes that share `spec.cache.memory`, this one among them.
+        make: prepares a source; none: `prepare` by the spec.
+        kind: plain values that say what `make` depends on beside the spec.
     """
 
-    def __init__(self, spec: DataSpec, *, share: int = 1) -> None:
-        self._spec = spec
+    def __init__(
+        self,
+        spec: DataSpec,
+        *,
+        share: int = 1,
+        make: Callable[[Source], Prepared] | None = None,
+        kind: Any = None,
+    ) -> None:
+        self._make = partial(prepare, spec=spec) if make is None else make
         self._bound = int(spec.cache.memory * 2**30) // share
-        self._disk = DiskCache(spec)
+        self._disk = DiskCache(spec, kind=kind)
         self._memory: dict[Source, MemoryVolume] = {}
         self._on_disk: dict[Source, DiskVolume] = {}
         self._bad: dict[Source, BadVolume] = {}
@@ -86,7 +96,7 @@ class VolumeStore:
         if self._disk.find(path, source=source):
             stored = self._on(path, source=source)
         if stored is None:
-            prepared = prepare(source, spec=self._spec)
+            prepared = self._make(source)
         elif self.nbytes + 4 * int(np.prod(stored.shape)) <= self._bound:
             prepared = stored.load()
         else:
@@ -118,4 +128,4 @@ class VolumeStore:
                 source.name,
                 path.parent,
             )
-        self._disk.write(path, prepare(source, spec=self._spec))
+        self._disk.write(path, self._make(source))

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar
 
 from ssl3d.geometry import Operation, Stage, Triple
+from ssl3d.kinds.export_config import ExportConfig
 from ssl3d.plugin.config import ComponentConfig, Problem
 
 if TYPE_CHECKING:
@@ -14,9 +15,15 @@ if TYPE_CHECKING:
 
 
 class BackboneConfig(ComponentConfig):
-    """Options of a backbone, and what validation must know of it without building it."""
+    """Options of a backbone, and what validation must know of it without building it.
+
+    Attributes:
+        exports: ways to take a trained encoder to another project, besides `encoder`, which every
+            backbone has: `ssl3d export RUN --to NAME`.
+    """
 
     kind: ClassVar[str] = "backbone"
+    exports: ClassVar[tuple[type[ExportConfig], ...]] = ()
 
     @abstractmethod
     def stages(self) -> tuple[Stage, ...]:

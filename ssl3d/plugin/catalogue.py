@@ -15,7 +15,7 @@ class Component:
     """An installed component.
 
     Attributes:
-        kind: backbone, sparse_backend, masker, views, decoder or loss.
+        kind: backbone, sparse_backend, masker, views, decoder, loss or task.
         name: as specs write it.
         description: the docstring of its config.
         config: the typed config, as `module:class`.

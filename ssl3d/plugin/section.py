@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import NoneType
 from typing import Any, ClassVar, Self
 
@@ -52,6 +52,11 @@ class Section(BaseModel):
     )
 
     presets: ClassVar[Presets] = {}
+
+    @classmethod
+    def settles(cls, option: str) -> Iterable[str]:
+        """Options that a value of this one fills in."""
+        return {other for one in cls.presets.get(option, {}).values() for other in one}
 
     @classmethod
     def without_false_names(cls, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -144,12 +144,12 @@ def set_values(spec: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
 
 
 def take_back_settled(plain: dict[str, Any], *, spec: Section, path: str) -> None:
-    """Remove the options that the preset at `path` settles, since another one is to be named.
+    """Remove the options that the one at `path` settles, since it gets another value.
 
     Args:
         plain: the spec in plain values.
         spec: the same, typed.
-        path: of any option; most name no preset, and nothing happens.
+        path: of any option; most settle none, and nothing happens.
     """
     *parents, option = path.split(".")
     section: Any = spec
@@ -159,9 +159,8 @@ def take_back_settled(plain: dict[str, Any], *, spec: Section, path: str) -> Non
         if part not in inside:
             return
         section, at = inside[part], at[int(part) if isinstance(at, list) else part]
-    for settled in section.presets.get(option, {}).values() if isinstance(section, Section) else ():
-        for other in settled:
-            at.pop(other, None)
+    for other in section.settles(option) if isinstance(section, Section) else ():
+        at.pop(other, None)
 
 
 def _inside(value: Any) -> dict[str, Any]:

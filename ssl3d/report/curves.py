@@ -37,14 +37,14 @@ def draw_curves(rows: Rows, *, labels: Sequence[str], path: Path) -> Path:
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     for axes, label in zip(panels, labels, strict=False):
-        _line(axes, rows, name=f"train/{label}", style="-", colour=TRAIN, text="training crops")
-        _line(axes, rows, name=f"held_out/{label}", text="held-out crops")
+        line(axes, rows, name=f"train/{label}", style="-", colour=TRAIN, text="training crops")
+        line(axes, rows, name=f"held_out/{label}", text="held-out crops")
         text = "trivial prediction on the same patches"
         _level(axes, rows, name=f"held_out/{label}/trivial", at=-1, text=text)
-        _from_zero(axes)
+        from_zero(axes)
     if probed:
         panels[-1].set_ylabel("Dice, mean over classes")
-        _line(panels[-1], rows, name="probe/dice", text="frozen encoder")
+        line(panels[-1], rows, name="probe/dice", text="frozen encoder")
         _level(panels[-1], rows, name="probe/dice", at=0, text="before the first step")
         panels[-1].set_ylim(0, 1)
     for axes in panels:
@@ -55,14 +55,14 @@ def draw_curves(rows: Rows, *, labels: Sequence[str], path: Path) -> Path:
     return path
 
 
-def _from_zero(axes: Axes) -> None:
+def from_zero(axes: Axes) -> None:
     """Start the axis at 0, or below where a value is."""
     values = np.array([value for line in axes.lines for value in np.asarray(line.get_ydata())])
     if values.size and values.min() >= 0:
         axes.set_ylim(bottom=0.0)
 
 
-def _line(
+def line(
     axes: Axes, rows: Rows, *, name: str, text: str, style: str = "o-", colour: str = HELD_OUT
 ) -> None:
     """A column against the step."""

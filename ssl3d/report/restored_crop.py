@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl3d.report.anatomy import spacing_of
+from ssl3d.report.frame import aspect_of, greys_of, height_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,11 +47,7 @@ class RestoredCrop:
     @property
     def greys(self) -> tuple[float, float]:
         """What is shown black and white."""
-        values = self.original[self.valid]
-        if not values.size:
-            return 0.0, 1.0
-        low, high = np.percentile(values, (0.5, 99.5))
-        return (float(low), float(high)) if high > low else (float(low), float(low) + 1.0)
+        return greys_of(self.original[self.valid])
 
     def middle(self, axis: int) -> int:
         """Middle of the valid part along an axis."""
@@ -60,10 +57,8 @@ class RestoredCrop:
 
     def aspect(self, axis: int) -> float:
         """Height of a voxel over its width in a slice."""
-        height, width = (self.spacing[a] for a in range(3) if a != axis)
-        return float(height / width)
+        return aspect_of(self.spacing, axis=axis)
 
     def height(self, axis: int) -> float:
         """Height of a slice over its width."""
-        rows, columns = (self.original.shape[a] for a in range(3) if a != axis)
-        return max(0.2, float(rows / columns) * self.aspect(axis))
+        return height_of(self.original.shape, spacing=self.spacing, axis=axis)

@@ -12,11 +12,11 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from ssl3d.report.anatomy import PLANES, place_in_patient
 from ssl3d.report.restored_crop import RestoredCrop
+from ssl3d.report.sides import mark_sides
 
 HIDDEN_COLOUR = (0.16, 0.22, 0.33)
 PADDING_COLOUR = (0.85, 0.85, 0.85)
@@ -61,7 +61,7 @@ def draw_restoration(
             axes.imshow(image, origin="lower", interpolation="nearest", aspect=case.aspect(axis))
             if view in VIEWS[2:]:
                 _outline(axes, case=case, axis=axis, at=at[axis])
-            _mark_sides(axes, axis=axis)
+            mark_sides(axes, axis=axis)
             if axis == 0:
                 axes.set_title(view, fontsize=11)
         voxel = case.corner[axis] + at[axis]
@@ -115,31 +115,6 @@ def _place(case: RestoredCrop, at: Sequence[int]) -> str:
         return f"{where}; its size of voxels is not known any more, they are drawn as cubes"
     size = " × ".join(f"{edge:.3g}" for edge in case.spacing)
     return f"{where} ({size} mm, z y x): {place_in_patient(case.affine, voxel)}"
-
-
-def _mark_sides(axes: Axes, *, axis: int) -> None:
-    """Turn the slice to the radiological convention, and say which side is which."""
-    axes.invert_xaxis()
-    axes.set_xticks([])
-    axes.set_yticks([])
-    plane = PLANES[axis]
-    for x, y, letter in (
-        (0.03, 0.5, plane.left),
-        (0.97, 0.5, plane.right),
-        (0.5, 0.03, plane.bottom),
-        (0.5, 0.97, plane.top),
-    ):
-        axes.text(
-            x,
-            y,
-            letter,
-            transform=axes.transAxes,
-            ha={0.03: "left", 0.97: "right"}.get(x, "center"),
-            va={0.03: "bottom", 0.97: "top"}.get(y, "center"),
-            fontsize=8,
-            color="white",
-            path_effects=[withStroke(linewidth=1.8, foreground="black")],
-        )
 
 
 def _legend(case: RestoredCrop) -> list[Patch | Line2D]:

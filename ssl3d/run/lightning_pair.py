@@ -61,7 +61,13 @@ class TaskModule(lightning.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Set the schedules' values."""
-        set_rates(optimizer, spec=self._optimizer, step=self.global_step, steps=self._steps)
+        set_rates(
+            optimizer,
+            spec=self._optimizer,
+            step=self.global_step,
+            steps=self._steps,
+            rate=self.task.rate,
+        )
 
 
 class TaskData(lightning.LightningDataModule):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from ssl3d.run.optimizer_spec import OptimizerSpec
 from ssl3d.run.run_error import RunError
-from ssl3d.run.schedule import learning_rate, weight_decay
+from ssl3d.run.schedule import weight_decay
 
 
 def decayed_names(module: nn.Module) -> frozenset[str]:
@@ -61,14 +62,23 @@ def optimizer_of(
     return AdamW(groups, lr=spec.lr, betas=spec.betas, fused=one_kernel)
 
 
-def set_rates(optimizer: Optimizer, *, spec: OptimizerSpec, step: int, steps: int) -> float:
-    """Set learning rate and weight decay of step `step` (from 0); returns the learning rate."""
-    lr = learning_rate(spec, step=step, steps=steps)
+class Rate(Protocol):
+    """The learning rate of a group of parameters in a step; see `Task.rate`."""
+
+    def __call__(
+        self, group: Mapping[str, Any], *, optimizer: OptimizerSpec, step: int, steps: int
+    ) -> float: ...
+
+
+def set_rates(
+    optimizer: Optimizer, *, spec: OptimizerSpec, step: int, steps: int, rate: Rate
+) -> float:
+    """Set learning rates and weight decay of step `step` (from 0); returns the largest rate."""
     decay = weight_decay(spec, step=step, steps=steps)
     for group in optimizer.param_groups:
-        group["lr"] = lr * group.get("lr_scale", 1.0)
+        group["lr"] = rate(group, optimizer=spec, step=step, steps=steps)
         group["weight_decay"] = decay if group["decays"] else 0.0
-    return lr
+    return max(float(group["lr"]) for group in optimizer.param_groups)
 
 
 def load_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ssl3d.run.optimizer import parameter_groups
+from ssl3d.run.optimizer_spec import OptimizerSpec
+from ssl3d.run.schedule import learning_rate
 
 LOSS = "loss"
 """What a module's answer must hold: the scalar to minimise."""
@@ -130,6 +132,13 @@ class Task(Protocol):
         (optional) what its learning rate is multiplied with.
         """
         return parameter_groups(self.module)
+
+    def rate(
+        self, group: Mapping[str, Any], *, optimizer: OptimizerSpec, step: int, steps: int
+    ) -> float:
+        """The learning rate of a group of parameters in step `step` (from 0) of `steps`."""
+        scale: float = group.get("lr_scale", 1.0)
+        return learning_rate(optimizer, step=step, steps=steps) * scale
 
     def batches(self, *, start: int, rank: int, world: int) -> Iterator[Batch]:
         """Endless micro-batches of one rank, in pinned memory where there is a GPU.

@@ -68,7 +68,7 @@ class Training:
         self.clock = Clock()
         self.step = self.samples = self.row_samples = 0
         self.lr = self.row_seconds = 0.0
-        self._trainer, self._optimizer = trainer, optimizer
+        self._trainer, self._optimizer, self._rate = trainer, optimizer, task.rate
 
     @property
     def result(self) -> nn.Module:
@@ -88,7 +88,11 @@ class Training:
             The norm of the gradient before clipping, on the device.
         """
         self.lr = set_rates(
-            self.rule, spec=self._optimizer, step=self.step, steps=self._trainer.steps
+            self.rule,
+            spec=self._optimizer,
+            step=self.step,
+            steps=self._trainer.steps,
+            rate=self._rate,
         )
         if self.scaler is not None:
             self.scaler.unscale_(self.rule)

@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ssl3d.files import write_json, written_whole
 from ssl3d.kinds.backbone_config import BackboneConfig
 from ssl3d.plugin.registry import installed
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ssl3d.kinds.backbone import Backbone
 
 WEIGHTS = "encoder.safetensors"
@@ -37,16 +40,36 @@ def load_encoder(path: str | os.PathLike[str]) -> Backbone:
         ValueError: there is no encoder at `path`, its backbone is not installed, or its weights do
             not fit the module: names every tensor that is missing or left over.
     """
-    import torch
-
     from ssl3d.weights import read_weights
 
-    description, weights = _files(Path(path))
-    config = _backbone(description)
+    about, weights = _files(Path(path))
+    return make_encoder(about, weights=read_weights(weights))
+
+
+def make_encoder(about: Mapping[str, Any], *, weights: Mapping[str, Tensor]) -> Backbone:
+    """The encoder that a description is of, filled, in evaluation mode, on the CPU.
+
+    Raises:
+        ValueError: its backbone is not installed, or the weights do not fit.
+    """
+    import torch
+
     with torch.random.fork_rng(devices=[]):
-        module = config.build(in_channels=description["in_channels"])
-    module.load_weights(read_weights(weights))
+        module = backbone_of(about).build(in_channels=about["in_channels"])
+    module.load_weights(weights)
     return module.eval()
+
+
+def write_encoder(weights: Mapping[str, Tensor], *, about: Mapping[str, Any], out: Path) -> Path:
+    """Write `encoder.safetensors` and `encoder.json` into a folder; gives the file of weights."""
+    from safetensors.torch import save
+
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / DESCRIPTION, about)
+    plain = {name: value.cpu().contiguous().clone() for name, value in weights.items()}
+    with written_whole(out / WEIGHTS) as unfinished:
+        unfinished.write_bytes(save(plain))  # `save_file` has errors of its own for a full disk
+    return out / WEIGHTS
 
 
 def warm_start(backbone: Backbone, *, path: str | os.PathLike[str]) -> str:
@@ -64,17 +87,10 @@ def warm_start(backbone: Backbone, *, path: str | os.PathLike[str]) -> str:
         ValueError: nothing can be read there, or a tensor is missing, left over or of another
             shape: names them all. Nothing was copied then.
     """
-    from ssl3d.weights import read_weights
-
     source = Path(path)
-    weights = read_weights(_files(source)[1] if source.is_dir() else source)
-    own = {
-        name.removeprefix(CHECKPOINT_PREFIX): value
-        for name, value in weights.items()
-        if name.startswith(CHECKPOINT_PREFIX)
-    }
+    weights = weights_of_encoder(_files(source)[1] if source.is_dir() else source)
     try:
-        report = backbone.load_weights(own or weights)
+        report = backbone.load_weights(weights)
     except ValueError as error:
         raise ValueError(
             f"init: {source}: {error}.\ninit takes weights that fill the whole encoder. To start "
@@ -85,6 +101,23 @@ def warm_start(backbone: Backbone, *, path: str | os.PathLike[str]) -> str:
     return f"Started from {source}: {report}"
 
 
+def weights_of_encoder(file: Path) -> dict[str, Tensor]:
+    """The tensors of any file of weights; of a run's checkpoint those of the encoder alone.
+
+    Raises:
+        ValueError: it cannot be read, or holds no tensors.
+    """
+    from ssl3d.weights import read_weights
+
+    weights = read_weights(file)
+    own = {
+        name.removeprefix(CHECKPOINT_PREFIX): value
+        for name, value in weights.items()
+        if name.startswith(CHECKPOINT_PREFIX)
+    }
+    return own or weights
+
+
 def describe_encoder(path: str | os.PathLike[str]) -> dict[str, Any]:
     """What `encoder.json` says: backbone, channels, strides, and how volumes were prepared.
 
@@ -92,6 +125,15 @@ def describe_encoder(path: str | os.PathLike[str]) -> dict[str, Any]:
         ValueError: there is no encoder at `path`.
     """
     return _files(Path(path))[0]
+
+
+def encoder_config(path: str | os.PathLike[str]) -> BackboneConfig:
+    """The backbone of an encoder, as its run had it.
+
+    Raises:
+        ValueError: there is no encoder at `path`, or its backbone is not installed.
+    """
+    return backbone_of(describe_encoder(path))
 
 
 def _files(path: Path) -> tuple[dict[str, Any], Path]:
@@ -115,7 +157,8 @@ def _files(path: Path) -> tuple[dict[str, Any], Path]:
     return description, weights
 
 
-def _backbone(description: Mapping[str, Any]) -> BackboneConfig:
+def backbone_of(description: Mapping[str, Any]) -> BackboneConfig:
+    """The backbone that a description names; raises ValueError where it is not installed."""
     options = description["backbone"]
     try:
         kind = installed().config("backbone", name=options["name"])

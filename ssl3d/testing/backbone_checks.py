@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ import torch
 
 from ssl3d.sparse import CellGrid, SparseVolume
 from ssl3d.sparse.hidden import cells_to_voxels
+from ssl3d.tasks.export import ways_of
 from ssl3d.testing.backbone_under_test import BackboneUnderTest, as_announced, sparse_backend
 from ssl3d.testing.check import check, checks_of, refused, require, survives_json
 from ssl3d.testing.recorder import Recorder
@@ -126,6 +128,14 @@ def it_accepts_its_own_cell(b: BackboneUnderTest) -> None:
     """The total stride is a cell size without problems."""
     problems = [p.message for p in b.config.problems(cell=b.config.total_stride, sparse=True)]
     require(not problems, f"objects to its own total stride: {'; '.join(problems)}")
+
+
+@check()
+def its_exports_can_be_called(b: BackboneUnderTest) -> None:
+    """Each has a name of its own, and what it builds is there."""
+    for name, way in ways_of(b.config).items():
+        function = pkgutil.resolve_name(way.builds)
+        require(callable(function), f"export {name!r}: {way.builds} is no function")
 
 
 CHECKS = checks_of(globals())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 import torch
 
@@ -68,7 +69,12 @@ class DecoderUnderTest:
 
     def compare(self, got: DecoderOutput, want: DecoderOutput) -> None:
         """Assert that two results are the same."""
-        for name, a, b in zip(want._fields, got, want, strict=True):
+        count = f"{len(got.deep)} coarser volumes, expected {len(want.deep)}"
+        require(len(got.deep) == len(want.deep), count)
+        pairs = [("features", got.features, want.features), ("volume", got.volume, want.volume)]
+        deep = zip(got.deep, want.deep, strict=True)
+        pairs += [(f"deep {i}", a, b) for i, (a, b) in enumerate(deep)]
+        for name, a, b in pairs:
             largest_error(a, b, name=name, tolerance=self.tolerance)
 
 
@@ -92,13 +98,33 @@ def it_restores_a_volume(decoder: DecoderUnderTest, *, sparse: bool) -> None:
     require(len(shape) == 5, f"features have shape {shape}, not (B, F, d, h, w)")
     whole = all(v % s == 0 for v, s in zip(size, shape[2:], strict=True))
     require(whole, f"features have shape {shape}, which does not divide a volume of {size}")
+    for deep in out.deep:
+        shape = tuple(deep.shape)
+        whole = all(v % s == 0 for v, s in zip(size, shape[2:], strict=True))
+        right = whole and shape[:2] == (BATCH, CHANNELS)
+        require(right, f"a coarser volume has shape {shape}: give (B, C, d, h, w) that divides it")
+
+
+@check()
+def its_heads_are_what_follows_from_the_channels(decoder: DecoderUnderTest) -> None:
+    """Another number of output channels changes the shapes of these parameters and of no others."""
+    shapes = []
+    for channels in (CHANNELS, CHANNELS + 3):
+        built = decoder.config.build(stages=decoder.stages, out_channels=channels, sparse=True)
+        shapes.append({name: tuple(p.shape) for name, p in built.state_dict().items()})
+    one, other = shapes
+    require(one.keys() == other.keys(), "another number of channels changes names of parameters")
+    changed = {name for name in one if one[name] != other[name]}
+    told = {name for name in one if any(fnmatchcase(name, pattern) for pattern in built.heads)}
+    require(changed <= told, f"another shape, but none of its heads: {sorted(changed - told)}")
 
 
 @check(sparse=(True, False))
 def every_parameter_has_a_gradient(decoder: DecoderUnderTest, *, sparse: bool) -> None:
     """Distributed training waits for each of them; dense maps have no hidden sites."""
     built = decoder.build(sparse=sparse)
-    built(decoder.maps(decoder.cells(), sparse=sparse)).volume.square().mean().backward()
+    out = built(decoder.maps(decoder.cells(), sparse=sparse))
+    torch.autograd.backward([one.square().mean() for one in (out.volume, *out.deep)])
     without = [name for name, p in built.named_parameters() if p.grad is None]
     require(not without, f"without a gradient: {', '.join(without)}")
 
@@ -145,7 +171,8 @@ def samples_do_not_meet(decoder: DecoderUnderTest) -> None:
         if isinstance(x, SparseVolume)
     ]
     both, one = built(maps), built(second)
-    decoder.compare(DecoderOutput(both.features[1:], both.volume[1:]), one)
+    rows = DecoderOutput(both.features[1:], both.volume[1:], tuple(x[1:] for x in both.deep))
+    decoder.compare(rows, one)
 
 
 @check()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from typing import Literal
 
 from pydantic import Field
 
-from ssl3d.geometry import Stage, Triple, divides, show
+from ssl3d.geometry import Stage, Triple
 from ssl3d.kinds.decoder_config import DecoderConfig
 from ssl3d.plugin.config import Problem
+from ssl3d_plugins.decoders.scales import broken_steps, finer_strides
 
 
 class Spark(DecoderConfig):
@@ -51,14 +51,7 @@ class Spark(DecoderConfig):
 
     def problems(self, *, stages: Sequence[Stage]) -> Iterable[Problem]:
         """Stages between which it cannot go up by whole factors."""
-        for fine, coarse in pairwise(stages):
-            if not divides(fine.stride, coarse.stride):
-                yield Problem(
-                    "name",
-                    f"spark goes up from stage to stage by whole factors; the backbone has a stage "
-                    f"of stride {show(coarse.stride)} after one of {show(fine.stride)}: use "
-                    "another backbone or decoder",
-                )
+        return broken_steps(stages, name=self.name)
 
     def instance_norm_stages(self, *, stages: Sequence[Stage]) -> tuple[Stage, ...]:
         """Those that densify normalises, where its norm is that of an instance."""
@@ -79,9 +72,7 @@ class Spark(DecoderConfig):
         every axis; below the finest stage each further scale halves what is still above 1.
         """
         strides = [stage.stride for stage in reversed(stages)]
-        while max(strides[-1]) > 1:
-            z, y, x = (max(1, s // 2) if s % 2 == 0 else 1 for s in strides[-1])
-            strides.append((z, y, x))
+        strides.extend(finer_strides(strides[-1]))
         for i, stride in enumerate(strides[1:], start=1):
             if max(stride) <= self.head_stride:
                 return tuple(strides[: i + 1])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from ssl3d.geometry import Operation, Stage
 from ssl3d.kinds.backbone_config import BackboneConfig
+from ssl3d.kinds.export_config import ExportConfig
 from ssl3d.plugin.section import by_name, name_of
+from ssl3d_plugins.monai_encoders.export_config import ToMonai
 from ssl3d_plugins.monai_encoders.resnet_options import ResNet
 from ssl3d_plugins.monai_encoders.segresnet_options import SegResNet
 
@@ -29,6 +31,7 @@ class Monai(BackboneConfig):
     """
 
     builds = "ssl3d_plugins.monai_encoders.backbone:MonaiBackbone"
+    exports: ClassVar[tuple[type[ExportConfig], ...]] = (ToMonai,)
     name: Literal["monai"] = "monai"
     network: Network = Field(
         default=SegResNet(), description="segresnet or resnet, with options named as in MONAI"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pkgutil
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ssl3d.geometry import Operation, OperationKind, Stage, Triple
 from ssl3d.plugin.section import Section
@@ -22,8 +22,15 @@ class EncoderOptions(Section, ABC):
     builds: ClassVar[str]
     """Where the network is, as `package.module:Class`."""
 
+    whole: ClassVar[str]
+    """MONAI's whole network, as `package.module:Class`."""
+
     unused: ClassVar[tuple[str, ...]]
     """Patterns of names in MONAI's whole network that its encoder does not have."""
+
+    @abstractmethod
+    def arguments(self, *, in_channels: int) -> dict[str, Any]:
+        """Those of MONAI's network that its encoder depends on, as plain values."""
 
     @abstractmethod
     def stages(self) -> tuple[Stage, ...]:

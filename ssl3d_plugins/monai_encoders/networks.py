@@ -5,7 +5,7 @@ from __future__ import annotations
 from monai.networks.nets import resnet, segresnet
 from torch import Tensor
 
-from ssl3d_plugins.monai_encoders.resnet_options import DEPTHS, ResNet
+from ssl3d_plugins.monai_encoders.resnet_options import ResNet
 from ssl3d_plugins.monai_encoders.segresnet_options import SegResNet
 
 
@@ -13,16 +13,7 @@ class SegResNetEncoder(segresnet.SegResNet):
     """`SegResNet.encode`; its state dict is the encoder's part of SegResNet's."""
 
     def __init__(self, options: SegResNet, *, in_channels: int) -> None:
-        arguments = {"group": {"num_groups": options.num_groups}, "instance": {"affine": True}}
-        super().__init__(
-            spatial_dims=3,
-            init_filters=options.init_filters,
-            in_channels=in_channels,
-            act=(options.act, {"inplace": True} if options.act != "gelu" else {}),
-            norm=(options.norm, arguments.get(options.norm, {})),
-            blocks_down=options.blocks_down,
-            blocks_up=(),
-        )
+        super().__init__(**options.arguments(in_channels=in_channels), blocks_up=())
         del self.conv_final, self.act_mod
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
@@ -34,18 +25,7 @@ class ResNetEncoder(resnet.ResNet):
     """`ResNet` up to its fourth layer; its state dict is ResNet's without the head."""
 
     def __init__(self, options: ResNet, *, in_channels: int) -> None:
-        depth = DEPTHS[options.depth]
-        super().__init__(
-            block=depth.block,
-            layers=list(depth.layers),
-            block_inplanes=list(options.block_inplanes),
-            n_input_channels=in_channels,
-            conv1_t_size=options.conv1_t_size,  # type: ignore[arg-type]
-            conv1_t_stride=options.conv1_t_stride,  # type: ignore[arg-type]
-            no_max_pool=options.no_max_pool,
-            feed_forward=False,
-            bias_downsample=options.bias_downsample,
-        )
+        super().__init__(**options.arguments(in_channels=in_channels), feed_forward=False)
         del self.avgpool
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, Field
 
@@ -58,6 +58,7 @@ class ResNet(EncoderOptions):
     """
 
     builds = "ssl3d_plugins.monai_encoders.networks:ResNetEncoder"
+    whole = "monai.networks.nets.resnet:ResNet"
 
     unused = ("fc.*",)
 
@@ -81,6 +82,20 @@ class ResNet(EncoderOptions):
         default=False, description="True leaves out the 3³ max pool of stride 2 after the stem"
     )
     bias_downsample: bool = Field(default=True, description="bias in the projections of skips")
+
+    def arguments(self, *, in_channels: int) -> dict[str, Any]:
+        """Those of `ResNet`."""
+        depth = DEPTHS[self.depth]
+        return {
+            "block": depth.block,
+            "layers": list(depth.layers),
+            "block_inplanes": list(self.block_inplanes),
+            "n_input_channels": in_channels,
+            "conv1_t_size": list(self.conv1_t_size),
+            "conv1_t_stride": list(self.conv1_t_stride),
+            "no_max_pool": self.no_max_pool,
+            "bias_downsample": self.bias_downsample,
+        }
 
     def stages(self) -> tuple[Stage, ...]:
         """The stem where it has a stride of its own, then the four layers."""

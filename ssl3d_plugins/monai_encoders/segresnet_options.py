@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -19,6 +19,7 @@ class SegResNet(EncoderOptions):
     """Encoder half of `monai.networks.nets.SegResNet`."""
 
     builds = "ssl3d_plugins.monai_encoders.networks:SegResNetEncoder"
+    whole = "monai.networks.nets.segresnet:SegResNet"
 
     unused = ("up_layers.*", "up_samples.*", "conv_final.*")
 
@@ -50,6 +51,18 @@ class SegResNet(EncoderOptions):
                 f"num_groups is {self.num_groups}: must divide init_filters, {self.init_filters}"
             )
         return self
+
+    def arguments(self, *, in_channels: int) -> dict[str, Any]:
+        """Those of `SegResNet`; `blocks_up` must have one entry less than `blocks_down`."""
+        norms = {"group": {"num_groups": self.num_groups}, "instance": {"affine": True}}
+        return {
+            "spatial_dims": 3,
+            "init_filters": self.init_filters,
+            "in_channels": in_channels,
+            "act": [self.act, {"inplace": True} if self.act != "gelu" else {}],
+            "norm": [self.norm, norms.get(self.norm, {})],
+            "blocks_down": list(self.blocks_down),
+        }
 
     def stages(self) -> tuple[Stage, ...]:
         """Strides 1, 2, 4, ... on every axis."""

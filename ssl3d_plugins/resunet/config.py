@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from ssl3d.data.spec import PathText
 from ssl3d.geometry import Operation, PerAxis, Stage, Triple, operations_in, times
 from ssl3d.kinds.backbone_config import BackboneConfig
+from ssl3d.kinds.export_config import ExportConfig
 from ssl3d.plugin.section import Presets
+from ssl3d_plugins.resunet.export_configs import ToNnssl, ToNnUNet
+from ssl3d_plugins.resunet.from_plans import filled_in
+from ssl3d_plugins.resunet.nnunet_plans import OPTIONS
 from ssl3d_plugins.resunet.plan import ONE, Plan, StageOptions, plan_of
 from ssl3d_plugins.resunet.presets import PRESETS, Size, published_blocks, published_widths
 
@@ -24,6 +30,7 @@ class ResUNet(BackboneConfig):
     """
 
     builds = "ssl3d_plugins.resunet.backbone:ResUNetBackbone"
+    exports: ClassVar[tuple[type[ExportConfig], ...]] = (ToNnUNet, ToNnssl)
     presets: ClassVar[Presets] = {
         "size": {
             size: {
@@ -63,6 +70,26 @@ class ResUNet(BackboneConfig):
         description="statistics over the visible sites of a sample, or of the whole batch",
     )
     bias: bool = Field(default=True, description="bias in convolutions, as nnU-Net has it")
+    plans: PathText | None = Field(
+        default=None,
+        description="plans file of nnU-Net (ResEnc planners): widths, blocks, kernels, strides, "
+        "norm and bias are filled in from it when the spec is read, and it is needed no more",
+    )
+    configuration: str | None = Field(
+        default=None, description="which configuration of the plans; default: 3d_fullres"
+    )
+
+    @classmethod
+    def settles(cls, option: str) -> Iterable[str]:
+        """Plans settle the network, as a size does."""
+        if option == "plans":
+            return ("size", "configuration", *OPTIONS)
+        return super().settles(option)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_planned(cls, given: Any) -> Any:
+        return filled_in(given) if isinstance(given, Mapping) else given
 
     @model_validator(mode="after")
     def _stages_agree(self) -> ResUNet:

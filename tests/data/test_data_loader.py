@@ -12,6 +12,7 @@ import torch
 from torch.utils.data import Dataset
 from torch.utils.data.dataloader import default_collate
 
+import ssl3d.data.loader as loader_module
 from ssl3d.data.data_error import DataError
 from ssl3d.data.loader import CropLoader
 
@@ -83,3 +84,26 @@ def test_an_error_of_a_reader_that_lives_is_its_own() -> None:
     broken = CropLoader(data, batch_size=2, sampler=range(4), workers=2, collate=default_collate)
     with pytest.raises(OSError, match="sample 0"):
         next(iter(broken))
+
+
+class Numbers(Dataset[int]):
+    def __getitem__(self, index: int) -> int:
+        return index
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_a_signal_to_readers_that_cannot_answer_yet_ends_none(
+    monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    outlive = loader_module._outlive_signals
+
+    def late(worker: int) -> None:
+        time.sleep(0.3)
+        outlive(worker)
+
+    monkeypatch.setattr(loader_module, "_outlive_signals", late)
+    made = CropLoader(Numbers(), batch_size=2, sampler=range(8), workers=2, collate=list)
+    batches: Any = made._batches()
+    for reader in batches._workers:
+        os.kill(reader.pid, number)
+    assert [next(batches), next(batches)] == [[0, 1], [2, 3]]

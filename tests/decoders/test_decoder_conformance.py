@@ -12,7 +12,7 @@ from ssl3d.sparse import SparseVolume
 from ssl3d.sparse.layers import Conv3d
 from ssl3d.testing.decoder import DecoderConformance
 from ssl3d.testing.decoder_checks import CHECKS, DecoderUnderTest
-from ssl3d_plugins.decoders import Spark
+from ssl3d_plugins.decoders import Patch, Spark, UNet
 
 
 class TestSpark(DecoderConformance):
@@ -31,6 +31,37 @@ class TestInstanceNorm(DecoderConformance):
 class TestBare(DecoderConformance):
     config = Spark(densify=False, token=False)
     stages = (Stage((2, 2, 2), 8),)
+
+
+class TestUNet(DecoderConformance):
+    config = UNet()
+
+
+class TestUNetWithDeepSupervision(DecoderConformance):
+    config = UNet(deep_supervision=True, blocks=2, norm="batch")
+
+
+class TestUNetInterpolated(DecoderConformance):
+    config = UNet(below="interpolate", deep_supervision=True)
+    stages = (Stage((2, 4, 4), 6), Stage((2, 4, 4), 10), Stage((2, 8, 8), 12))
+
+
+class TestUNetOfOneStage(DecoderConformance):
+    config = UNet()
+    stages = (Stage((3, 4, 2), 8),)
+
+
+class TestPatch(DecoderConformance):
+    config = Patch()
+    stages = (Stage((8, 8, 8), 24),)
+
+
+class TestPatchOnTheLastStage(DecoderConformance):
+    config = Patch()
+
+
+class TestPatchLinear(DecoderConformance):
+    config = Patch(head="linear")
 
 
 class Spoilt(Spark):
@@ -110,6 +141,13 @@ class NormThatIsNone(Spark):
         return tuple(stages)
 
 
+class SilentHead(Spoilt):
+    def build(self, **context):
+        decoder = super().build(**context)
+        decoder.heads = ("else.*",)
+        return decoder
+
+
 class Refuses(Spark):
     def problems(self, **_):
         return [Problem("width", "never enough")]
@@ -128,6 +166,7 @@ class Refuses(Spark):
         (WrongOperation(), "operations_are_what_the_config_says"),
         (SilentInstanceNorm(norm="instance"), "norms_are_what_the_config_says"),
         (SilentBatchNorm(norm="batch"), "norms_are_what_the_config_says"),
+        (SilentHead(), "its_heads_are_what_follows_from_the_channels"),
         (NormThatIsNone(), "norms_are_what_the_config_says"),
         (Refuses(), "it_accepts_the_stages"),
     ],

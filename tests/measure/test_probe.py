@@ -19,7 +19,8 @@ from ssl3d.data.spec import DataSpec
 from ssl3d.geometry import Stage
 from ssl3d.kinds.backbone import Backbone
 from ssl3d.measure.probe import LabelledCrop, labelled_crops, probe_dice
-from ssl3d.measure.probe.linear import dice_of_classes, fit_linear, predict
+from ssl3d.measure.probe.linear import fit_linear, predict
+from ssl3d.measure.probe.sites import dice_of_classes
 from ssl3d.measure.spec import ProbeSpec
 
 Write = Callable[..., None]

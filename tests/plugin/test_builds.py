@@ -15,6 +15,8 @@ from ssl3d.kinds.loss import Loss
 from ssl3d.kinds.loss_config import LossConfig
 from ssl3d.kinds.masker import Masker
 from ssl3d.kinds.masker_config import MaskerConfig
+from ssl3d.kinds.task import DownstreamTask
+from ssl3d.kinds.task_config import TaskConfig
 from ssl3d.kinds.views import Views
 from ssl3d.kinds.views_config import ViewsConfig
 from ssl3d.plugin.config import ComponentConfig
@@ -32,7 +34,14 @@ NOUNS = {
     "views": ("Views", Views),
     "decoder": ("Decoder", Decoder),
     "loss": ("Loss", Loss),
+    "task": ("Task", DownstreamTask),
 }
+NEEDED: dict[str, dict[str, object]] = {
+    "segmentation": {"labels": {"a": 1}},
+    "classification": {"labels": ("a",)},
+    "regression": {"values": ("a",)},
+}
+"""Options without a default."""
 
 
 def build(config: ComponentConfig) -> object:
@@ -40,7 +49,7 @@ def build(config: ComponentConfig) -> object:
         return config.build(in_channels=1)
     if isinstance(config, DecoderConfig):
         return config.build(stages=STAGES, out_channels=1, sparse=True)
-    if isinstance(config, LossConfig):
+    if isinstance(config, LossConfig | TaskConfig):
         return config.build(stages=STAGES)
     if isinstance(config, ViewsConfig):
         return config.build(patch=(8, 8, 8), cell=(2, 2, 2), masker=Random())
@@ -51,7 +60,7 @@ def build(config: ComponentConfig) -> object:
 def test_the_object_is_named_after_its_config_and_its_kind(entry: Registered) -> None:
     assert "build" not in vars(entry.config)
     try:
-        made = build(entry.config())  # type: ignore[call-arg]
+        made = build(entry.config(**NEEDED.get(entry.config.component_name(), {})))
     except ModuleNotFoundError as absent:
         pytest.skip(f"its library is not installed: {absent}")
     noun, base = NOUNS[entry.config.kind]

@@ -41,7 +41,7 @@ def run_two(spec: ExperimentSpec, folder: Path, *, how: str = "anew") -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split().count("True") == 2, done.stdout
+    assert done.stdout.count("True") == 2, done.stdout
 
 
 @pytest.mark.slow

@@ -12,13 +12,10 @@ from torch import Tensor
 
 from ssl3d.data import BadVolume, DataError, Prepared, Source, find_sources, prepare, split_sources
 from ssl3d.data.crops import around, as_sample, cut
-from ssl3d.data.read import read_source
+from ssl3d.data.labelled.label_map import read_labels
 from ssl3d.data.spec import DataSpec
 from ssl3d.data.store import MemoryVolume
 from ssl3d.measure.spec import ProbeSpec
-
-LARGEST_LABEL = 2**24
-"""Volumes are read as float32, which knows each whole number below this one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +114,8 @@ def _crop(source: Source, *, data: DataSpec) -> LabelledCrop:
     """The crop around the middle of what is labelled."""
     images = Source(source.files[:-1])
     prepared = prepare(images, spec=data)
-    labels = _labels(source, spacing=data.spacing)
+    # What lies outside of the scan has no label.
+    labels = np.nan_to_num(read_labels(images, source.files[-1], spacing=data.spacing))
     if labels.shape != prepared.values.shape[1:]:
         raise BadVolume(
             source.files[-1].as_posix(),
@@ -134,23 +132,3 @@ def _crop(source: Source, *, data: DataSpec) -> LabelledCrop:
     floats = Prepared(values=labels[None], points=prepared.points)
     cropped = np.nan_to_num(cut(MemoryVolume(floats), corner=corner, patch=data.patch)[0])
     return LabelledCrop(sample["volume"], sample["valid"], torch.from_numpy(cropped).long())
-
-
-def _labels(source: Source, *, spacing: Sequence[float] | None) -> np.ndarray:
-    """The label map (z, y, x) as float32 whole numbers, on the grid of the prepared image."""
-    path = source.files[-1]
-
-    def check(file: Path, voxels: np.ndarray) -> None:
-        whole = np.isfinite(voxels) & (voxels == np.round(voxels)) & (voxels >= 0)
-        if file == path and not whole.all():
-            raise BadVolume(path, "labels must be whole numbers from 0")
-        if file == path and voxels.max() >= LARGEST_LABEL:
-            raise BadVolume(path, f"labels must be below {LARGEST_LABEL}")
-
-    # Beside the first channel, so that both are held to one grid.
-    pair, _ = read_source(
-        Source((source.files[0], path)), spacing=spacing, mode="nearest", check=check
-    )
-    # What lies outside of the scan has no label.
-    values: np.ndarray = np.nan_to_num(pair[1].numpy())
-    return values

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -11,8 +10,8 @@ from torch.nn import functional as F
 
 from ssl3d.kinds.backbone import Backbone
 from ssl3d.measure.probe.crops import LabelledCrop
+from ssl3d.measure.probe.sites import mean_dice, present_values, site_rows, stages_of
 from ssl3d.precision import double
-from ssl3d.streams import Stream, generator
 
 PENALTY = 1e-4
 """Weight of the squared norm of the classifier, which makes its optimum unique."""
@@ -43,42 +42,19 @@ def probe_dice(
     Returns:
         Class to Dice, the mean over test crops that have the class.
     """
-    device = next(encoder.parameters()).device
-    present = torch.unique(torch.cat([torch.unique(crop.labels) for crop in (*fit, *test)]))
-    # Background and what is present, as 0, 1, ...: FreeSurfer's 2035 costs no more than 2.
-    values = torch.cat([present.new_zeros(1), present[present > 0]])
-    classes = len(values)
-    if classes < 2:
+    values = present_values((*fit, *test))
+    if len(values) < 2:
         return {}
-    rows = [_sampled(encoder, crop, number=i, sites=sites) for i, crop in enumerate(fit)]
-    features = torch.cat([row for row, _ in rows])
-    labels = torch.searchsorted(values, torch.cat([label.cpu() for _, label in rows]))
-    weight, bias = fit_linear(features, labels=labels, classes=classes)
-    scores = []
-    for crop in test:
-        stages = _stages(encoder, crop)
-        guess = predict(stages, weight=weight, bias=bias, size=crop.labels.shape).argmax(0)
-        valid = crop.valid.to(device)
-        truth = torch.searchsorted(values, crop.labels).to(device)
-        scores.append(dice_of_classes(guess[valid], truth=truth[valid], classes=classes))
-    means = torch.stack(scores).nanmean(0)[1:]
-    pairs = zip(values[1:].tolist(), means.tolist(), strict=True)
-    return {value: mean for value, mean in pairs if not math.isnan(mean)}
-
-
-def dice_of_classes(guess: Tensor, *, truth: Tensor, classes: int) -> Tensor:
-    """Dice of each class, (K,); NaN for a class that `truth` does not have.
-
-    Args:
-        guess: (n,) long, a class of each voxel.
-        truth: (n,) long.
-        classes: K.
-    """
-    both, guessed, true = (
-        torch.bincount(found, minlength=classes).float()
-        for found in (truth[guess == truth], guess, truth)
+    features, labels = site_rows(encoder, fit, sites=sites)
+    numbers = torch.searchsorted(values, labels.cpu())
+    weight, bias = fit_linear(features, labels=numbers, classes=len(values))
+    guesses = (
+        predict(stages_of(encoder, crop), weight=weight, bias=bias, size=crop.labels.shape).argmax(
+            0
+        )
+        for crop in test
     )
-    return torch.where(true > 0, 2 * both / (guessed + true), torch.nan)
+    return mean_dice(guesses, test=test, values=values)
 
 
 def fit_linear(features: Tensor, *, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
@@ -132,27 +108,3 @@ def predict(
         own = torch.einsum("kc,bczyx->bkzyx", part, stage)
         scores = scores + F.interpolate(own, size=finest, mode="trilinear")
     return F.interpolate(scores, size=tuple(size), mode="trilinear")[0]
-
-
-def _stages(encoder: Backbone, crop: LabelledCrop) -> list[Tensor]:
-    device = next(encoder.parameters()).device
-    maps = encoder(crop.volume[None].to(device))
-    return [stage.float() for stage in maps if isinstance(stage, Tensor)]
-
-
-def _sampled(
-    encoder: Backbone, crop: LabelledCrop, *, number: int, sites: int
-) -> tuple[Tensor, Tensor]:
-    """Features (n, C) and labels (n,) of valid sites of the finest stage."""
-    stages = _stages(encoder, crop)
-    finest = stages[0].shape[2:]
-    full = [F.interpolate(stage, size=finest, mode="trilinear") for stage in stages]
-    features = torch.cat(full, 1)[0].flatten(1).T
-    # The voxel nearest to the middle of each site.
-    steps = [edge // size for edge, size in zip(crop.labels.shape, finest, strict=True)]
-    middle = tuple(slice(step // 2, None, step) for step in steps)
-    places = crop.valid[middle].flatten().nonzero().flatten()
-    random = generator(0, Stream.PROBE, number)
-    places = places[torch.randperm(len(places), generator=random)[:sites]]
-    labels = crop.labels[middle].flatten()[places]
-    return features[places.to(features.device)], labels.to(features.device)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from safetensors.torch import save
 from torch import Tensor
 
-from ssl3d.files import write_json, written_whole
 from ssl3d.plugin.origin import origin
-from ssl3d.tasks.encoder import DESCRIPTION, FORMAT, WEIGHTS
+from ssl3d.tasks.encoder import FORMAT, write_encoder
 from ssl3d.tasks.pretrain.spec import ExperimentSpec
 
 
@@ -28,36 +27,32 @@ def export_encoder(
     Returns:
         The file of weights.
     """
+    return write_encoder(weights, about=describe(spec, step=step), out=out)
 
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(
-        out / DESCRIPTION,
-        {
-            "format": FORMAT,
-            "backbone": spec.backbone.model_dump(mode="json"),
-            "from": origin(spec.backbone),
-            "in_channels": spec.data.in_channels,
-            "stages": [
-                {"stride": stage.stride, "channels": stage.channels}
-                for stage in spec.backbone.stages()
-            ],
-            "input": {
-                "orientation": "RAS, axes z, y, x",
-                "channels": list(spec.data.channels or ()) or None,
-                "spacing": spec.data.spacing,
-                "normalise": spec.data.normalise.model_dump(mode="json"),
-                "patch": spec.data.patch,
-            },
-            "trained": {
-                "steps": step,
-                "encoder_input": spec.encoder_input,
-                "seed": spec.seed,
-                "ema": spec.optimizer.ema,
-                "init": spec.init,
-            },
+
+def describe(spec: ExperimentSpec, *, step: int) -> dict[str, Any]:
+    """What `encoder.json` says of an encoder that was trained by a spec for so many steps."""
+    return {
+        "format": FORMAT,
+        "backbone": spec.backbone.model_dump(mode="json"),
+        "from": origin(spec.backbone),
+        "in_channels": spec.data.in_channels,
+        "stages": [
+            {"stride": stage.stride, "channels": stage.channels} for stage in spec.backbone.stages()
+        ],
+        "input": {
+            "orientation": "RAS, axes z, y, x",
+            "channels": list(spec.data.channels or ()) or None,
+            "spacing": spec.data.spacing,
+            "normalise": spec.data.normalise.model_dump(mode="json"),
+            "foreground": {"threshold": spec.data.foreground.threshold},
+            "patch": spec.data.patch,
         },
-    )
-    plain = {name: value.cpu().contiguous().clone() for name, value in weights.items()}
-    with written_whole(out / WEIGHTS) as unfinished:
-        unfinished.write_bytes(save(plain))  # `save_file` has errors of its own for a full disk
-    return out / WEIGHTS
+        "trained": {
+            "steps": step,
+            "encoder_input": spec.encoder_input,
+            "seed": spec.seed,
+            "ema": spec.optimizer.ema,
+            "init": spec.init,
+        },
+    }

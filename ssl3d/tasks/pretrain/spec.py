@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import warnings
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from ssl3d.plugin import spec_file
-from ssl3d.plugin.spec_error import SpecError, explain
+from ssl3d.plugin.typed_spec import TypedSpec
 from ssl3d.tasks.pretrain import spec_checks
 from ssl3d.tasks.pretrain.spec_fields import ExperimentFields
 
@@ -19,75 +14,16 @@ if TYPE_CHECKING:
     from ssl3d.masked.model import PretrainModel
 
 
-class ExperimentSpec(ExperimentFields):
-    """A pre-training experiment. Components are given by name, as a mapping, or as typed configs.
+class ExperimentSpec(ExperimentFields, TypedSpec):
+    """A pre-training experiment; see `TypedSpec` for what specs can do."""
 
-    Validation covers plugin options and how the parts fit together, and happens before any data is
-    read and before torch is imported.
+    def problems(self) -> Iterable[tuple[str, str]]:
+        """What does not fit together."""
+        return spec_checks.problems(self)
 
-    Raises:
-        SpecError: a ValueError with one line for each problem.
-    """
-
-    def __init__(self, /, **values: Any) -> None:
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            raise SpecError(explain(error, model=type(self), given=values)) from None
-        found = list(spec_checks.problems(self))
-        if found:
-            raise SpecError(found)
-        for message in spec_checks.warnings_of(self):
-            warnings.warn(message, stacklevel=2)
-
-    def replace(self, /, **changes: Any) -> ExperimentSpec:
-        """A validated copy with other values: `spec.replace(sparse_backend="spconv")`."""
-        values = {name: getattr(self, name) for name in type(self).model_fields}
-        return type(self)(**{**values, **changes})
-
-    def with_values(self, values: dict[str, Any]) -> ExperimentSpec:
-        """A validated copy with values set by path: `{"optimizer.lr": 1e-3}`.
-
-        A component's name replaces the component with all its options:
-        `{"masker": "random"}`. A preset's name replaces the options that it settles:
-        `{"backbone.preset": "paper"}`.
-        """
-        plain = self.to_dict()
-        for path, value in values.items():
-            if value is not None:
-                spec_file.take_back_settled(plain, spec=self, path=path)
-        return type(self)(**spec_file.set_values(plain, values))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values only, every default filled in."""
-        return self.model_dump(mode="json")
-
-    def to_json(self) -> str:
-        """JSON that `from_json` reads back to an equal spec."""
-        return self.model_dump_json(indent=2)
-
-    def to_yaml(self) -> str:
-        """YAML that `from_yaml` reads back to an equal spec."""
-        return spec_file.to_yaml(self.to_dict())
-
-    @classmethod
-    def from_json(cls, text: str) -> ExperimentSpec:
-        """Read `to_json`'s output; raises SpecError."""
-        return cls(**spec_file.from_json(text))
-
-    @classmethod
-    def from_yaml(cls, text: str) -> ExperimentSpec:
-        """Read YAML; raises SpecError."""
-        return cls(**spec_file.from_yaml(text))
-
-    @classmethod
-    def load(cls, path: str | Path) -> ExperimentSpec:
-        """Read a `.py` file that defines `spec`, a `.yaml`/`.yml` or a `.json` file.
-
-        Raises:
-            SpecError: the file is absent, not readable as such, or its spec cannot run.
-        """
-        return spec_file.load(cls, Path(path))
+    def cautions(self) -> Iterable[str]:
+        """What can run but is likely not what is wanted."""
+        return spec_checks.warnings_of(self)
 
     def build(self) -> PretrainModel:
         """The untrained model, with weights drawn from `seed`; see `PretrainModel`."""

@@ -1,0 +1,82 @@
+"""How training crops are changed: the `augment` part of a fine-tuning spec. Imports no torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from pydantic import Field
+
+from ssl3d.plugin.section import Section
+
+_SIDE = re.compile(r"(?<![a-z])(left|right)(?![a-z])", re.IGNORECASE)
+_OTHER = {"left": "right", "right": "left"}
+
+
+class AugmentSpec(Section):
+    """Random changes of training crops; what is 0 is off. Each change is drawn apart."""
+
+    flips: tuple[bool, bool, bool] = Field(
+        (True, True, True),
+        description="axes (z, y, x) along which a crop may be flipped, each in half of the crops; "
+        "x is left to right: switch it off where labels are left or right",
+    )
+    share: float = Field(
+        0.2, ge=0, le=1, description="share of the crops that each of the changes below is made to"
+    )
+    rotate: float = Field(
+        20.0,
+        ge=0,
+        le=180,
+        description="largest angle about each axis, in degrees of the body, whatever the spacing",
+        json_schema_extra={"unit": "degrees"},
+    )
+    scale: float = Field(
+        0.25, ge=0, le=1, description="largest share by which a crop is enlarged or shrunk"
+    )
+    brightness: float = Field(
+        0.2, ge=0, description="largest shift, in standard deviations of the crop"
+    )
+    contrast: float = Field(
+        0.25, ge=0, lt=1, description="largest share by which intensities are multiplied up or down"
+    )
+    gamma: float = Field(
+        0.4,
+        ge=0,
+        le=2,
+        description="largest logarithm of the exponent between darkest and brightest",
+    )
+    noise: float = Field(
+        0.15, ge=0, description="largest Gaussian noise, in standard deviations of the crop"
+    )
+    low_resolution: float = Field(
+        2.0, ge=1, le=8, description="largest factor by which resolution is lost; 1: never"
+    )
+
+    @classmethod
+    def off(cls) -> AugmentSpec:
+        """Changes nothing."""
+        return cls(flips=(False, False, False), share=0)
+
+    def check_sides(self, names: Iterable[str]) -> None:
+        """Refuse to flip left to right where names come in a left and a right form.
+
+        Raises:
+            ValueError: names the two.
+        """
+        pair = sides_of(names) if self.flips[2] else None
+        if pair is not None:
+            raise ValueError(
+                f"labels {pair[0]!r} and {pair[1]!r} change places when a crop is flipped left to "
+                "right: set augment.flips to [true, true, false]"
+            )
+
+
+def sides_of(names: Iterable[str]) -> tuple[str, str] | None:
+    """Two names of which one is of the left what the other is of the right; None without such."""
+    known = {name.lower(): name for name in names}
+    for low, name in known.items():
+        other = _SIDE.sub(lambda found: _OTHER[found[1].lower()], low)
+        if other != low and other in known:
+            return name, known[other]
+    return None

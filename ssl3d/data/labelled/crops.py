@@ -1,0 +1,153 @@
+"""Training crops of labelled cases. Each one is a pure function of (seed, number)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ssl3d.data.bad import BadFilePolicy
+from ssl3d.data.crops import Volume, around, bounds, first_usable
+from ssl3d.data.labelled.augment import Augment
+from ssl3d.data.labelled.augment_spec import AugmentSpec
+from ssl3d.data.labelled.case import Case
+from ssl3d.data.labelled.crop import LabelledSample
+from ssl3d.data.labelled.placement import Placement, crop_at
+from ssl3d.data.labelled.spec import LabelledData
+from ssl3d.data.store import VolumeStore
+from ssl3d.geometry import Triple
+from ssl3d.streams import Stream, generator
+
+
+class LabelledCrops(Dataset[LabelledSample]):
+    """Endless training samples: `dataset[place]`, place a number from 0, or what a
+    `ResumableSampler` gives.
+
+    Every pass over the cases visits each one once, in an order of its own.
+
+    Args:
+        cases: to learn from.
+        data: where crops lie.
+        patch: their size.
+        seed: of crops, their order and their changes, from 0.
+        augment: how they are changed.
+        store: gives the prepared volume of `Case.source`.
+        policy: for cases that cannot be used; where it lets the run go on, the next takes their
+            place.
+
+    Raises:
+        DataError: on access, where the policy says so.
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        *,
+        data: LabelledData,
+        patch: Triple,
+        seed: int,
+        augment: AugmentSpec,
+        store: VolumeStore,
+        policy: BadFilePolicy,
+    ) -> None:
+        if seed < 0:
+            raise ValueError(f"seed is {seed}: give a number from 0")
+        self._cases = tuple(cases)
+        self._by_source = {case.source: case for case in cases}
+        self._data = data
+        self._patch = patch
+        self._seed = seed
+        self._augment = Augment(augment, patch=patch)
+        self._store = store
+        self._policy = policy
+
+    def __getitem__(self, place: Any) -> LabelledSample:
+        number = place[0] if isinstance(place, tuple) else place
+        order, start = divmod(number, len(self._cases))
+        random = generator(self._seed, Stream.ORDER, order)
+        candidates = torch.randperm(len(self._cases), generator=random).roll(-start).tolist()
+        source, volume = first_usable(
+            [self._cases[i].source for i in candidates], store=self._store, policy=self._policy
+        )
+        case = self._by_source[source]
+        labelled = case.label is not None
+        crops, shown = [], np.zeros(len(case.points), dtype=bool)
+        for one in range(self._data.crops):
+            random = generator(self._seed, Stream.PLACE, number, one)
+            corner = self._corner(case, volume, random, first=one == 0)
+            random = generator(self._seed, Stream.AUGMENT, number, one)
+            placement = self._augment.placement(random, spacing=case.spacing)
+            region = crop_at(volume, corner=corner, placement=placement, labelled=labelled)
+            crops.append(self._augment.intensities(region, random))
+            shown |= _shown(case, corner=corner, placement=placement)
+        targets = None if labelled else _targets_of(case, shown=shown)
+        return LabelledSample(
+            tuple(crops), targets, number=number, source=case.name, spacing=case.spacing
+        )
+
+    def _corner(
+        self, case: Case, volume: Volume, random: torch.Generator, *, first: bool
+    ) -> list[int]:
+        def whole(low: int, high: int) -> int:
+            return int(torch.randint(low, high + 1, (), generator=random))
+
+        edges, patch = volume.shape[1:], self._patch
+        # Where finds have no targets of their own, a case is what its finds are: one is shown.
+        wanted = first and case.label is None and not _own_targets(case)
+        to_find, to_foreground = torch.rand(2, generator=random).tolist()
+        centre: NDArray[Any] | None = None
+        if case.points and (wanted or to_find < self._data.point_share):
+            centre = np.rint(case.points[whole(0, len(case.points) - 1)].place).astype(int)
+        elif to_foreground < self._data.foreground_share:
+            centre = _foreground(volume, pick=lambda among: whole(0, among - 1))
+        if centre is None:
+            ranges = [bounds(edge, size) for edge, size in zip(edges, patch, strict=True)]
+            return [whole(low, high) for low, high in ranges]
+        # A quarter of a patch of play: the voxel stays inside, the places outnumber the points.
+        play = [whole(-(size // 4), size // 4) for size in patch]
+        return around(centre + np.array(play), edges=edges, patch=patch)
+
+
+def _foreground(volume: Volume, *, pick: Any) -> NDArray[np.int32] | None:
+    """A voxel of the foreground; of a label map, of a class that is picked first."""
+    points = volume.points
+    if points.shape[1] == 4 and len(points):
+        present = np.unique(points[:, 3])
+        points = points[points[:, 3] == present[pick(len(present))]]
+    return points[pick(len(points))][:3] if len(points) else None
+
+
+def _own_targets(case: Case) -> bool:
+    return any(one is not None for point in case.points for one in point.targets)
+
+
+def _shown(case: Case, *, corner: Sequence[int], placement: Placement) -> NDArray[np.bool_]:
+    """Which of the case's finds a crop shows."""
+    middle = np.array(corner) + (np.array(placement.patch) - 1) / 2
+    return np.array(
+        [placement.holds(np.array(point.place) - middle) for point in case.points], bool
+    )
+
+
+def _targets_of(case: Case, *, shown: NDArray[np.bool_]) -> Tensor:
+    """Targets of some crops of a case.
+
+    Where its finds have targets of their own, the largest of those that are shown; 0 where none is,
+    for what the case has lies elsewhere. Else the case's.
+    """
+    values = list(case.targets)
+    for column in range(len(values)):
+        own = [point.targets[column] if point.targets else None for point in case.points]
+        if all(one is None for one in own):
+            continue
+        seen = [one for one, there in zip(own, shown, strict=True) if there and one is not None]
+        values[column] = max((v for v in seen if not math.isnan(v)), default=0.0)
+        if seen and all(map(math.isnan, seen)):
+            values[column] = math.nan
+    return torch.tensor(values, dtype=torch.float32)

@@ -1,0 +1,1 @@
+"""Evaluation: predictions against labels, or a run on labelled volumes."""

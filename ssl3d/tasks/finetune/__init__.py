@@ -1,0 +1,1 @@
+"""Fine-tuning: from a pre-trained encoder to a model of a downstream task."""

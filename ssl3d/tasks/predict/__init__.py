@@ -1,0 +1,1 @@
+"""Prediction: what fine-tuned models say of files."""

@@ -1,0 +1,94 @@
+"""A run on labelled volumes, and predicted cases against a table."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from evaluated_runs import labelled_set
+
+import ssl3d
+from ssl3d.tasks.evaluate.outputs import evaluate_outputs
+from ssl3d.tasks.evaluate.run import evaluate_run
+
+
+def numbers(folder: Path) -> dict:
+    return json.loads((folder / "summary.json").read_text())["numbers"]
+
+
+@pytest.mark.parametrize("kind", ["voxels", "cases"])
+def test_a_run_is_measured_as_it_measured_itself(kind: str, runs: Path, command, tmp_path) -> None:
+    code, out, err = command("evaluate", runs / kind, "--out", "scores")
+    assert code == 0, err
+    assert "4 cases" in out
+    for name, own in numbers(runs / kind / "test").items():
+        found = numbers(tmp_path / "scores")[name]
+        assert found == {end: pytest.approx(value, nan_ok=True) for end, value in own.items()}
+
+
+def test_other_sides_and_other_volumes(runs: Path, command, tmp_path: Path, quiet) -> None:
+    sides = {
+        side: evaluate_run(runs / "voxels", side=side, console=quiet).rows
+        for side in ("testing", "choosing", "training")
+    }
+    assert sum(map(len, sides.values())) == 12
+    assert not set(sides["testing"]) & set(sides["training"])
+    labelled_set(tmp_path / "new", cases=2)
+    (tmp_path / "data.yaml").write_text("data: {manifest: new/table.csv, workers: 0}")
+    code, out, err = command("evaluate", runs / "voxels", "--data", "data.yaml", "--out", "s")
+    assert code == 0, err
+    assert "2 cases" in out
+    assert json.loads((tmp_path / "s/summary.json").read_text())["side"] == "other volumes"
+    shutil.copytree(runs, tmp_path / "moved")
+    (tmp_path / "moved/voxels/data.json").unlink()
+    shutil.copytree(runs / "voxels", tmp_path / "folds/fold-0")
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun/spec.json").write_text("{}")
+    for arguments, message in {
+        ("folds",): "holds a run for each fold",
+        ("begun",): "begun holds a run, but no fine-tuned model",
+        (runs / "voxels", "labels"): "is a run: give its labelled volumes by --data",
+        (runs / "cases", "--side", "choosing"): "no cases on the side 'choosing'",
+        (tmp_path / "moved/voxels",): "which cases the run was tested on cannot be read",
+        (runs / "voxels", "--data", "none.yaml"): "no such file",
+    }.items():
+        code, _, err = command("evaluate", *arguments)
+        assert (code, message in err) == (2, True), err
+
+
+def test_predicted_cases_against_a_table(runs: Path, tmp_path: Path, command, quiet) -> None:
+    images = [runs / f"images/{case}.nii" for case in range(8)]
+    ssl3d.predict(runs / "cases", images, out=tmp_path / "out", console=quiet)
+    code, _, err = command("evaluate", "out", runs / "table.csv")
+    assert (code, "4 of 12 rows name no case that was predicted" in err) == (2, True)
+    code, out, err = command(
+        "evaluate", "out", runs / "table.csv", "--allow-missing", "--out", "scores"
+    )
+    assert code == 0, err
+    assert "Left out: 4 rows without a prediction" in out
+    found = numbers(tmp_path / "scores")
+    rows = (tmp_path / "out/predictions.csv").read_text().splitlines()[1:]
+    bright = {int(row.split(",")[0]): float(row.split(",")[2]) for row in rows}
+    # AUROC: the share of pairs of which the brighter case has more.
+    pairs = [(bright[b], bright[d]) for b in (1, 3, 5, 7) for d in (0, 2, 4, 6)]
+    wanted = sum((b > d) + (b == d) / 2 for b, d in pairs) / len(pairs)
+    assert found["auroc"]["value"] == pytest.approx(wanted)
+
+
+def test_tables_that_do_not_fit(runs: Path, tmp_path: Path, command, quiet) -> None:
+    images = [runs / f"images/{case}.nii" for case in range(2)]
+    ssl3d.predict(runs / "cases", images, out=tmp_path / "out", console=quiet)
+    for text, message in {
+        "image,kind\n0,dark\n": "has no row for 1 of 2 predicted cases",
+        "image,kind\n0,dark\n1,dark\n0.nii,dark\n": "in line 2 and line 4: name it once",
+        "image,kind\n0,grey\n1,dark\n": "'grey' is no class",
+        "image,other\n0,1\n": "kind",
+    }.items():
+        (tmp_path / "truth.csv").write_text(text)
+        code, _, err = command("evaluate", "out", "truth.csv")
+        assert (code, message in err) == (2, True), err
+    assert "give a table of what is true" in command("evaluate", "out")[2]
+    with pytest.raises(ValueError, match=r"holds no predictions\.json"):
+        evaluate_outputs(tmp_path, runs / "table.csv", console=quiet)

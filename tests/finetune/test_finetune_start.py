@@ -1,0 +1,165 @@
+"""What a fine-tuning run starts from: nothing, a run, an exported encoder, a checkpoint."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+from small_runs import BACKBONE, checkpoint_of, different, part_of, weights_of
+
+import ssl3d
+from ssl3d import FinetuneSpec
+
+MakeSpec = Callable[..., FinetuneSpec]
+
+TINY = 1e-20
+STILL = {"optimizer": {"lr": 1e-30, "weight_decay": 0.0}, "trainer": {"steps": 1}}
+"""A run of a step that learns nothing: its weights are what it started from."""
+
+
+def run(spec: FinetuneSpec, out: Path) -> tuple[dict[str, torch.Tensor], str]:
+    """Weights that a run leaves, and what it said."""
+    console = Console(record=True, width=200)
+    ssl3d.finetune(spec, out=out, console=console)
+    return weights_of(out), console.export_text()
+
+
+def test_from_scratch(make_spec: MakeSpec, tmp_path: Path) -> None:
+    result = ssl3d.finetune(make_spec(), out=tmp_path / "run")
+    assert (result.finished, result.step, result.step_of_model) == (True, 4, 4)
+    assert result.score == result.numbers["dice"]
+    there = {path.name for path in (tmp_path / "run").iterdir()}
+    assert there >= {
+        *("spec.yaml", "spec.json", "data.json", "environment.json", "metrics.csv", "summary.json"),
+        *("model.json", "model.safetensors", "checkpoints", "pictures", "test"),
+    }
+    assert not {"run.lock", "bad_files.jsonl"} & there
+
+
+@pytest.mark.parametrize("what", ["run", "folder", "file"])
+def test_from_an_encoder(make_spec: MakeSpec, pretrained: Path, tmp_path: Path, what: str) -> None:
+    encoder = pretrained
+    if what != "run":
+        encoder = tmp_path / "exported"
+        encoder.mkdir()
+        for name in ("encoder.json", "encoder.safetensors"):
+            shutil.copy(pretrained / name, encoder)
+        encoder = encoder / "encoder.safetensors" if what == "file" else encoder
+    spec = make_spec(encoder=str(encoder), patch=None, **STILL)
+    weights, said = run(spec, tmp_path / "run")
+    source = ssl3d.load_encoder(pretrained).state_dict()
+    assert not different(part_of(weights, "backbone."), source, by=TINY)
+    assert f"Encoder from {encoder}" in said
+    tuned = ssl3d.load_model(tmp_path / "run")
+    assert tuned.patch == (16, 16, 16)
+    assert tuned.preparation.normalise.name == "percentile"  # as the encoder's
+
+
+@pytest.mark.parametrize("kind", ["own names", "a run's", "nnU-Net's"])
+def test_from_a_checkpoint(
+    make_spec: MakeSpec, pretrained: Path, tmp_path: Path, kind: str
+) -> None:
+    """Of a run, of the module itself, or of another project: what the backbone can read."""
+    source = ssl3d.load_encoder(pretrained).state_dict()
+    file = tmp_path / "weights.pth"
+    if kind == "own names":
+        torch.save(source, file)
+    elif kind == "a run's":
+        (file,) = (pretrained / "checkpoints").glob("*.ckpt")
+    else:
+        state = {**source, "decoder.seg_layers.0.weight": torch.zeros(2)}
+        torch.save({"network_weights": state}, file)
+    spec = make_spec(encoder=str(file), backbone=BACKBONE, **STILL)
+    weights, said = run(spec, tmp_path / "run")
+    assert not different(part_of(weights, "backbone."), source, by=TINY)
+    assert "is not written in it" in said  # how volumes were prepared
+
+
+def test_a_checkpoint_of_other_channels(
+    make_spec: MakeSpec, pretrained: Path, labelled_set: Path, tmp_path: Path
+) -> None:
+    torch.save(ssl3d.load_encoder(pretrained).state_dict(), tmp_path / "weights.pth")
+    images = f"{labelled_set}/images/*.nii.gz"
+    data = {
+        "manifest": None,
+        "images": {"one": images, "other": images},
+        "labels": f"{labelled_set}/labels/*.nii.gz",
+    }
+    parts: dict[str, Any] = {
+        "encoder": str(tmp_path / "weights.pth"),
+        "encoder_channels": 1,
+        "backbone": BACKBONE,
+        "data": data,
+    }
+    with pytest.raises(ValueError, match="inputs"):
+        ssl3d.finetune(make_spec(**parts, **STILL), out=tmp_path / "run")
+    weights, said = run(make_spec(**parts, inputs="repeat", **STILL), tmp_path / "run")
+    assert "had 1 channel, now 2: repeat" in said
+    (name,) = [n for n, w in weights.items() if n.startswith("backbone") and w.shape[1:2] == (2,)]
+    assert torch.equal(weights[name][:, 0], weights[name][:, 1])
+
+
+def test_the_decoder_is_transferred_where_asked(
+    make_spec: MakeSpec, pretrained: Path, tmp_path: Path
+) -> None:
+    (file,) = (pretrained / "checkpoints").glob("*.ckpt")
+    source = part_of(torch.load(file, weights_only=True)["state_dict"], "model.decoder.")
+    found = {}
+    for transfer in ("encoder", "encoder+decoder"):
+        spec = make_spec(
+            encoder=str(pretrained), transfer=transfer, decoder="unet", patch=None, **STILL
+        )
+        weights, said = run(spec, tmp_path / transfer)
+        assert (f"Decoder from {file}" in said) == (transfer != "encoder")
+        found[transfer] = part_of(weights, "decoder.")
+    shared = [n for n in source if source[n].shape == found["encoder"].get(n, torch.empty(0)).shape]
+    assert len(shared) > 3
+    loaded = [n for n in shared if torch.equal(source[n], found["encoder+decoder"][n])]
+    alone = [n for n in shared if not torch.equal(source[n], found["encoder"][n])]
+    assert set(alone) <= set(loaded)
+    assert len(alone) > 1
+
+
+def test_only_a_run_has_a_decoder_to_transfer(
+    make_spec: MakeSpec, pretrained: Path, tmp_path: Path
+) -> None:
+    for name in ("encoder.json", "encoder.safetensors"):
+        shutil.copy(pretrained / name, tmp_path)
+    spec = make_spec(encoder=str(tmp_path), transfer="encoder+decoder", patch=None)
+    with pytest.raises(ssl3d.RunError, match="holds no checkpoint of a run"):
+        ssl3d.finetune(spec, out=tmp_path / "run")
+
+
+def test_arms_differ_in_the_encoder_alone(
+    make_spec: MakeSpec, pretrained: Path, tmp_path: Path
+) -> None:
+    """For one seed the decoder starts alike, whatever the encoder starts from."""
+    arms = {
+        "scratch": {"recipe": {"name": "scratch"}},
+        "plain": {"encoder": str(pretrained)},
+        "frozen": {"encoder": str(pretrained), "recipe": "frozen"},
+    }
+    found = {name: run(make_spec(**arm, **STILL), tmp_path / name)[0] for name, arm in arms.items()}
+    decoders = [part_of(weights, "decoder.") for weights in found.values()]
+    assert not different(decoders[0], decoders[1], by=TINY)
+    assert not different(decoders[0], decoders[2], by=TINY)
+    other = run(make_spec(seed=1, **STILL), tmp_path / "other")[0]
+    assert different(decoders[0], part_of(other, "decoder."))
+
+
+@pytest.mark.parametrize("recipe", ["plain", "sawtooth", "frozen", "scratch"])
+def test_recipes(make_spec: MakeSpec, pretrained: Path, tmp_path: Path, recipe: str) -> None:
+    """The frozen encoder stays, that of sawtooth waits, the others learn from the first step."""
+    options = {"name": recipe, **({"decoder_first": 0.5} if recipe == "sawtooth" else {})}
+    spec = make_spec(encoder=str(pretrained), recipe=options, optimizer={"weight_decay": 0.0})
+    ssl3d.finetune(spec, out=tmp_path / "run")
+    source = ssl3d.load_encoder(pretrained).state_dict()
+    for step, waits in ((2, ("frozen", "sawtooth")), (4, ("frozen",))):
+        state = checkpoint_of(tmp_path / "run", step=step)["state_dict"]
+        changed = different(part_of(state, "backbone."), source)
+        assert bool(changed) == (recipe not in waits), changed

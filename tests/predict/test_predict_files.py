@@ -1,0 +1,238 @@
+"""Which files are predicted, what is kept, and what a user may get wrong."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from tuned_runs import KINDS, threshold, write_image, write_run
+
+import ssl3d
+from ssl3d.tasks.finetune.model import FinetuneModel
+
+
+@pytest.fixture(autouse=True)
+def bright(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models follow a threshold, where a test does not say otherwise."""
+    monkeypatch.setattr(FinetuneModel, "predict", threshold)
+
+
+def stamps(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.nii.gz")}
+
+
+def test_a_folder_a_glob_and_a_file(command, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    for name in ("scans/a.nii.gz", "scans/deep/b.nii", "more/c1.nii.gz", "d.nii"):
+        write_image(tmp_path / name)
+    code, out, err = command("predict", run, "scans", "more/c*", "d.nii", "--out", "out")
+    assert (code, err) == (0, "")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
+        [f"{name}{end}" for name in ("a", "b", "c1", "d") for end in (".nii.gz", ".labels.json")]
+        + ["predictions.json"]
+    )
+    assert "case 4/4" in out
+    assert "cases/min" in out
+    assert "0:00 left" in out
+
+
+def test_it_goes_on_where_it_was(command, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    for name in "abc":
+        write_image(tmp_path / f"scans/{name}.nii")
+    assert command("predict", run, "scans/a.nii", "--out", "out")[0] == 0
+    first = stamps(tmp_path / "out")
+    # What was stopped before the names of its labels were written is made again.
+    assert command("predict", run, "scans/b.nii", "--out", "out")[0] == 0
+    (tmp_path / "out/b.labels.json").unlink()
+    code, out, _ = command("predict", run, "scans", "--out", "out")
+    assert code == 0
+    assert "1 of 3 are there already and kept" in out
+    second = stamps(tmp_path / "out")
+    assert second["a.nii.gz"] == first["a.nii.gz"]
+    assert len(second) == 3
+    assert (tmp_path / "out/b.labels.json").is_file()
+    assert command("predict", run, "scans", "--out", "out", "--again")[0] == 0
+    assert not set(stamps(tmp_path / "out").values()) & set(second.values())
+
+
+def test_a_process_that_was_killed_leaves_nothing_for_long(tmp_path: Path, run_python) -> None:
+    write_run(tmp_path / "run")
+    for name in "ab":
+        write_image(tmp_path / f"s/{name}.nii")
+    done = run_python(
+        """
+import os, signal
+import ssl3d
+from ssl3d.tasks.finetune import predict
+whole = predict.restored_classes
+def killed(*args, **more):
+    if os.path.exists("out/a.labels.json"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return whole(*args, **more)
+predict.restored_classes = killed
+ssl3d.predict("run", "s", out="out")
+"""
+    )
+    assert done.returncode == -9, done.stderr
+    before = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert before[1:] == ["a.labels.json", "a.nii.gz", "predictions.json"]
+    assert before[0].startswith(".b.nii.gz.")
+    again = run_python("import ssl3d; print(ssl3d.predict('run', 's', out='out').kept)")
+    assert "('a',)" in again.stdout, again.stderr
+    after = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert after == [f"{n}{end}" for n in "ab" for end in (".labels.json", ".nii.gz")] + [
+        "predictions.json"
+    ]
+
+
+def test_predictions_of_other_models_are_not_mixed(command, tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / f"run{seed}", seed=seed) for seed in (0, 1)]
+    for name in "ab":
+        write_image(tmp_path / f"{name}.nii")
+    assert command("predict", runs[0], "a.nii", "b.nii", "--out", "out")[0] == 0
+    before = stamps(tmp_path / "out")
+    code, _, err = command("predict", runs[1], "a.nii", "--out", "out")
+    assert code == 2
+    assert "out holds predictions of other models" in err
+    code, _, err = command("predict", runs[0], "a.nii", "--mirror", "z", "--out", "out")
+    assert "other windows" in err
+    code, _, err = command("predict", runs[1], "a.nii", "--out", "out", "--again")
+    assert (code, "of b, which is not asked for" in err) == (2, True)
+    assert stamps(tmp_path / "out") == before
+    assert command("predict", runs[1], "a.nii", "b.nii", "--out", "out", "--again")[0] == 0
+
+
+def test_what_cannot_be_read_is_named_and_the_others_are_predicted(command, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    write_image(tmp_path / "scans/good.nii")
+    (tmp_path / "scans/bad.nii.gz").write_bytes(b"no gzip")
+    code, out, _ = command("predict", run, "scans", "--out", "out")
+    assert code == 1
+    assert out.count("Could not be used: ") == 1
+    assert "scans/bad.nii.gz: " in out
+    assert "1 of 2 cases are predicted in out" in out
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["good.labels.json", "good.nii.gz", "predictions.json"]
+
+
+def test_files_of_one_name_keep_their_folders(tmp_path: Path, quiet) -> None:
+    run = write_run(tmp_path / "run")
+    inputs = [write_image(tmp_path / f"s/{case}/image.nii", seed=case) for case in range(3)]
+    ssl3d.predict(run, inputs[0], out=tmp_path / "out", console=quiet)
+    done = ssl3d.predict(run, inputs, out=tmp_path / "out", console=quiet)
+    assert sorted(done.files) == ["1/image", "2/image", "image"]
+    assert done.kept == ("image",)
+    assert (tmp_path / "out/2/image.labels.json").is_file()
+    cases = json.loads((tmp_path / "out/predictions.json").read_text())["cases"]
+    assert cases["2/image"] == [str(inputs[2])]
+
+
+def test_results_are_no_inputs(tmp_path: Path, quiet) -> None:
+    run = write_run(tmp_path / "run")
+    write_image(tmp_path / "s/a.nii")
+    ssl3d.predict(run, tmp_path / "s", out=tmp_path / "s/out", console=quiet)
+    with pytest.warns(UserWarning, match="1 of 2 inputs lie in"):
+        done = ssl3d.predict(run, tmp_path / "s", out=tmp_path / "s/out", console=quiet)
+    assert list(done.files) == ["a"]
+
+
+def test_several_channels(command, tmp_path: Path) -> None:
+    images = {"t1": "-/*_1.nii", "t2": "-/*_2.nii"}
+    run = write_run(tmp_path / "run", images=images)
+    for case in "ab":
+        for channel in (1, 2):
+            write_image(tmp_path / f"s/{case}_{channel}.nii", seed=channel)
+    pairs = ("t2=s/*_2.nii", "t1=s/*_1.nii")
+    assert command("predict", run, *pairs, "--out", "out")[0] == 0
+    assert sorted(stamps(tmp_path / "out")) == ["a_1.nii.gz", "b_1.nii.gz"]
+    files = ("t1=s/a_1.nii", "t2=s/a_2.nii")
+    assert "1 of 1 are there" in command("predict", run, *files, "--out", "out")[1]
+    for inputs, message in {
+        ("s/a_1.nii",): "2 channels (t1, t2): give t1=FILE",
+        ("t1=s/a_1.nii",): "none for t2",
+        ("t1=s/*_1.nii", "t2=s/a_2.nii"): "patterns and lists are mixed",
+    }.items():
+        code, _, err = command("predict", run, *inputs, "--out", "out")
+        assert code == 2
+        assert message in err
+
+
+def test_probabilities_of_cases_are_a_table(
+    command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    runs = [write_run(tmp_path / f"folds/fold-{i}", task=KINDS, seed=i) for i in range(2)]
+    for name in "abc":
+        write_image(tmp_path / f"{name}.nii", seed=ord(name))
+    for run in runs:
+        code, *_ = command("predict", run, "a.nii", "b.nii", "--out", f"out/{run.name}")
+        assert code == 0
+    assert command("predict", "folds", "a.nii", "--out", "out/both")[0] == 0
+    assert command("predict", "folds", "a.nii", "b.nii", "--out", "out/both")[0] == 0
+    found = {}
+    for name in ("fold-0", "fold-1", "both"):
+        with open(tmp_path / "out" / name / "predictions.csv", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        assert list(rows[0]) == ["case", "dark", "bright"]
+        assert [row["case"] for row in rows] == ["a", "b"]
+        found[name] = np.array([[float(row["dark"]), float(row["bright"])] for row in rows])
+        assert np.allclose(found[name].sum(1), 1, atol=1e-6)
+    assert np.allclose(found["both"], (found["fold-0"] + found["fold-1"]) / 2, atol=1e-6)
+    assert not np.allclose(found["fold-0"], found["fold-1"])
+
+
+def test_mirrored_windows_are_averaged(tmp_path: Path, monkeypatch, command) -> None:
+    run, image = write_run(tmp_path / "run"), write_image(tmp_path / "a.nii")
+    seen: list[torch.Tensor] = []
+
+    def watched(self, volume, **_):
+        seen.append(volume)
+        return threshold(self, volume)
+
+    monkeypatch.setattr(FinetuneModel, "predict", watched)
+    options = ("--mirror", "z,y", "--overlap", "0", "--precision", "bf16", "--batch", "64")
+    assert command("predict", run, image, *options, "--out", "out")[0] == 0
+    assert len(seen) % 4 == 0
+    assert torch.equal(seen[1], seen[0].flip(-3))
+    assert torch.equal(seen[3], seen[0].flip((-3, -2)))
+    labels = np.asarray(nibabel.load(tmp_path / "out/a.nii.gz").dataobj)
+    assert np.array_equal(labels == 7, np.asarray(nibabel.load(image).dataobj) >= 50)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("none", "a.nii"), "none is no fine-tuning run"),
+        (("a.nii",), "a.nii is no fine-tuning run"),
+        (("run",), "nothing to predict"),
+        (("run", "begun", "a.nii"), "begun holds a run, but no fine-tuned model"),
+        (("run", "missing.nii"), "there is no file 'missing.nii'"),
+        (("run", "notes.txt"), "is no volume"),
+        (("run", "empty"), "holds 0 files"),
+        (("run", "other", "a.nii"), "differ in task"),
+        (("run", "a.nii", "--mirror", "q"), "axes z, y and x"),
+        (("run", "a.nii", "--mirror", "zz"), "name each axis once"),
+        (("run", "a.nii", "--precision", "8"), "precision"),
+        (("run", "a.nii", "--overlap", "1"), "overlap"),
+    ],
+)
+def test_wrong_use_is_one_message(command, tmp_path: Path, arguments, message: str) -> None:
+    write_run(tmp_path / "run")
+    write_run(tmp_path / "other", task={"name": "segmentation", "labels": {"else": 1}})
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun/spec.json").write_text("{}")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("x")
+    write_image(tmp_path / "a.nii")
+    code, _, err = command("predict", *arguments, "--out", "out")
+    assert code == 2
+    assert message in err
+    assert err.count("Error: ") == 1
+    assert not (tmp_path / "out").exists()
