@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
-from small_runs import BACKBONE, checkpoint_of, different, part_of, weights_of
+from small_runs import BACKBONE, checkpoint_of, different, part_of, rows_of, weights_of
 
 import ssl3d
 from ssl3d import FinetuneSpec
@@ -163,3 +163,25 @@ def test_recipes(make_spec: MakeSpec, pretrained: Path, tmp_path: Path, recipe: 
         state = checkpoint_of(tmp_path / "run", step=step)["state_dict"]
         changed = different(part_of(state, "backbone."), source)
         assert bool(changed) == (recipe not in waits), changed
+
+
+def test_each_step_has_the_rates_of_the_recipe(
+    make_spec: MakeSpec, pretrained: Path, tmp_path: Path
+) -> None:
+    """Two steps up, then (1 - t)^0.9 down, to a tenth of the rate; the encoder's are a half."""
+    spec = make_spec(
+        encoder=str(pretrained),
+        recipe={"name": "plain", "warmup": 0.5, "encoder_rate": 0.5, "layer_decay": 0.5},
+        optimizer={"lr": 0.01, "schedule": "cosine"},
+        trainer={"steps": 4, "checkpoint_every": 1, "keep_checkpoints": 4, "log_every": 1},
+    )
+    ssl3d.finetune(spec, out=tmp_path / "run")
+    share = [0.5, 1.0, 1.0, 0.5**0.9]
+    for step in range(4):
+        groups = checkpoint_of(tmp_path / "run", step=step + 1)["optimizer"]["param_groups"]
+        rates = {(group["part"], group["depth"]): group["lr"] for group in groups}
+        whole = 0.01 * 0.1 * share[step]
+        expected = {("decoder", 0): 1.0, ("encoder", 0): 0.5, ("encoder", 1): 0.25}
+        assert rates == pytest.approx({part: whole * rate for part, rate in expected.items()})
+    logged = [row["learning_rate"] for row in rows_of(tmp_path / "run") if "learning_rate" in row]
+    assert logged == pytest.approx([0.001 * one for one in share])
