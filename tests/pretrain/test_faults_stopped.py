@@ -44,7 +44,7 @@ def test_asked_to_stop(disturbed: Disturbed, ssl3d: Command) -> None:
 
 @pytest.mark.faults("a reading process is killed", "one message; resumed: equal")
 def test_a_dead_reader(disturbed: Disturbed, ssl3d: Command) -> None:
-    said = disturbed.happens("kill a reader", "--set", "data.workers=2", code=2)
+    said = disturbed.happens("kill a reader", "--set", "data.workers=1", code=2)
     assert all(word in said for word in ("memory", "data.workers", "--resume"))
     disturbed.tell_refused(said)
     disturbed.ends_equal(ssl3d)

@@ -45,13 +45,13 @@ def within_a_checkpoint() -> None:
     torch.save = half
 
 
-def step_four(act: Callable[[Any], Any]) -> Callable[[], None]:
+def in_step(act: Callable[[Any], Any], *, sample: int = 6) -> Callable[[], None]:
     def patch() -> None:
         forward = PretrainModule.forward
 
         def acting(self: PretrainModule, batch: Any) -> Any:
             found = forward(self, batch)
-            if 6 in batch.samples:
+            if sample in batch.samples:
                 loss = act(found["loss"])
                 found["loss"] = found["loss"] if loss is None else loss
             return found
@@ -95,17 +95,18 @@ def out() -> Path:
 WHAT: dict[str, Callable[[], Any]] = {
     "nothing": lambda: None,
     "kill within a checkpoint": within_a_checkpoint,
-    "kill": step_four(kill),
+    "kill": in_step(kill),
     "kill before the encoder": lambda: setattr(at_the_end, "export_encoder", kill),
     "kill before the summary": lambda: setattr(at_the_end, "write_json", kill),
-    "SIGTERM": step_four(lambda _: os.kill(os.getpid(), signal.SIGTERM)),
-    "kill a reader": step_four(lambda _: multiprocessing.active_children()[0].kill()),
-    "full disk": step_four(fill),
+    "SIGTERM": in_step(lambda _: os.kill(os.getpid(), signal.SIGTERM)),
+    # One reader is two batches ahead: in step three the last one has not been asked for.
+    "kill a reader": in_step(lambda _: multiprocessing.active_children()[0].kill(), sample=4),
+    "full disk": in_step(fill),
     "full disk at the end": fill_at_the_end,
-    "largest file": step_four(lambda _: resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))),
-    "NaN": step_four(lambda loss: loss * math.nan),
-    "read-only": step_four(lambda _: (out() / "checkpoints").chmod(0o555)),
-    "pause": step_four(pause),
+    "largest file": in_step(lambda _: resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))),
+    "NaN": in_step(lambda loss: loss * math.nan),
+    "read-only": in_step(lambda _: (out() / "checkpoints").chmod(0o555)),
+    "pause": in_step(pause),
 }
 
 
