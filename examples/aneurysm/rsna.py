@@ -1,9 +1,10 @@
 """The tables of RSNA 2025's intracranial aneurysm challenge, as ssl3d reads labelled volumes.
 
-    python rsna.py train.csv train_localizers.csv --volumes volumes --slices slices.csv --out tables
+    python rsna.py train.csv train_localizers.csv --volumes series --out tables
 
-Writes `manifest.csv`, a row for each series that has a volume, and with `--slices` `points.csv`, a
-row for each find, in mm (`points_in: lps`). It needs no ssl3d and reads no DICOM: see the README.
+Writes `manifest.csv`, a row for each series that has a volume, and `points.csv`, a row for each
+find, in mm (`points_in: lps`). Where a find lies is read from the DICOM header of its slice, or,
+for series that were converted, from `--slices`: see the README.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ LABELS = (*LOCATIONS, PRESENT)
 GEOMETRY = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 Row = dict[str, str]
 Place = tuple[float, float, float]
+Geometry = tuple[Sequence[float], Sequence[float], Sequence[float]]
 
 
 def read(path: Path, *, needed: Sequence[str]) -> list[Row]:
@@ -60,22 +62,21 @@ def write(path: Path, rows: Iterable[dict[str, object]], *, columns: Sequence[st
         table.writerows(rows)
 
 
-def place_of(find: Row, *, slices: dict[str, Row]) -> Place | None:
+def place_of(find: Row, *, volumes: Path, slices: dict[str, Row]) -> Place | None:
     """Where a find is, in mm of the patient as DICOM has them; none: nothing says so.
 
-    `coordinates` are column and row in one slice (DICOM PS3.3 C.7.6.2.1.1). Those with a frame
-    `f` are of a file of many slices, whose places are not in its header's first level.
+    `coordinates` are column and row in one slice (DICOM PS3.3 C.7.6.2.1.1), and in a file of many
+    slices the number of the slice, `f`.
     """
     at = ast.literal_eval(find["coordinates"])
-    geometry = slices.get(find[SLICE])
-    if geometry is None or "f" in at:
+    file = volumes / find[SERIES] / f"{find[SLICE]}.dcm"
+    if find[SLICE] in slices and "f" not in at:
+        geometry = of_table(find[SLICE], slices[find[SLICE]])
+    elif file.is_file():
+        geometry = of_header(file, frame=int(at.get("f", 0)))
+    else:
         return None
-    position, orientation, spacing = (
-        [float(one) for one in re.findall(r"[-+]?[\d.]+(?:[eE][-+]?\d+)?", geometry[name])]
-        for name in GEOMETRY
-    )
-    if (len(position), len(orientation), len(spacing)) != (3, 6, 2):
-        raise SystemExit(f"{', '.join(GEOMETRY)} of slice {find[SLICE]} are not 3, 6, 2 numbers")
+    position, orientation, spacing = geometry
     along_row, along_column = at["x"] * spacing[1], at["y"] * spacing[0]
     x, y, z = (
         position[i] + along_row * orientation[i] + along_column * orientation[3 + i]
@@ -84,23 +85,52 @@ def place_of(find: Row, *, slices: dict[str, Row]) -> Place | None:
     return x, y, z
 
 
+def of_table(name: str, row: Row) -> Geometry:
+    """Position, orientation and spacing of a slice, from a table."""
+    position, orientation, spacing = (
+        [float(one) for one in re.findall(r"[-+]?[\d.]+(?:[eE][-+]?\d+)?", row[column])]
+        for column in GEOMETRY
+    )
+    if (len(position), len(orientation), len(spacing)) != (3, 6, 2):
+        raise SystemExit(f"{', '.join(GEOMETRY)} of slice {name} are not 3, 6, 2 numbers")
+    return position, orientation, spacing
+
+
+def of_header(file: Path, *, frame: int) -> Geometry:
+    """The same, from the header of the file."""
+    from ssl3d.data.dicom.header import read_header
+
+    header = read_header(file)
+    if header is None or not 0 <= frame < len(header.frames):
+        raise SystemExit(f"{file} has no slice {frame}")
+    found = header.frames[frame]
+    if (len(found.position), len(found.orientation), len(found.spacing)) != (3, 6, 2):
+        raise SystemExit(f"{file} does not say where it lies")
+    return found.position, found.orientation, found.spacing
+
+
 def manifest_of(series: list[Row], *, volumes: Path, out: Path) -> list[dict[str, object]]:
     """A row for each series that has a volume; the others are said."""
     rows: list[dict[str, object]] = []
     for one in series:
-        file = volumes / f"{one[SERIES]}.nii.gz"
-        if file.is_file():
+        file = volumes / one[SERIES]
+        if not file.is_dir():
+            file = volumes / f"{one[SERIES]}.nii.gz"
+        if file.exists():
             image = Path(os.path.relpath(file, out)).as_posix()
             stratum = f"{one['Modality']}, {one[PRESENT]}"
             rows.append({**one, "image": image, "stratum": stratum})
     if not rows:
-        raise SystemExit(f"{volumes} has no volume of any series: the form is {SERIES}.nii.gz")
+        raise SystemExit(
+            f"{volumes} has no volume of any series: the form is a folder {SERIES} of DICOM files, "
+            f"or {SERIES}.nii.gz"
+        )
     print(f"{len(rows)} of {len(series)} series have a volume; the others are left out")
     return rows
 
 
 def points_of(
-    manifest: list[dict[str, object]], *, finds: list[Row], slices: dict[str, Row]
+    manifest: list[dict[str, object]], *, finds: list[Row], volumes: Path, slices: dict[str, Row]
 ) -> list[dict[str, object]]:
     """A row for each find of those series all of whose finds have a place.
 
@@ -111,7 +141,7 @@ def points_of(
     without = []
     for row in manifest:
         own = [find for find in finds if find[SERIES] == row[SERIES]]
-        places = [place_of(find, slices=slices) for find in own]
+        places = [place_of(find, volumes=volumes, slices=slices) for find in own]
         there = {location for location in LOCATIONS if float(str(row[location])) > 0}
         if None in places or {find["location"] for find in own} != there:
             without.append(str(row[SERIES]))
@@ -123,8 +153,8 @@ def points_of(
     print(f"{len(points)} finds have a place")
     if without:
         print(
-            f"{len(without)} series get no points: a slice is unknown, a file has many frames, or "
-            f"the finds are not of the locations that the series has; such as {without[0]}"
+            f"{len(without)} series get no points: a slice is unknown, or the finds are "
+            f"not of the locations that the series has; such as {without[0]}"
         )
     return points
 
@@ -134,8 +164,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("series", type=Path, help="train.csv")
     parser.add_argument("finds", type=Path, help="train_localizers.csv")
-    parser.add_argument("--volumes", type=Path, required=True, help=f"folder of {SERIES}.nii.gz")
-    parser.add_argument("--slices", type=Path, help=f"CSV of {SLICE}, {', '.join(GEOMETRY)}")
+    parser.add_argument(
+        "--volumes",
+        type=Path,
+        required=True,
+        help=f"folder of a folder {SERIES} each, of DICOM files, or of {SERIES}.nii.gz",
+    )
+    parser.add_argument(
+        "--slices", type=Path, help=f"for converted series: CSV of {SLICE}, {', '.join(GEOMETRY)}"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of the tables")
     given = parser.parse_args(arguments)
     series = read(given.series, needed=(SERIES, "Modality", *LABELS))
@@ -147,13 +184,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     manifest = manifest_of(series, volumes=given.volumes, out=given.out)
     columns = ["image", SERIES, "PatientAge", "PatientSex", "Modality", "stratum", *LABELS]
     write(given.out / "manifest.csv", manifest, columns=columns)
-    if given.slices is None:
-        print(f"no --slices: {len(finds)} finds have no place in a volume, no points.csv")
-        return
-    slices = {row[SLICE]: row for row in read(given.slices, needed=(SLICE, *GEOMETRY))}
-    points = points_of(manifest, finds=finds, slices=slices)
-    if not points:
+    rows = [] if given.slices is None else read(given.slices, needed=(SLICE, *GEOMETRY))
+    slices = {row[SLICE]: row for row in rows}
+    points = points_of(manifest, finds=finds, volumes=given.volumes, slices=slices)
+    if not points and given.slices is not None:
         raise SystemExit("no find has a place: is --slices of these series?")
+    if not points:
+        print("no find has a place, no points.csv: converted series need --slices")
+        return
     write(given.out / "points.csv", points, columns=["image", *"xyz", *LABELS])
 
 

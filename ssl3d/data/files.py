@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from ssl3d.data.data_error import DataError, DataWarning, shown
+from ssl3d.data.dicom.among import series_among, siblings
+from ssl3d.data.dicom.candidates import ENDING
 from ssl3d.data.notes import Notes
 from ssl3d.data.search import matches, search, search_glob
 from ssl3d.data.spec import DataSpec
 
-ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha")
+ENDINGS = (".nii.gz", ".nii", ".hdr", ".nrrd", ".mha", ".mhd", ".npy", ".dcm")
 
 
 @dataclass(frozen=True)
@@ -121,35 +123,56 @@ def stem(path: Path) -> str:
 
 
 def _is_volume(path: Path) -> bool:
-    return path.name.lower().endswith(ENDINGS)
+    """True for files that are one volume each, by their ending."""
+    return path.name.lower().endswith(ENDINGS) and path.suffix.lower() != ENDING
 
 
-def _checked(path: Path) -> Path:
-    if not path.is_file():
-        raise DataError(f"data: there is no file {str(path)!r} (seen from {Path.cwd()})")
-    if not _is_volume(path):
-        raise DataError(f"data: {str(path)!r} is no volume: known endings are {', '.join(ENDINGS)}")
-    return path
+def one_volume(path: Path, *, notes: Notes) -> Path:
+    """A volume that is named: its file, or the DICOM series of a folder, a slice or an UID.
+
+    Raises:
+        DataError: there is none, or a folder holds several.
+    """
+    if path.is_file() and _is_volume(path):
+        return path
+    if path.is_file() or path.is_dir():
+        inside = siblings(path) if path.is_file() else search(path, ("**", "*"), notes=notes)
+        series = series_among(inside, notes=notes)
+        if len(series) == 1:
+            return series[0]
+        if series:
+            raise DataError(
+                f"data: {str(path)!r} holds {len(series)} DICOM series, such as "
+                f"{series[0].name}: name one, as {str(series[0])!r}"
+            )
+        raise DataError(
+            f"data: {str(path)!r} is no volume: known endings are {', '.join(ENDINGS)}, and DICOM "
+            "series are known by their folder"
+        )
+    # A series: its files have other names.
+    if path.suffix == ENDING and path.parent.is_dir() and siblings(path):
+        return path
+    raise DataError(f"data: there is no file {str(path)!r} (seen from {Path.cwd()})")
 
 
 def _expand(entry: str, notes: Notes, *, option: str) -> list[Path]:
     path = Path(entry).expanduser()
     try:
         if path.is_file():
-            return [_checked(path)]
+            return [one_volume(path, notes=notes)]
         if path.is_dir():
             what, found = f"the folder {entry!r} holds", search(path, ("**", "*"), notes=notes)
         elif has_magic(entry):
             what, found = f"the glob {entry!r} matches", search_glob(str(path), notes=notes)
         else:
-            return [_checked(path)]
+            return [one_volume(path, notes=notes)]
     except OSError as error:
         raise DataError(f"{option}: {entry!r} cannot be read: {error.strerror}") from error
-    volumes = [file for file in found if _is_volume(file)]
+    volumes = [file for file in found if _is_volume(file)] + series_among(found, notes=notes)
     if not volumes:
         raise DataError(
             f"{option}: {what} {len(found)} files, none of them a volume "
-            f"({', '.join(ENDINGS)}), seen from {Path.cwd()}"
+            f"({', '.join(ENDINGS)}, or a series of DICOM), seen from {Path.cwd()}"
         )
     return volumes
 
@@ -159,7 +182,9 @@ def _find_channels(
 ) -> list[Source]:
     lists = [value for value in channels.values() if not isinstance(value, str)]
     if lists:
-        columns = [[_checked(Path(file).expanduser()) for file in files] for files in lists]
+        columns = [
+            [one_volume(Path(file).expanduser(), notes=notes) for file in files] for files in lists
+        ]
         return [Source(files) for files in zip(*columns, strict=True)]
     by_stars = {
         name: _match_stars(f"{option}.{name}", pattern, notes)
@@ -179,7 +204,7 @@ def _match_stars(option: str, pattern: str, notes: Notes) -> dict[tuple[str, ...
     for found in search_glob(expanded, notes=notes):
         match = expression.fullmatch(str(found))
         assert match is not None, "a path found by a pattern matches it"
-        files[match.groups()] = _checked(found)
+        files[match.groups()] = one_volume(found, notes=notes)
     if not files:
         raise DataError(f"{option}: {pattern!r} matches no file, seen from {Path.cwd()}")
     return files

@@ -25,7 +25,7 @@ _UNITS = {0: ("mm", 1.0), 1: ("metre", 1000.0), 2: ("mm", 1.0), 3: ("micron", 0.
 def open_file(path: Path) -> Scan:
     """See `open_scan`."""
     image: Any = nibabel.load(path)
-    if not isinstance(image, nibabel.Nifti1Image):  # Nifti2Image is one of these
+    if not isinstance(image, nibabel.Nifti1Pair):  # all others of NIfTI are such
         raise BadVolume(path, f"a {type(image).__name__} is no volume")
     if image.header.get_data_dtype().kind not in "iuf":
         raise BadVolume(path, "its voxels are colours or complex numbers, not one value")
@@ -42,13 +42,15 @@ def open_file(path: Path) -> Scan:
     shape = tuple(int(size) for size in image.shape)
     needed = math.prod(shape) * image.header.get_data_dtype().itemsize
     data: Any = image.dataobj
-    got = max(0, path.stat().st_size - data.offset)
-    if path.suffix.lower() == ".gz":
-        got = path.stat().st_size * _MOST_PACKED
+    voxels = Path(image.file_map["image"].filename or path)  # of a pair .hdr and .img the latter
+    got = max(0, voxels.stat().st_size - data.offset)
+    if voxels.suffix.lower() == ".gz":
+        got = voxels.stat().st_size * _MOST_PACKED
     if got < needed:
-        raise ends_early(path, got=got, needed=needed)
+        raise ends_early(voxels, got=got, needed=needed)
     affine, notes = geometry(header)
-    return Scan(path, shape, affine, notes, lambda: _read(path, type(image)))
+    beside = () if voxels == path else (voxels,)
+    return Scan(path, shape, affine, notes, lambda: _read(path, type(image)), beside=beside)
 
 
 def geometry(header: Any) -> tuple[NDArray[np.float64], tuple[str, ...]]:
@@ -82,7 +84,7 @@ def geometry(header: Any) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     return affine, tuple(notes)
 
 
-def _read(path: Path, kind: type[nibabel.Nifti1Image]) -> NDArray[Any]:
+def _read(path: Path, kind: type[Any]) -> NDArray[Any]:
     if path.suffix.lower() != ".gz":
         # No memory map: a file that shrinks under it would end the process.
         return np.asarray(kind.from_filename(path, mmap=False).dataobj)

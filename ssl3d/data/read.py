@@ -93,8 +93,9 @@ def read_source(
         source: the sample.
         spacing: voxel size, in mm; none: as in the first file.
         mode: how values are found between voxels; "nearest" for labels.
-        check: given each file and its voxels as they are stored, before anything is done to them;
-            raises BadVolume for those that cannot be used.
+        check: given each file and its voxels as they are stored, without those that the file says
+            were not measured, before anything is done to them; raises BadVolume for those that
+            cannot be used.
         skip: first channels that give the grid and are not read.
 
     Returns:
@@ -109,8 +110,11 @@ def read_source(
     first, volumes = channels[0].grid, []
     for channel in channels[skip:]:
         voxels = channel.scan.voxels()
+        masked = voxels if isinstance(voxels, np.ma.MaskedArray) else None
         if check is not None:
-            check(channel.scan.path, voxels)
+            check(channel.scan.path, voxels if masked is None else masked.compressed())
+        if masked is not None:
+            voxels = np.where(masked.mask, np.float32(np.nan), masked.data.astype(np.float32))
         turned = apply_orientation(voxels.reshape(voxels.shape[:3]), channel.turn)
         with np.errstate(over="ignore"):
             values = torch.from_numpy(np.array(turned, dtype=np.float32, order="C"))

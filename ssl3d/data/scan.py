@@ -20,6 +20,9 @@ from ssl3d.data.data_error import BadVolume
 _FORMATS = {
     ".nrrd": ("nrrd_file", "nrrd", "pynrrd"),
     ".mha": ("mha_file", "itk", "itk"),
+    ".mhd": ("mha_file", "itk", "itk"),
+    ".npy": ("npy_file", "numpy", "numpy"),
+    ".dcm": ("dicom_file", "pydicom", "pydicom"),
 }
 _NIFTI = ("nifti_file", "nibabel", "nibabel")
 
@@ -33,7 +36,8 @@ class Scan:
         affine: (4, 4) float64, from voxel indices (along the first three axes) to mm in RAS.
         notes: what had to be assumed, as words that go after "its header".
         read: the voxels, of this shape, in the file's unit, with its scaling applied; integers
-            stay integers and doubles stay doubles. Raises BadVolume where the file is damaged.
+            stay integers and doubles stay doubles; masked where nothing was measured. Raises
+            BadVolume where the file is damaged.
         beside: other files that hold its voxels, where the header is a file of its own.
     """
 
@@ -66,11 +70,10 @@ def open_scan(path: Path) -> Scan:
     """
     reader, module, package = _FORMATS.get(path.suffix.lower(), _NIFTI)
     try:
-        if not path.is_file():
-            raise BadVolume(path, "there is no such file")
+        if reader != "dicom_file":  # a series has a name, and files of other names
+            _check_there(path)
         if importlib.util.find_spec(module) is None:
             raise BadVolume(path, f"cannot be read: install {package} for {path.suffix}")
-        path.open("rb").close()
         scan: Scan = importlib.import_module(f"ssl3d.data.{reader}").open_file(path)
     except (MemoryError, BadVolume):
         raise
@@ -79,15 +82,23 @@ def open_scan(path: Path) -> Scan:
     return scan
 
 
+def _check_there(path: Path) -> None:
+    if not path.is_file():
+        raise BadVolume(path, "there is no such file")
+    path.open("rb").close()
+
+
 def files_of(path: Path) -> tuple[Path, ...]:
-    """The file, and others that hold its voxels: a change of any is one of the scan.
+    """The file, and others that hold its voxels: a change of any is one of the scan. Of a DICOM
+    series its own files.
 
     Raises:
         BadVolume: the header that would name them cannot be read.
     """
-    if path.suffix.lower() not in _FORMATS:
+    if path.suffix.lower() not in (*_FORMATS, ".hdr"):
         return (path,)
-    return (path, *open_scan(path).beside)
+    beside = open_scan(path).beside
+    return beside if path.suffix.lower() == ".dcm" else (path, *beside)
 
 
 def unreadable(path: Path, error: Exception) -> BadVolume:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ssl3d.data.data_error import DataError, shown
+from ssl3d.data.dicom.candidates import ENDING
 from ssl3d.data.files import Source
 from ssl3d.data.group_file import groups_from_file
 from ssl3d.data.search import seen_from
@@ -43,7 +44,8 @@ def digest(group: str) -> bytes:
 
 
 def group_of(sources: Sequence[Source], *, spec: DataSpec, folder: Path | None = None) -> list[str]:
-    """Group of each sample; its own path where the spec has no grouping.
+    """Group of each sample; where the spec has no grouping the patient of a DICOM series, else the
+    path.
 
     `group_by` sees paths from `folder`, where the run was begun; none: as they are given.
     """
@@ -53,7 +55,18 @@ def group_of(sources: Sequence[Source], *, spec: DataSpec, folder: Path | None =
         return groups_from_file(sources, path=Path(spec.group_file).expanduser())
     # The end of the path: a set that was moved to another folder or machine splits alike.
     short = ["/".join(source.files[0].parts[-3:]) for source in sources]
-    return short if len(set(short)) == len(short) else [source.name for source in sources]
+    if len(set(short)) < len(short):
+        short = [source.name for source in sources]
+    return [patient or name for patient, name in zip(patients(sources), short, strict=True)]
+
+
+def patients(sources: Sequence[Source]) -> list[str]:
+    """PatientID of each sample that is a DICOM series, "" for others."""
+    if not any(source.files[0].suffix == ENDING for source in sources):
+        return [""] * len(sources)
+    from ssl3d.data.dicom.series import patient_of
+
+    return [patient_of(source.files[0]) for source in sources]
 
 
 def _by_expression(sources: Sequence[Source], expression: str, *, folder: Path | None) -> list[str]:

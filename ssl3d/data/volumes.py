@@ -19,7 +19,7 @@ from ssl3d.data.notes import Notes
 from ssl3d.data.read import check_source
 from ssl3d.data.resumed import Earlier, ResumedSplit, resumed_split
 from ssl3d.data.spec import DataSpec
-from ssl3d.data.split import group_of, split_sources
+from ssl3d.data.split import group_of, patients, split_sources
 from ssl3d.data.store import VolumeStore
 from ssl3d.geometry import Triple
 
@@ -96,6 +96,7 @@ class RunVolumes:
 
     def _split(self, sources: list[Source], *, folder: Path) -> None:
         grouped = self.spec.group_by is not None or self.spec.group_file is not None
+        grouped = grouped or any(patients(sources))
         groups: Sequence[str | None] = [None] * len(sources)
         if grouped:
             groups = group_of(sources, spec=self.spec, folder=folder)

@@ -15,7 +15,7 @@ from ssl3d.data.labelled.manifest import Row, Table, one_each
 from ssl3d.data.labelled.points import Points
 from ssl3d.data.labelled.spec import LabelledData
 from ssl3d.data.labelled.truth import LabelMap, Targets, Truth
-from ssl3d.data.split import group_of
+from ssl3d.data.split import group_of, patients
 
 
 def find_cases(
@@ -142,7 +142,7 @@ def _groups(
 ) -> list[str]:
     column = data.columns.group
     if table is None or column not in table.columns:
-        if data.group_by is None and data.group_file is None:
+        if data.group_by is None and data.group_file is None and not all(patients(sources)):
             warnings.warn(
                 f"data: no grouping is given, so each of {len(sources)} cases counts as a person "
                 "of its own: where several are of one, give data.group_by, data.group_file or a "

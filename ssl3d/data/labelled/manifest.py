@@ -10,8 +10,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ssl3d.data.data_error import DataError
-from ssl3d.data.files import Source, identity
+from ssl3d.data.files import Source, identity, one_volume
 from ssl3d.data.group_file import names_of
+from ssl3d.data.notes import Notes
 from ssl3d.data.table import NOTHING, Problem, csv_rows, plain_text, read_text
 
 
@@ -94,9 +95,15 @@ class Table:
         if not row[column]:
             raise self.error(f"has no {column} in {row.place}")
         path = self.path.parent / Path(row[column]).expanduser()
-        if not path.is_file():
-            raise self.error(f"names {str(path)!r} in {row.place}, which is no file")
-        return path
+        notes = Notes()
+        try:
+            return one_volume(path, notes=notes)
+        except DataError as error:
+            if not path.exists():
+                raise self.error(f"names {str(path)!r} in {row.place}, which is no file") from error
+            raise self.error(f"names {str(path)!r} in {row.place}: {error}") from error
+        finally:
+            notes.say()
 
     def of(self, sources: Sequence[Source], *, column: str) -> list[list[Row]]:
         """The rows about each sample, which they name by the end of the path of one of its files.
