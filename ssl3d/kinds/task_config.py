@@ -38,7 +38,7 @@ class TaskConfig(ComponentConfig):
         return ()
 
     def column_classes(self) -> tuple[str, ...]:
-        """What a column may say in place of 0, 1, ...; none where it holds numbers alone."""
+        """What a column may say in place of 0, 1, ..., no other; none: any whole number from 0."""
         return ()
 
     def legend(self) -> Mapping[str, int]:

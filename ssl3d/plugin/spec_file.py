@@ -182,7 +182,8 @@ def _step(at: Any, part: str, *, path: str, walked: str) -> Any:
     if isinstance(at[key], str):
         at[key] = {"name": at[key]}  # a component given by its name
     if not isinstance(at[key], dict | list):
-        raise SpecError([(path, f"{here} has no parts to set")])
+        empty = f"{here} is empty: set it too, {here}=NAME or all of its options"
+        raise SpecError([(path, empty if at[key] is None else f"{here} has no parts to set")])
     return at[key]
 
 

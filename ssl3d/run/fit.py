@@ -117,8 +117,7 @@ def fit(
             exit_code=loop.exit_code if main else 0,
             checkpoint=run.checkpoint(training.step),
         )
-        if main:
-            weights = {k: v.detach().cpu() for k, v in training.result.state_dict().items()}
-            task.finish(run.root, weights=weights, fitted=fitted)
+        weights = {k: v.detach().cpu() for k, v in training.result.state_dict().items()}
+        task.finish(run.root, weights=weights, fitted=fitted)
         fabric.barrier()  # launchers end all ranks where one ends first with another code than 0
     return fitted

@@ -163,11 +163,15 @@ class Task(Protocol):
         return ()
 
     def finish(self, folder: Path, *, weights: Mapping[str, Tensor], fitted: Fitted) -> None:
-        """Write what the run leaves; rank 0 alone calls it. `module` is as the last step left it.
+        """Write what the run leaves. `module` is as the last step left it.
+
+        Every rank calls it, for what takes long is shared (`ssl3d.run.ranks`): ranks that wait for
+        one another are ended after half an hour. Rank 0 alone writes.
 
         Args:
             folder: of the run.
-            weights: state dict of the averaged sub-module: its average where there is one.
+            weights: state dict of the averaged sub-module: its average where there is one. Rank
+                0's are the result: buffers may differ.
             fitted: how training ended.
         """
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ssl3d.files import write_json, written_whole
 from ssl3d.kinds.backbone_config import BackboneConfig
 from ssl3d.plugin.registry import installed
+from ssl3d.tasks.loaded import Loaded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,7 +73,7 @@ def write_encoder(weights: Mapping[str, Tensor], *, about: Mapping[str, Any], ou
     return out / WEIGHTS
 
 
-def warm_start(backbone: Backbone, *, path: str | os.PathLike[str]) -> str:
+def warm_start(backbone: Backbone, *, path: str | os.PathLike[str]) -> Loaded:
     """Fill a backbone from a run, an exported encoder, or any file of weights that it knows.
 
     Args:
@@ -81,7 +82,7 @@ def warm_start(backbone: Backbone, *, path: str | os.PathLike[str]) -> str:
             a PyTorch checkpoint of another project.
 
     Returns:
-        A line that says what fitted.
+        What became of each tensor.
 
     Raises:
         ValueError: nothing can be read there, or a tensor is missing, left over or of another
@@ -98,7 +99,7 @@ def warm_start(backbone: Backbone, *, path: str | os.PathLike[str]) -> str:
             "backbone = spec.build().backbone; weights = ssl3d.weights.read_weights(file); fill it "
             "by a function named above; torch.save(backbone.state_dict(), 'start.pth')"
         ) from error
-    return f"Started from {source}: {report}"
+    return Loaded("encoder", str(source), report)
 
 
 def weights_of_encoder(file: Path) -> dict[str, Tensor]:

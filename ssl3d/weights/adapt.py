@@ -36,24 +36,22 @@ class Adapted:
     changed: Mapping[str, str]
     left: tuple[str, ...] = ()
 
-    def table(self) -> list[tuple[str, str, str]]:
-        """A line for each tensor that was not simply copied: name, what became of it, how.
-
-        `adapted`, `missing` (it keeps its initial value) or `left over`.
-        """
-        initial = set(self.report.missing) | set(self.report.wrong_shape or {})
-        adapted = {n: how for n, how in self.changed.items() if n not in initial}
-        lines = [(name, "adapted", how) for name, how in adapted.items()]
-        lines += [
-            (name, "missing", self.changed.get(name, "keeps its initial value"))
-            for name in sorted(initial)
+    def tensors(self) -> list[tuple[str, str, str]]:
+        """A line for each tensor, as `TransferReport.tensors` gives them."""
+        lines = [
+            (name, "adapted" if what == "loaded" and name in self.changed else what, how)
+            for name, what, how in self.report.tensors()
         ]
-        unused = (*self.report.unexpected, *self.left)
-        return lines + [(name, "left over", "not used") for name in unused]
+        lines = [(name, what, self.changed.get(name, how)) for name, what, how in lines]
+        return lines + [(name, "left over", "not used") for name in self.left]
+
+    def table(self) -> list[tuple[str, str, str]]:
+        """The lines of the tensors that were not simply copied."""
+        return [line for line in self.tensors() if line[1] != "loaded"]
 
     def __str__(self) -> str:
-        """A line for each of them, after how many were copied as they are."""
-        copied = len(self.report.loaded) - sum(n in self.changed for n in self.report.loaded)
+        """How many were copied as they are, and a line for each of the others."""
+        copied = len(self.tensors()) - len(self.table())
         lines = [f"{name}: {what}, {how}" for name, what, how in self.table()]
         return "\n".join([f"{copied} tensors loaded as they are", *lines])
 

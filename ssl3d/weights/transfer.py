@@ -28,6 +28,17 @@ class TransferReport:
     wrong_shape: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]] | None = None
     adapted: tuple[str, ...] = ()
 
+    def tensors(self) -> list[tuple[str, str, str]]:
+        """A line for each tensor: its name, what became of it, and how.
+
+        `loaded`, `adapted`, `missing` (it keeps its initial value) or `left over`.
+        """
+        mean = dict.fromkeys(self.adapted, ("adapted", "average over input channels"))
+        lines = [(name, *mean.get(name, ("loaded", "as it is"))) for name in self.loaded]
+        initial = (*self.missing, *(self.wrong_shape or {}))
+        lines += [(name, "missing", "keeps its initial value") for name in initial]
+        return lines + [(name, "left over", "not used") for name in self.unexpected]
+
     def __str__(self) -> str:
         return "\n".join([f"{len(self.loaded)} tensors loaded", *self.differences()])
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ssl3d.geometry import Stage
+from ssl3d.geometry import Stage, show
 from ssl3d.kinds.decoder_config import DecoderConfig
 from ssl3d.plugin.config import Problem
 from ssl3d_plugins.decoders.scales import broken_steps, finer_strides
@@ -37,13 +37,23 @@ class UNet(DecoderConfig):
     )
     deep_supervision: bool = Field(
         default=False,
-        description="also outputs at coarser scales, all but the coarsest, for the loss; it weighs "
-        "them as nnU-Net does",
+        description="also outputs at coarser scales for the loss of fine-tuning, which weighs each "
+        "half as much as the finer one: all that it goes up to but the coarsest, as in nnU-Net, "
+        "and of three scales the middle one",
     )
 
     def problems(self, *, stages: Sequence[Stage]) -> Iterable[Problem]:
-        """Stages between which it cannot go up by whole factors."""
-        return broken_steps(stages, name=self.name)
+        """Stages between which it cannot go up by whole factors, or too few for coarser outputs."""
+        yield from broken_steps(stages, name=self.name)
+        scales = self.scales(stages)
+        if self.deep_supervision and not self.supervised(scales):
+            yield Problem(
+                "deep_supervision",
+                f"given true with {len(scales)} scales, of strides "
+                f"{', '.join(show(scale.stride) for scale in scales)}: there is none between the "
+                "coarsest and the finest to give an output. Leave it out, or use a backbone with "
+                "more stages",
+            )
 
     def scales(self, stages: Sequence[Stage]) -> tuple[Stage, ...]:
         """Strides and channels, coarse to fine: the stages, and what lies below them."""
@@ -52,3 +62,9 @@ class UNet(DecoderConfig):
             for stride in finer_strides(scales[-1].stride):
                 scales.append(Stage(stride, max(8, scales[-1].channels // 2)))
         return tuple(scales)
+
+    def supervised(self, scales: Sequence[Stage]) -> tuple[Stage, ...]:
+        """Of these scales, coarse to fine, those with outputs of their own, fine to coarse."""
+        if not self.deep_supervision:
+            return ()
+        return tuple(scales[2:-1][::-1] or scales[1:-1])

@@ -75,9 +75,8 @@ class UNetDecoder(Decoder):
             for (coarse, fine), skip in zip(pairwise(scales), skips, strict=True)
         )
         self.head = Conv3d(scales[-1].channels, out_channels, kernel=1)
-        # The scales between the coarsest that was gone up to and the finest, fine to coarse.
-        between = scales[-2:1:-1] if config.deep_supervision else ()
-        self.deep = nn.ModuleList(Conv3d(s.channels, out_channels, kernel=1) for s in between)
+        deep = config.supervised(scales)
+        self.deep = nn.ModuleList(Conv3d(s.channels, out_channels, kernel=1) for s in deep)
         self.out_stride: Triple = scales[-1].stride
 
     def forward(self, stages: Sequence[FeatureMap]) -> DecoderOutput:
@@ -91,6 +90,6 @@ class UNetDecoder(Decoder):
             volume = F.interpolate(
                 volume, scale_factor=[float(s) for s in self.out_stride], mode="trilinear"
             )
-        coarser = found[-2:1:-1] if len(self.deep) else []
-        deep = tuple(head(x) for head, x in zip(self.deep, coarser, strict=True))
+        # The next finer ones after the finest: `found` goes from coarse to fine.
+        deep = tuple(head(x) for head, x in zip(self.deep, found[-2::-1], strict=False))
         return DecoderOutput(features=found[-1], volume=volume, deep=deep)

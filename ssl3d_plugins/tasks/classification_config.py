@@ -68,8 +68,8 @@ class Classification(PooledConfig):
         return (self.column,) if self.labels is None else self.labels
 
     def column_classes(self) -> tuple[str, ...]:
-        """The classes."""
-        return self.classes or ()
+        """The classes; of labels 0 and 1."""
+        return self.classes or ("0", "1")
 
     def weights(self) -> dict[str, float]:
         """Weight of each label."""

@@ -103,15 +103,16 @@ class ClassificationTask(DownstreamTask):
         if self.config.classes is not None:
             index = batch.targets[:, 0].nan_to_num().long()
             each = F.cross_entropy(outputs[0].float(), index, reduction="none")
-            weight = balance[index] * known[:, 0]
+            # Over cases, not over weights: those of a batch of one class would cancel.
+            loss = (each * balance[index] * known[:, 0]).sum() / known.sum().clamp(min=1)
         else:
             target = batch.targets.float().nan_to_num()
             each = F.binary_cross_entropy_with_logits(
                 outputs[0].float(), target, reduction="none", pos_weight=balance
             )
             weight = self.get_buffer("weights") * known
-        # The weights' sum, so that what is missing makes the others count no less.
-        loss = (each * weight).sum() / weight.sum().clamp(min=1e-6)
+            # The weights' sum, so that what is missing makes the others count no less.
+            loss = (each * weight).sum() / weight.sum().clamp(min=1e-6)
         return {"loss": loss, "count/missing": (~known).sum().float()}
 
     def probabilities(self, outputs: Tensor) -> Tensor:

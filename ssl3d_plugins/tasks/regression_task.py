@@ -44,20 +44,23 @@ class RegressionTask(DownstreamTask):
         self.register_buffer("deviation", torch.ones(count))
 
     def see_targets(self, targets: Tensor) -> None:
-        """Mean and deviation of all training targets.
+        """Mean and deviation of all training targets; what has one number alone is not scaled.
 
         Raises:
-            ValueError: a column has fewer than two different numbers.
+            ValueError: no column has two different numbers.
         """
-        for i, name in enumerate(self.config.values):
-            known = targets[~targets[:, i].isnan(), i].double()
-            if len(set(known.tolist())) < 2:
-                raise ValueError(
-                    f"column {name}: the training cases have fewer than two different numbers "
-                    "there, and nothing can be learned from them: give others, or leave it out"
-                )
-            self.get_buffer("mean")[i] = known.mean()
-            self.get_buffer("deviation")[i] = known.std()
+        columns = [column[~column.isnan()].double() for column in targets.T]
+        several = [len(known.unique()) > 1 for known in columns]
+        if not any(several):
+            raise ValueError(
+                f"columns {', '.join(self.config.values)}: the training cases have fewer than two "
+                "different numbers there, and nothing can be learned from them: give others"
+            )
+        for i, known in enumerate(columns):
+            if len(known):
+                self.get_buffer("mean")[i] = known.mean()
+            if several[i]:
+                self.get_buffer("deviation")[i] = known.std()
 
     def forward(
         self,

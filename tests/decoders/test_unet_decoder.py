@@ -31,12 +31,14 @@ BACKBONES = {
 def test_every_backbone_comes_back_to_full_resolution(name: str, below: str) -> None:
     config: BackboneConfig = BACKBONES[name]
     backbone = config.build(in_channels=1)
-    unet = UNet(below=below, deep_supervision=True)
+    unet = UNet(below=below)
+    unet = UNet(below=below, deep_supervision=len(unet.scales(config.stages())) > 2)
     assert not list(unet.problems(stages=config.stages()))
     decoder = unet.build(stages=config.stages(), out_channels=3, sparse=False)
     volume = torch.randn(1, 1, *times(backbone.divisor, (2, 2, 2)))
     out = decoder(backbone(volume))
     assert out.volume.shape == (1, 3, *volume.shape[2:])
+    assert bool(out.deep) == unet.deep_supervision
     sizes = [one.shape[2:].numel() for one in (out.volume, *out.deep)]
     assert sizes == sorted(sizes, reverse=True)
     out.volume.sum().backward()
@@ -80,6 +82,24 @@ def test_deep_supervision_adds_heads_and_changes_nothing_else() -> None:
     out = deep(maps)
     assert torch.equal(out.volume, plain(maps).volume)
     assert [one.shape[2:] for one in out.deep] == [(8, 8, 8)]
+
+
+@pytest.mark.parametrize(("count", "deep"), [(3, [2]), (4, [2]), (5, [2, 4])])
+def test_coarser_outputs_of_any_number_of_scales(count: int, deep: list[int]) -> None:
+    """Of four and more as in nnU-Net, whose two coarsest count for nothing."""
+    stages = tuple(Stage((2**i,) * 3, 4) for i in range(count))
+    decoder = UNet(deep_supervision=True).build(stages=stages, out_channels=2, sparse=False)
+    maps = [torch.randn(1, 4, *(32 // s.stride[0],) * 3) for s in stages]
+    found = [32 // one.shape[-1] for one in decoder(maps).deep]
+    assert found == deep
+
+
+def test_two_scales_have_nothing_between_them() -> None:
+    stages = (Stage((1, 1, 1), 8), Stage((2, 2, 2), 8))
+    (problem,) = UNet(deep_supervision=True).problems(stages=stages)
+    assert problem.option == "deep_supervision"
+    assert "2 scales, of strides 2 × 2 × 2, 1 × 1 × 1" in problem.message
+    assert not list(UNet().problems(stages=stages))
 
 
 def test_patch_has_the_widths_of_primus() -> None:

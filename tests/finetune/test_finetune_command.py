@@ -105,6 +105,10 @@ def test_dry_run_prints_and_leaves_nothing(
         "16 × 16 × 16 voxels",
         "4 cases of 2 persons",
         "2 cases of 1 persons",
+        # Windows of 16 that overlap by a half: 2 along 22 and 24 voxels, 3 along 25 and 26.
+        "3 times (first, last, every 2 steps), 20 windows each: 60",
+        "once, 40 windows",
+        "8 a rank, in 4 steps",
     ):
         assert words in out, words
     assert set(tmp_path.rglob("*")) == before
@@ -269,6 +273,20 @@ BAD: dict[str, tuple[Callable[[Path, Path], dict[str, Any]], str]] = {
             "task": LABELS,
         },
         "'maybe'",
+    ),
+    "label that is neither 0 nor 1": (
+        lambda folder, _: {
+            **other_table(folder, lambda rows: rows[2].update(old="2")),
+            "task": LABELS,
+        },
+        "'2' is no class: give one of 0, 1",
+    ),
+    "class that is not named": (
+        lambda folder, _: {
+            **other_table(folder, lambda rows: rows[2].update(kind="5")),
+            "task": CLASSIFICATION,
+        },
+        "'5' is no class: give one of plain, bright (or 0 to 1)",
     ),
     "label of another shape": (
         lambda folder, _: spoiled_label(folder, lambda i: i.slicer[:-1]),

@@ -76,6 +76,16 @@ def test_a_number_that_a_fold_lacks_is_left_out_of_its_mean(
     assert again.numbers["auroc"] == result.numbers["auroc"]
 
 
+def test_a_fold_without_cases_is_said_before_anything_is_done(
+    make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    """The manifest has folds 0 to 2, and five are asked for."""
+    data = {"folds": 5, "columns": {"group": "alone", "fold": "part"}}
+    with pytest.raises(ValueError, match="no case is in fold 3 of the manifest's 5"):
+        finetune_folds(make_spec(data=data), out=tmp_path / "all")
+    assert not (tmp_path / "all").exists()
+
+
 def test_a_fold_that_is_in_the_way_is_said_before_anything_is_done(
     make_spec: MakeSpec, tmp_path: Path
 ) -> None:

@@ -106,6 +106,12 @@ def test_groups_name_part_and_depth(backbone: str) -> None:
     groups = finetune_groups(model)
     assert [g["part"] for g in groups] == sorted(g["part"] for g in groups)
     assert {g["depth"] for g in groups if g["part"] == "encoder"} == {0, 1}
+    deepest = {
+        id(p) for g in groups if (g["part"], g["depth"]) == ("encoder", 0) for p in g["params"]
+    }
+    stages = first_stages(model.backbone)
+    for name, parameter in model.backbone.named_parameters():
+        assert (id(parameter) in deepest) == (stages[name] == 1), name
     shrinking = {id(p) for g in groups if g["decays"] for p in g["params"]}
     for name, parameter in model.named_parameters():
         if name.endswith("bias"):

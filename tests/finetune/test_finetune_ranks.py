@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,11 +12,12 @@ from typing import Any
 
 import pytest
 import torch
-from small_runs import CLASSIFICATION, SEGMENTATION, rows_of, weights_of
+from small_runs import BACKBONE, CLASSIFICATION, SEGMENTATION, rows_of, weights_of
 
 import ssl3d
 from ssl3d import FinetuneSpec
 from ssl3d.folder import RunFolder
+from ssl3d.tasks.evaluate.run import evaluate_run
 
 MakeSpec = Callable[..., FinetuneSpec]
 TWO = {"devices": 2, "strategy": "ddp", "log_every": 1}
@@ -92,3 +94,51 @@ def test_two_ranks_take_all_folds(make_spec: MakeSpec, tmp_path: Path) -> None:
     RunFolder(tmp_path / "two" / "fold-1").summary.unlink()
     said = run_two(make_spec(trainer={**TWO, "steps": 2}), tmp_path, "--fold", "all", "--resume")
     assert "Fold 0 has finished" in said
+
+
+NOTED = """
+import json
+import os
+from ssl3d.cli import main
+from ssl3d_plugins.tasks.segmentation_task import SegmentationTask
+
+row = SegmentationTask.row
+
+def noted(self, decided, **options):
+    with open("rows.txt", "a") as file:
+        file.write(os.environ.get("LOCAL_RANK", "0") + "\\n")
+    return row(self, decided, **options)
+
+SegmentationTask.row = noted
+main()
+"""
+"""`ssl3d`, writing down which rank measures a case."""
+
+
+@pytest.mark.slow
+def test_ranks_share_the_test_cases(make_spec: MakeSpec, tmp_path: Path) -> None:
+    """A rank that waits for another for half an hour is ended. Numbers are those of one rank."""
+    spec = make_spec(
+        backbone={**BACKBONE, "norm": "batch"},
+        data={"fold": 1, "columns": {"group": "alone", "fold": "part"}, "folds": 3},
+        trainer=TWO,
+    )
+    (tmp_path / "spec.json").write_text(spec.to_json())
+    (tmp_path / "noted.py").write_text(NOTED)
+    done = subprocess.run(
+        [sys.executable, "noted.py", "finetune", "spec.json", "--out", "two"],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted((tmp_path / "rows.txt").read_text().split()) == ["0", "0", "1"]
+    found = evaluate_run(tmp_path / "two", out=tmp_path / "one")
+    for name in ("metrics.csv", "cases.csv"):
+        one, two = (tmp_path / folder / name for folder in ("one", "two/test"))
+        assert one.read_text() == two.read_text()
+    numbers = json.loads((tmp_path / "two" / "summary.json").read_text())["numbers"]
+    assert numbers == pytest.approx(dict(found.numbers), nan_ok=True)

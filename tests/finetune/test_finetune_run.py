@@ -28,6 +28,7 @@ from small_runs import (
 
 import ssl3d
 from ssl3d import AugmentSpec, FinetuneSpec
+from ssl3d.tasks.finetune.model import FinetuneModel
 from ssl3d.tasks.finetune.model_file import Tuned
 
 MakeSpec = Callable[..., FinetuneSpec]
@@ -82,6 +83,13 @@ def test_files_of_numbers(make_spec: MakeSpec, tmp_path: Path) -> None:
     assert {line["number"]: float(line["value"]) for line in lines} == dict(result.numbers)
     assert set(lines[0]) == {"number", "value", "low", "high"}
     cases = table(test / "cases.csv")
+    # Of two persons both draws are the worse one in a quarter: that is the low end.
+    persons: dict[int, list[float]] = {}
+    for line in cases:
+        number = int(Path(line["case"]).name.split(".")[0])
+        persons.setdefault(number // 2, []).append(float(line["dice"]))
+    low = {line["number"]: line["low"] for line in lines}["dice"]
+    assert float(low) == pytest.approx(min(map(np.mean, persons.values())), abs=1e-6)
     dice = [float(line["dice"]) for line in cases]
     assert dice == sorted(dice)
     assert [line["case"] for line in cases] == list(result.worst)
@@ -162,6 +170,24 @@ def test_numbers_of_cases_are_those_of_a_naive_computation(
         ill, well = ([one for one, kind in pairs if kind == value] for value in (1, 0))
         wins = [(a > b) + 0.5 * (a == b) for a in ill for b in well]
         assert result.numbers["auroc"] == pytest.approx(np.mean(wins), abs=1e-6)
+
+
+def test_tiles_are_measured_a_few_at_a_time(
+    make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of a large volume do not fit a GPU at once."""
+    seen = []
+    forward = FinetuneModel._crops
+
+    def noted(self: Any, volume: Any, valid: Any, *, learn: bool) -> Any:
+        if not self.training:
+            seen.append(len(volume))
+        return forward(self, volume, valid, learn=learn)
+
+    monkeypatch.setattr(FinetuneModel, "_crops", noted)
+    spec = make_spec(task=CLASSIFICATION, windows={"batch": 3}, trainer={"steps": 1})
+    ssl3d.finetune(spec, out=tmp_path / "run")
+    assert seen == [3, 3, 2] * 4
 
 
 def test_the_best_weights_are_the_result(make_spec: MakeSpec, tmp_path: Path) -> None:

@@ -92,6 +92,26 @@ def test_what_does_not_fit_is_said_with_its_place(changes: dict[str, Any], messa
     assert message in str(found.value)
 
 
+@pytest.mark.parametrize("given", [{}, {"recipe": "scratch"}, {"recipe": {"warmup": 0.1}}])
+def test_an_option_of_the_recipe_is_set_alone(given: dict[str, Any]) -> None:
+    """Whether the spec names a recipe, or options of the default, or none."""
+    spec = FinetuneSpec(**GOOD, **given).with_values({"recipe.peak": 0.3})
+    assert (spec.how.name, spec.how.peak) == ("scratch", 0.3)
+    tuned = FinetuneSpec(**GOOD).with_values({"encoder": "runs/ct", "recipe.peak": 0.3})
+    assert (tuned.how.name, tuned.how.peak) == ("plain", 0.3)
+    named = FinetuneSpec(**{**GOOD, **given, "encoder": "runs/ct"}).with_values(
+        {"recipe.peak": 0.3, "recipe": "sawtooth"}
+    )
+    assert (named.how.name, named.how.peak) == ("sawtooth", 0.3)
+
+
+def test_an_option_of_what_is_not_given() -> None:
+    with pytest.raises(SpecError, match="decoder is empty: set it too, decoder=NAME"):
+        FinetuneSpec(**GOOD).with_values({"decoder.deep_supervision": True})
+    changed = FinetuneSpec(**GOOD).with_values({"decoder.blocks": 2, "decoder": "unet"})
+    assert changed.decoder is not None
+
+
 def test_everything_wrong_is_said_at_once() -> None:
     with pytest.raises(SpecError) as found:
         FinetuneSpec(**{**GOOD, "patch": 15, "recipe": "plain", "inputs": "new"})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,7 @@ from small_runs import BACKBONE, checkpoint_of, different, part_of, rows_of, wei
 
 import ssl3d
 from ssl3d import FinetuneSpec
+from ssl3d.tasks.finetune.resolved import resolved
 
 MakeSpec = Callable[..., FinetuneSpec]
 
@@ -29,6 +32,12 @@ def run(spec: FinetuneSpec, out: Path) -> tuple[dict[str, torch.Tensor], str]:
     return weights_of(out), console.export_text()
 
 
+def loaded_of(out: Path) -> dict[str, tuple[str, str]]:
+    """Tensor to what became of it, and how, in the table that a run has left."""
+    with open(out / "loaded.csv", newline="", encoding="utf-8") as file:
+        return {line["tensor"]: (line["what"], line["how"]) for line in csv.DictReader(file)}
+
+
 def test_from_scratch(make_spec: MakeSpec, tmp_path: Path) -> None:
     result = ssl3d.finetune(make_spec(), out=tmp_path / "run")
     assert (result.finished, result.step, result.step_of_model) == (True, 4, 4)
@@ -38,7 +47,7 @@ def test_from_scratch(make_spec: MakeSpec, tmp_path: Path) -> None:
         *("spec.yaml", "spec.json", "data.json", "environment.json", "metrics.csv", "summary.json"),
         *("model.json", "model.safetensors", "checkpoints", "pictures", "test"),
     }
-    assert not {"run.lock", "bad_files.jsonl"} & there
+    assert not {"run.lock", "bad_files.jsonl", "loaded.csv"} & there
 
 
 @pytest.mark.parametrize("what", ["run", "folder", "file"])
@@ -78,6 +87,10 @@ def test_from_a_checkpoint(
     weights, said = run(spec, tmp_path / "run")
     assert not different(part_of(weights, "backbone."), source, by=TINY)
     assert "is not written in it" in said  # how volumes were prepared
+    lines = loaded_of(tmp_path / "run")
+    assert {name for name, (what, _) in lines.items() if what == "loaded"} == set(source)
+    others = [name for name, (what, _) in lines.items() if what != "loaded"]
+    assert others == (["decoder.seg_layers.0.weight"] if kind == "nnU-Net's" else [])
 
 
 def test_a_checkpoint_of_other_channels(
@@ -101,6 +114,14 @@ def test_a_checkpoint_of_other_channels(
     weights, said = run(make_spec(**parts, inputs="repeat", **STILL), tmp_path / "run")
     assert "had 1 channel, now 2: repeat" in said
     (name,) = [n for n, w in weights.items() if n.startswith("backbone") and w.shape[1:2] == (2,)]
+    how = loaded_of(tmp_path / "run")[name.removeprefix("backbone.")]
+    assert how == ("adapted", "1 input channels to 2: repeat")
+    counts = json.loads((tmp_path / "run" / "summary.json").read_text())["loaded"]["encoder"]
+    assert counts["adapted"] == 1
+    assert counts["loaded"] == len(part_of(weights, "backbone.")) - 1
+    del parts["encoder_channels"]
+    with pytest.raises(ValueError, match=r"have 2 input channels; where .* encoder_channels says"):
+        ssl3d.finetune(make_spec(**parts, **STILL), out=tmp_path / "other")
     assert torch.equal(weights[name][:, 0], weights[name][:, 1])
 
 
@@ -111,9 +132,7 @@ def test_the_decoder_is_transferred_where_asked(
     source = part_of(torch.load(file, weights_only=True)["state_dict"], "model.decoder.")
     found = {}
     for transfer in ("encoder", "encoder+decoder"):
-        spec = make_spec(
-            encoder=str(pretrained), transfer=transfer, decoder="unet", patch=None, **STILL
-        )
+        spec = make_spec(encoder=str(pretrained), transfer=transfer, patch=None, **STILL)
         weights, said = run(spec, tmp_path / transfer)
         assert (f"Decoder from {file}" in said) == (transfer != "encoder")
         found[transfer] = part_of(weights, "decoder.")
@@ -123,6 +142,22 @@ def test_the_decoder_is_transferred_where_asked(
     alone = [n for n in shared if not torch.equal(source[n], found["encoder"][n])]
     assert set(alone) <= set(loaded)
     assert len(alone) > 1
+
+
+def test_the_decoder_of_the_run_is_the_default(
+    make_spec: MakeSpec, pretrained: Path, tmp_path: Path
+) -> None:
+    """Where it is transferred: another one would not fit its weights."""
+    run_of = Path(shutil.copytree(pretrained, tmp_path / "run", ignore=lambda *_: ["checkpoints"]))
+    was = json.loads((run_of / "spec.json").read_text())
+    was["decoder"] = {"name": "spark", "width": 16}
+    (run_of / "spec.json").write_text(json.dumps(was))
+    spec = make_spec(encoder=str(run_of), transfer="encoder+decoder")
+    found = resolved(spec).decoder
+    assert found is not None
+    assert (found.name, found.model_dump()["width"]) == ("spark", 16)
+    for other in (spec.replace(transfer="encoder"), spec.replace(decoder="unet")):
+        assert resolved(other).decoder.name == "unet"
 
 
 def test_only_a_run_has_a_decoder_to_transfer(
@@ -156,13 +191,24 @@ def test_arms_differ_in_the_encoder_alone(
 def test_recipes(make_spec: MakeSpec, pretrained: Path, tmp_path: Path, recipe: str) -> None:
     """The frozen encoder stays, that of sawtooth waits, the others learn from the first step."""
     options = {"name": recipe, **({"decoder_first": 0.5} if recipe == "sawtooth" else {})}
-    spec = make_spec(encoder=str(pretrained), recipe=options, optimizer={"weight_decay": 0.0})
+    spec = make_spec(
+        encoder=str(pretrained),
+        recipe=options,
+        optimizer={"weight_decay": 0.0},
+        trainer={"accumulate": 2},
+    )
     ssl3d.finetune(spec, out=tmp_path / "run")
     source = ssl3d.load_encoder(pretrained).state_dict()
     for step, waits in ((2, ("frozen", "sawtooth")), (4, ("frozen",))):
         state = checkpoint_of(tmp_path / "run", step=step)["state_dict"]
         changed = different(part_of(state, "backbone."), source)
         assert bool(changed) == (recipe not in waits), changed
+    # What waits has no gradient either, in every micro-batch: no moment of the optimiser moves.
+    content = checkpoint_of(tmp_path / "run", step=2)["optimizer"]
+    encoders = [g["params"] for g in content["param_groups"] if g["part"] == "encoder"]
+    moments = [content["state"][i]["exp_avg"] for own in encoders for i in own]
+    assert bool(moments) == (recipe != "frozen")
+    assert any(bool(one.any()) for one in moments) == (recipe in ("plain", "scratch"))
 
 
 def test_each_step_has_the_rates_of_the_recipe(

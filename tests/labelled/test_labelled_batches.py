@@ -10,7 +10,7 @@ import pytest
 import torch
 from labelled_sets import TISSUE, Write, found, patterns
 
-from ssl3d.data.data_error import BadVolume, DataError
+from ssl3d.data.data_error import BadVolume, DataError, DataWarning
 from ssl3d.data.disk import DiskVolume
 from ssl3d.data.labelled.augment_spec import AugmentSpec
 from ssl3d.data.labelled.batch import LabelledBatch
@@ -92,7 +92,7 @@ def test_ragged_bags_and_missing_targets(write: Write, tmp_path: Path) -> None:
         crops=3,
         batch_size=2,
     )
-    with pytest.raises(DataError, match="'other' is 1 in all 1 of the 2 training cases"):
+    with pytest.warns(DataWarning, match="'other' is 1 in all 1 of the 2 training cases"):
         batches(data, truth=FIND)
     truth = Targets(("find",))
     made = batches(data, truth=truth)
@@ -274,6 +274,35 @@ def test_several_crops_of_a_label_map(write_set, tmp_path: Path) -> None:
     batch = next(iter(batches(patterns(tmp_path, folds=2, crops=3)).training()))
     assert batch.counts == (3, 3)
     assert len(batch.labels) == len(batch.volume) == 6
+
+
+def test_each_side_gives_its_own_cases(write_set, tmp_path: Path) -> None:
+    write_set(10)
+    volumes = found(patterns(tmp_path, folds=2), choosing=True)
+    made = LabelledBatches(volumes, patch=(8, 8, 8), augment=AugmentSpec(), seed=3)
+    sides = volumes.sides
+    learned = {name for batch in islice(made.training(), 8) for name in batch.sources}
+    assert learned == {case.name for case in sides.training}
+    for side in ("choosing", "testing"):
+        names = [batch.sources[0] for batch in made.fixed(side)]
+        assert names == [case.name for case in getattr(sides, side)]
+    assert (len(sides.training), len(sides.choosing), len(sides.testing)) == (4, 1, 5)
+
+
+def test_label_maps_are_resampled_as_labels(write: Write, tmp_path: Path) -> None:
+    """Halfway between 0 and 2 is not 1, and what is labelled keeps its volume."""
+    affine = np.diag([1.0, 1.0, 4.0, 1.0])
+    labels = np.zeros((8, 12, 12), np.uint8)
+    labels[2:6, 3:9, 3:9] = 2
+    for case in range(4):
+        image = np.random.default_rng(case).normal(size=labels.shape).astype(np.float32)
+        write(f"images/{case}.nii", image, affine=affine)
+        write(f"labels/{case}.nii", labels, affine=affine)
+    made = batches(patterns(tmp_path, folds=2, spacing=(1.5, 0.75, 1)))
+    for batch in made.fixed("testing", whole=True):
+        assert set(batch.labels.unique().tolist()) <= {-1, 0, 2}
+        volume = float((batch.labels == 2).sum()) * 1.5 * 0.75
+        assert volume == pytest.approx(4 * 4 * 6 * 6, rel=0.15)
 
 
 def test_several_channels_at_another_spacing(write: Write, tmp_path: Path) -> None:

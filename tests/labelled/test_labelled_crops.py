@@ -309,6 +309,27 @@ def test_finds_with_targets_of_their_own_say_what_a_crop_shows(write_set, tmp_pa
         assert int(fixed[number].targets) == int(Path(fixed[number].source).stem) % 2
 
 
+def test_one_find_is_shown_where_a_target_is_of_the_case_alone(write_set, tmp_path: Path) -> None:
+    """Finds say which place they are of, and nothing of the age."""
+    write_set(4)
+    (tmp_path / "m.csv").write_text("image,age,find\n000,1,1\n001,0,0\n002,1,1\n003,0,0\n")
+    (tmp_path / "p.csv").write_text("image,x,y,z,find\n000,10,9,5,1\n002,10,9,5,1\n")
+    data = LabelledData(
+        images=f"{tmp_path}/images",
+        manifest=f"{tmp_path}/m.csv",
+        points=f"{tmp_path}/p.csv",
+        folds=2,
+        workers=0,
+        point_share=0,
+        foreground_share=0,
+    )
+    both = training(found(data, truth=Targets(("find", "age"))), patch=(4, 4, 4))
+    alone = training(found(data, truth=FIND), patch=(4, 4, 4))
+    assert all(both[n].targets[0] == both[n].targets[1] for n in range(20)), "shown where there"
+    with_finds = [alone[n] for n in range(20) if Path(alone[n].source).stem in ("000", "002")]
+    assert sum(float(sample.targets[0]) for sample in with_finds) < 5, "seldom met by chance"
+
+
 def test_a_turned_crop_knows_what_it_shows() -> None:
     turn = np.linalg.inv(np.diag([1.0, 2, 1])) @ _rotation([0.5, 0.1, 1.2]) @ np.diag([1.0, 2, 1])
     for place in np.random.default_rng(0).uniform(0, 24, (40, 3)):

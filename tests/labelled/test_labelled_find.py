@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from labelled_sets import TISSUE, Write, found, patterns
 
 from ssl3d.data.data_error import BadVolume, DataError, DataWarning
+from ssl3d.data.labelled.classes import check_classes
 from ssl3d.data.labelled.find import find_cases
 from ssl3d.data.labelled.spec import LabelledData
 from ssl3d.data.labelled.truth import LabelMap, Targets
@@ -216,23 +218,83 @@ def test_a_bad_case_may_be_left_out(write_set, write: Write, tmp_path) -> None:
         found(patterns(tmp_path, folds=2, on_bad_file="skip", max_bad_share=0.1))
 
 
+def judged(data: LabelledData) -> dict[str, int]:
+    volumes = found(data)
+    counts = volumes.count_classes()
+    check_classes(counts, sides=volumes.sides)
+    return counts
+
+
 def test_one_class_only(write_set, write: Write, tmp_path) -> None:
     write_set(4)
     for case in range(4):
         write(f"labels/{case:03d}.nii", np.zeros((12, 14, 16), np.uint8))
     with pytest.raises(DataError, match=r"2 training cases have one class alone \(background\)"):
-        found(patterns(tmp_path, folds=2)).count_classes()
+        judged(patterns(tmp_path, folds=2))
     labels = np.zeros((12, 14, 16), np.uint8)
     labels[4] = 1
     for case in range(4):
         write(f"labels/{case:03d}.nii", labels)
     with pytest.warns(DataWarning, match="no training case has the class 'back'"):
-        counts = found(patterns(tmp_path, folds=2)).count_classes()
+        counts = judged(patterns(tmp_path, folds=2))
     assert counts == {"background": 2, "front": 2, "back": 0}
     path = manifest(tmp_path, "image,find\n000,1\n001,1\n002,1\n003,1\n")
     data = LabelledData(images=f"{tmp_path}/images", manifest=path, folds=2)
     with pytest.raises(DataError, match="target 'find' is 1 in all 2 of the 2 training cases"):
         found(data, truth=FIND)
+
+
+def test_ranks_read_a_part_of_the_label_maps(write_set, tmp_path) -> None:
+    write_set(7)
+    volumes = found(patterns(tmp_path, folds=2))
+    whole = volumes.count_classes()
+    parts = [volumes.count_classes(rank=rank, world=3) for rank in range(3)]
+    assert {name: sum(part[name] for part in parts) for name in whole} == whole
+    assert all(part != whole for part in parts)
+
+
+@pytest.mark.parametrize("kind", ["class", "number"])
+def test_one_column_of_several_with_one_value_is_said(write_set, tmp_path, kind) -> None:
+    """The others are learned; which has no AUROC is said by name, also where it is tested alone."""
+    write_set(4)
+    path = manifest(
+        tmp_path,
+        "image,find,same,once,fold\n000,1,1,0,0\n001,0,1,0,0\n002,1,1,1,1\n003,0,1,0,1\n",
+    )
+    data = LabelledData(images=f"{tmp_path}/images", manifest=path, folds=2, fold=0)
+    with pytest.warns(DataWarning) as said:
+        found(data, truth=Targets(("find", "same", "once"), kind=kind))
+    words = [str(one.message) for one in said]
+    number = {"class": "no AUROC", "number": "no R²"}[kind]
+    assert any(
+        "'same' is 1 in all 2 of the 2 training cases: nothing can be learned" in w for w in words
+    )
+    assert any("'once' has one value" in w and "for testing" in w and number in w for w in words)
+    assert not any("'find'" in w for w in words)
+    with pytest.raises(DataError, match="'same' is 1 in all 2 of the 2 training cases: give"):
+        found(data, truth=Targets(("same",), kind=kind))
+
+
+@pytest.mark.parametrize(
+    ("classes", "cell", "want"),
+    [
+        (("no", "yes"), "yes", 1.0),
+        (("no", "yes"), "0", 0.0),
+        (("0", "1"), "1.0", 1.0),
+        (("1", "0"), "1", 0.0),
+        (("no", "yes"), "2", "'2' is no class: give one of no, yes (or 0 to 1)"),
+        (("0", "1"), "2", "'2' is no class: give one of 0, 1, or"),
+        (("0", "1"), "0.5", "no class"),
+        ((), "7", 7.0),
+    ],
+)
+def test_a_class_is_a_name_or_a_number(classes, cell, want) -> None:
+    truth = Targets(("kind",), classes=classes)
+    if isinstance(want, float):
+        assert truth.read(cell, where="line 2") == want
+    else:
+        with pytest.raises(ValueError, match=re.escape(want)):
+            truth.read(cell, where="line 2")
 
 
 def test_labels_are_not_taken_for_images(write_set, tmp_path: Path) -> None:

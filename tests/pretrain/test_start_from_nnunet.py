@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,6 +67,18 @@ def test_the_encoder_starts_from_the_checkpoint(make_spec: MakeSpec, tmp_path: P
     said = console.export_text()
     assert f"{len(trained)} tensors loaded" in said
     assert "decoder.seg_layers.0.weight" in said  # what was left out is named
+    with open(tmp_path / "a" / "loaded.csv", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert {line["tensor"] for line in lines if line["what"] == "loaded"} == set(trained)
+    left = {line["tensor"] for line in lines if line["what"] == "left over"}
+    assert "decoder.seg_layers.0.weight" in left
+    assert json.loads((tmp_path / "a" / "summary.json").read_text())["loaded"] == {
+        "encoder": {
+            "source": str(tmp_path / "checkpoint_final.pth"),
+            "loaded": len(trained),
+            "left over": len(left),
+        }
+    }
 
 
 def test_other_input_channels(make_spec: MakeSpec, tmp_path: Path) -> None:

@@ -45,8 +45,11 @@ def test_classes_by_hand() -> None:
     logits = torch.tensor([[1.0, 0.0], [0.0, 3.0], [5.0, 5.0]])
     found = task.loss((logits,), batch=batch([[1], [0], [NAN]]))["loss"]
     log = logits.double().log_softmax(1)
-    want = -(2 * log[0, 1] + 4 / 6 * log[1, 0]) / (2 + 4 / 6)
+    want = -(2 * log[0, 1] + 4 / 6 * log[1, 0]) / 2  # known cases, not weights
     assert found.item() == pytest.approx(want.item(), rel=1e-5)
+    # A batch of one class weighs by it: small batches would know no weights otherwise.
+    alone = task.loss((logits[:1],), batch=batch([[1]]))["loss"]
+    assert alone.item() == pytest.approx(-2 * log[0, 1].item(), rel=1e-5)
     row = task.row(torch.tensor([0.2, 0.8]), truth=torch.tensor([1.0]), spacing=(1.0, 1.0, 1.0))
     assert row["error"] == pytest.approx(-math.log(0.8))
     assert row["target"] == 1
@@ -60,6 +63,13 @@ def test_regression_by_hand() -> None:
     found = task.loss((torch.tensor([[0.0], [1.0], [9.0]]),), batch=batch([[20], [10], [NAN]]))
     assert found["loss"].item() == pytest.approx((0 + 2) / 2)
     assert task.probabilities(torch.tensor([[1.0]])).item() == pytest.approx(30)
+
+
+def test_a_column_of_one_number_is_not_scaled() -> None:
+    task = Regression(values=("age", "same", "none")).build(stages=STAGES)
+    task.see_targets(torch.tensor([[20.0, 3.0, NAN], [40.0, 3.0, NAN], [30.0, 3.0, NAN]]))
+    outputs = torch.tensor([[0.0, 0.5, 0.5]])
+    assert task.probabilities(outputs).tolist() == [[30.0, 3.5, 0.5]]
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,10 @@ class AugmentSpec(Section):
     """Random changes of training crops; what is 0 is off. Each change is drawn apart."""
 
     flips: tuple[bool, bool, bool] = Field(
-        (True, True, True),
-        description="axes (z, y, x) along which a crop may be flipped, each in half of the crops; "
-        "x is left to right: switch it off where labels are left or right",
+        (False, False, True),
+        description="axes (z, y, x) along which a crop may be flipped, each in half of the crops. "
+        "Volumes are in RAS and no body comes upside down or back to front: switch z and y on for "
+        "what has no direction. x is left to right: switch it off where labels are left or right",
     )
     share: float = Field(
         0.2, ge=0, le=1, description="share of the crops that each of the changes below is made to"
@@ -68,7 +69,7 @@ class AugmentSpec(Section):
         if pair is not None:
             raise ValueError(
                 f"labels {pair[0]!r} and {pair[1]!r} change places when a crop is flipped left to "
-                "right: set augment.flips to [true, true, false]"
+                "right: set augment.flips to [false, false, false]"
             )
 
 

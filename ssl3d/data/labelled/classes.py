@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from rich.progress import track
@@ -22,38 +22,52 @@ SILENT = 50
 
 
 def check_targets(sides: Sides, *, truth: Truth) -> None:
-    """Every column of targets has two values among those that are learned from.
+    """A column of targets has two values among those that are learned from.
 
-    One value alone among those that are tested on is said (`DataWarning`).
+    Other columns that have one alone, there or among those that are measured, are said by name
+    (`DataWarning`).
 
     Raises:
-        DataError: names the column.
+        DataError: no column has two, so nothing can be learned.
     """
     if not isinstance(truth, Targets):
         return
+    none = "no AUROC" if truth.kind == "class" else "no R²"
+    alone = []
     for number, column in enumerate(truth.columns):
         known = _known(sides.training, number)
         if len(set(known)) < 2:
             found = f"is {known[0]:g} in all {len(known)}" if known else "is known of none"
-            raise DataError(
-                f"data: target {column!r} {found} of the {len(sides.training)} training cases: "
-                "give cases of both kinds, more subjects, or leave the column out"
-            )
+            alone.append(f"target {column!r} {found} of the {len(sides.training)} training cases")
         for name, cases in (("choosing", sides.choosing), ("testing", sides.testing)):
             if cases and len(set(_known(cases, number))) < 2:
                 warnings.warn(
                     f"data: target {column!r} has one value, or none, in the {len(cases)} cases "
-                    f"for {name}: nothing can be told apart there",
+                    f"for {name}: nothing can be told apart there, and it will have {none}",
                     DataWarning,
                     stacklevel=2,
                 )
+    if len(alone) == len(truth.columns):
+        raise DataError(
+            f"data: {'; '.join(alone)}: give cases of both kinds, more subjects, or leave the "
+            "column out"
+        )
+    for words in alone:
+        warnings.warn(
+            f"data: {words}: nothing can be learned of it. Give cases of both kinds, more "
+            "subjects, or leave the column out",
+            DataWarning,
+            stacklevel=2,
+        )
 
 
-def count_classes(sides: Sides, *, truth: LabelMap, policy: BadFilePolicy) -> dict[str, int]:
+def count_classes(
+    sides: Sides, *, truth: LabelMap, policy: BadFilePolicy, rank: int = 0, world: int = 1
+) -> dict[str, int]:
     """Training cases that have each class; see `LabelledVolumes.count_classes`."""
     counts = dict.fromkeys(truth.names, 0)
-    every = (*sides.training, *sides.choosing, *sides.testing)
-    silent = len(every) < SILENT
+    every = (*sides.training, *sides.choosing, *sides.testing)[rank::world]
+    silent = len(every) < SILENT or rank > 0
     for case in track(every, description="Reading labels", transient=True, disable=silent):
         try:
             present = _classes(case, truth=truth)
@@ -62,11 +76,20 @@ def count_classes(sides: Sides, *, truth: LabelMap, policy: BadFilePolicy) -> di
             continue
         if case in sides.training:
             counts |= {name: counts[name] + 1 for name in present}
+    return counts
+
+
+def check_classes(counts: Mapping[str, int], *, sides: Sides) -> None:
+    """Judge counts of all ranks; a class that no training case has is said (`DataWarning`).
+
+    Raises:
+        DataError: the training cases have one class alone.
+    """
     if sum(count > 0 for count in counts.values()) < 2:
         found = ", ".join(name for name, count in counts.items() if count) or "none"
         raise DataError(
             f"data: the {len(sides.training)} training cases have one class alone ({found}) of "
-            f"{', '.join(truth.names)}: check the labels and the values in the task"
+            f"{', '.join(counts)}: check the labels and the values in the task"
         )
     for name, count in counts.items():
         if not count:
@@ -75,7 +98,6 @@ def count_classes(sides: Sides, *, truth: LabelMap, policy: BadFilePolicy) -> di
                 DataWarning,
                 stacklevel=2,
             )
-    return counts
 
 
 def _classes(case: Case, *, truth: LabelMap) -> Iterable[str]:

@@ -98,8 +98,8 @@ class LabelledCrops(Dataset[LabelledSample]):
             return int(torch.randint(low, high + 1, (), generator=random))
 
         edges, patch = volume.shape[1:], self._patch
-        # Where finds have no targets of their own, a case is what its finds are: one is shown.
-        wanted = first and case.label is None and not _own_targets(case)
+        # What finds do not say of themselves, a case has for what its finds are: one is shown.
+        wanted = first and case.label is None and _of_case_alone(case)
         to_find, to_foreground = torch.rand(2, generator=random).tolist()
         centre: NDArray[Any] | None = None
         if case.points and (wanted or to_find < self._data.point_share):
@@ -123,8 +123,10 @@ def _foreground(volume: Volume, *, pick: Any) -> NDArray[np.int32] | None:
     return points[pick(len(points))][:3] if len(points) else None
 
 
-def _own_targets(case: Case) -> bool:
-    return any(one is not None for point in case.points for one in point.targets)
+def _of_case_alone(case: Case) -> bool:
+    """True where a target is the case's, and no find has one of its own."""
+    columns = zip(*(point.targets for point in case.points), strict=True)
+    return not case.targets or any(all(one is None for one in own) for own in columns)
 
 
 def _shown(case: Case, *, corner: Sequence[int], placement: Placement) -> NDArray[np.bool_]:

@@ -45,7 +45,7 @@ class Targets:
     Attributes:
         columns: of the manifest, in the order of `LabelledBatch.targets`.
         kind: "class" for whole numbers from 0, "number" for any.
-        classes: what cells say in place of 0, 1, ..., where they hold names.
+        classes: what cells may say in place of 0, 1, ..., where it is known which there are.
     """
 
     columns: tuple[str, ...]
@@ -71,10 +71,12 @@ class Targets:
         except ValueError:
             number = float("nan")
         if self.kind == "class":
-            allowed = (
-                f"one of {', '.join(self.classes)}" if self.classes else "whole numbers from 0"
-            )
-            if self.classes or not (number >= 0 and number == round(number)):
+            known, allowed = float("inf"), "whole numbers from 0"
+            if self.classes:
+                known, allowed = len(self.classes), f"one of {', '.join(self.classes)}"
+                if self.classes != ("0", "1"):
+                    allowed += f" (or 0 to {known - 1})"
+            if not (0 <= number < known and number == round(number)):
                 raise ValueError(f"{where}: {shown(cell)} is no class: give {allowed}, or nothing")
         elif not abs(number) < 1e30:
             raise ValueError(f"{where}: {shown(cell)} is no number: give one, or nothing")

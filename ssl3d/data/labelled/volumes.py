@@ -141,14 +141,18 @@ class LabelledVolumes:
             return False
         return True
 
-    def count_classes(self) -> dict[str, int]:
+    def count_classes(self, *, rank: int = 0, world: int = 1) -> dict[str, int]:
         """Training cases that have each class, by the name of the class; reads every label map.
 
+        Each of several ranks reads a part, and the sums are for `check_classes`.
+
         Raises:
-            DataError: a label map holds other values, or no training case has any but one class.
+            DataError: a label map holds other values.
         """
         assert isinstance(self.truth, LabelMap)
-        return count_classes(self.sides, truth=self.truth, policy=self.policy)
+        return count_classes(
+            self.sides, truth=self.truth, policy=self.policy, rank=rank, world=world
+        )
 
     def bad_files(self) -> dict[str, str]:
         """{case: problem} of all cases that the run goes without, so far."""

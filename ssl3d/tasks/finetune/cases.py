@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 from lightning.fabric import Fabric
 
 from ssl3d.data import DataError, DataWarning
+from ssl3d.data.labelled.classes import check_classes
 from ssl3d.data.labelled.resumed import check_unchanged, table_digests
 from ssl3d.data.labelled.seen import seen_in_pretraining
 from ssl3d.data.labelled.volumes import LabelledVolumes
 from ssl3d.data.listing import Listing
 from ssl3d.folder import RunFolder
-from ssl3d.run.ranks import of_all_ranks
+from ssl3d.run.ranks import of_all_ranks, rank, world_size
 from ssl3d.tasks.finetune.resolved import Resolved
 from ssl3d.tasks.finetune.spec import FinetuneSpec
 
@@ -59,7 +61,7 @@ def volumes_of_run(
         if before is not None:
             _check_same(before, volumes=volumes, folder=folder, spec=spec)
         if spec.task.per == "voxel":
-            _count_classes(volumes, main=fabric.global_rank == 0)
+            _count_classes(volumes)
         volumes.read_fixed()
     for warning in said:
         warn(str(warning.message))
@@ -67,21 +69,24 @@ def volumes_of_run(
     return volumes
 
 
-def _count_classes(volumes: LabelledVolumes, *, main: bool) -> None:
-    """Read every label map on rank 0; what is wrong there ends all ranks.
+def _count_classes(volumes: LabelledVolumes) -> None:
+    """Read every label map, each rank a part; what one finds wrong ends all.
 
     Raises:
         DataError: on all ranks.
     """
-    problem = None
-    if main:
-        try:
-            volumes.count_classes()
-        except DataError as error:
-            problem = str(error)
-    problem = of_all_ranks(problem)[0]
-    if problem is not None:
-        raise DataError(problem)
+    counts, problem = Counter[str](), None
+    try:
+        counts.update(volumes.count_classes(rank=rank(), world=world_size()))
+    except DataError as error:
+        problem = str(error)
+    parts = of_all_ranks((counts, problem))
+    for _, found in parts:
+        if found is not None:
+            raise DataError(found)
+    for other, _ in parts[1:]:
+        parts[0][0].update(other)
+    check_classes(parts[0][0], sides=volumes.sides)
 
 
 def _check_same(

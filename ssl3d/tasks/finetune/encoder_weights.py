@@ -79,7 +79,15 @@ def backbone_from_file(
     with torch.random.fork_rng(devices=[]):
         source = config.build(in_channels=file_channels)
         module = config.build(in_channels=in_channels)
-    report = source.load_weights(weights_of_encoder(Path(path)))
+    weights = weights_of_encoder(Path(path))
+    try:
+        report = source.load_weights(weights)
+    except ValueError as error:
+        raise ValueError(
+            f"encoder: {path}: {error}.\nIn a fine-tuning spec: the file's network was taken to "
+            f"have {file_channels} input channels; where it had others, encoder_channels says how "
+            "many, and inputs what those of the volumes get"
+        ) from error
     channels = (file_channels, in_channels)
     return module, fill_from(
         source, module, channels=channels, inputs=inputs, left=report.unexpected

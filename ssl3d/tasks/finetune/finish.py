@@ -16,15 +16,18 @@ from ssl3d.run.evaluating import evaluating
 from ssl3d.run.kept import best_checkpoint, scores_of
 from ssl3d.run.loggers import log_pictures
 from ssl3d.run.metrics_file import read_metrics
+from ssl3d.run.ranks import of_all_ranks, rank, world_size
 from ssl3d.run.run_checkpoint import read_run_checkpoint
 from ssl3d.run.task import Fitted
 from ssl3d.run.training import KEY
 from ssl3d.tasks.finetune.measure import measure
 from ssl3d.tasks.finetune.model import FinetuneModel
-from ssl3d.tasks.finetune.model_file import write_model
+from ssl3d.tasks.finetune.model_file import WEIGHTS, write_model
 from ssl3d.tasks.finetune.pictures import draw_pictures
 from ssl3d.tasks.finetune.resolved import Resolved
 from ssl3d.tasks.finetune.result import FinetuneResult
+from ssl3d.tasks.loaded import loaded_counts
+from ssl3d.weights import read_weights
 
 TEST = "test"
 """Folder in a run's, for what was measured on the test cases."""
@@ -47,6 +50,9 @@ def finish(
 ) -> FinetuneResult:
     """Write the model and, where the run is finished, what it is worth on the test cases.
 
+    All ranks call it, and share the test cases: what is tested is the file that rank 0 has written,
+    so numbers are the same whatever the ranks. Rank 0 alone writes.
+
     Args:
         model: as the last step left it, on its device.
         weights: of the last step, or their average where the spec has `optimizer.ema`.
@@ -57,13 +63,17 @@ def finish(
         warnings: what was said on the way.
     """
     spec, step, task = resolved.spec, fitted.step, model.task
-    if spec.select == "best" and fitted.finished:
-        best = _best(folder, resolved=resolved)
-        if best is None:
-            warnings = (*warnings, NO_BEST.format(spec.task.primary))
-        else:
-            weights, step = best
-    file = write_model(folder.root, resolved=resolved, weights=weights, step=step)
+    main = rank() == 0
+    if main:
+        if spec.select == "best" and fitted.finished:
+            best = _best(folder, resolved=resolved)
+            if best is None:
+                warnings = (*warnings, NO_BEST.format(spec.task.primary))
+            else:
+                weights, step = best
+        write_model(folder.root, resolved=resolved, weights=weights, step=step)
+    step = of_all_ranks(step)[0]  # by then the file is there
+    file = folder.root / WEIGHTS
     result: dict[str, Any] = {
         "out": folder.root,
         "step": fitted.step,
@@ -79,11 +89,19 @@ def finish(
     }
     if not fitted.finished:
         return FinetuneResult(**result)
-    model.load_state_dict(dict(weights))
+    model.load_state_dict(read_weights(file))
     with evaluating(model):
         found = measure(
-            model, batches=batches, side="testing", patch=resolved.patch, windows=spec.windows
+            model,
+            batches=batches,
+            side="testing",
+            patch=resolved.patch,
+            windows=spec.windows,
+            rank=rank(),
+            world=world_size(),
         )
+        if not main:
+            return FinetuneResult(**result, numbers=found.summary)
         pictures = draw_pictures(
             model, found=found, resolved=resolved, batches=batches, folder=folder, step=step
         )
@@ -92,6 +110,7 @@ def finish(
     facts = {
         "primary": spec.task.primary,
         "encoder": spec.encoder,
+        "loaded": loaded_counts(folder.root),
         "recipe": spec.how.name,
         "select": spec.select,
         "steps": fitted.step,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from ssl3d.data import DataWarning
+from ssl3d.data.labelled.classes import check_targets
+from ssl3d.data.labelled.find import find_cases
+from ssl3d.data.labelled.split import split_cases
 from ssl3d.files import write_json
 from ssl3d.folder import RunFolder
 from ssl3d.measure.tables import folds_table
@@ -19,7 +24,7 @@ from ssl3d.run.launch import launched
 from ssl3d.run.resume import check_new
 from ssl3d.run.run_error import RunError
 from ssl3d.tasks.finetune.model_file import WEIGHTS
-from ssl3d.tasks.finetune.resolved import resolved
+from ssl3d.tasks.finetune.resolved import Resolved, resolved
 from ssl3d.tasks.finetune.result import FinetuneResult
 from ssl3d.tasks.finetune.resumable import resumable
 from ssl3d.tasks.finetune.run import finetune
@@ -66,7 +71,10 @@ def finetune_folds(
         raise RunError(f"out: {root} holds no folds to resume: start them without --resume")
     for folder in (RunFolder(root), *(() if resume else runs)):
         check_new(folder)
-    fabric = launched(resolved(spec).trainer)  # all folds by the same ranks
+    made = resolved(spec)
+    if not resume:
+        _check_all(made)
+    fabric = launched(made.trainer)  # all folds by the same ranks
     console = (console or Console()) if fabric.global_rank == 0 else Console(quiet=True)
     for fold, run in enumerate(runs):
         one = spec.replace(data=spec.data.model_copy(update={"fold": fold}))
@@ -88,6 +96,26 @@ def finetune_folds(
         table.add_row(name, f"{over['mean']:.4f}", f"{over['sd']:.4f}")
     console.print(table)
     return FoldsResult(root, tuple(found), numbers)
+
+
+def _check_all(made: Resolved) -> None:
+    """Each fold can be tested and learned for, before the first is begun.
+
+    Raises:
+        DataError: says what the first that cannot lacks.
+    """
+    spec = made.spec
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # each fold says its own
+        cases, _ = find_cases(spec.data, truth=made.truth)
+        for fold in range(spec.data.folds):
+            sides = split_cases(
+                cases,
+                data=spec.data.model_copy(update={"fold": fold}),
+                choosing=spec.select == "best",
+                subset_seed=spec.subset_seed,
+            )
+            check_targets(sides, truth=made.truth)
 
 
 def _finished(folder: RunFolder, *, spec: FinetuneSpec) -> FinetuneResult | None:

@@ -20,18 +20,21 @@ POLY_POWER = 0.9
 Part = Literal["encoder", "decoder"]
 """`decoder` is all that is not the encoder: decoder, head, or both."""
 
-PEAKS: Mapping[str, float] = {"plain": 0.1, "sawtooth": 0.1, "frozen": 0.1, "scratch": 1.0}
+Name = Literal["plain", "sawtooth", "frozen", "scratch"]
+
+PEAKS: Mapping[Name, float] = {"plain": 0.1, "sawtooth": 0.1, "frozen": 0.1, "scratch": 1.0}
 
 
 class Recipe(Section):
     """What trains when, and how fast."""
 
-    name: Literal["plain", "sawtooth", "frozen", "scratch"] = Field(
-        default="plain",
+    name: Name | None = Field(
+        default=None,
         description="plain: everything, a linear warm-up and a polynomial decay, with a tenth of "
         "the rate from scratch; sawtooth: first decoder and head alone, up and down, then "
         "everything as in plain; frozen: decoder and head as in plain, the encoder never; scratch: "
-        "as plain with the whole rate, for an encoder that is not pre-trained",
+        "as plain with the whole rate, for an encoder that is not pre-trained; none: plain with an "
+        "encoder, else scratch",
     )
     peak: float | None = Field(
         default=None,
@@ -78,7 +81,7 @@ class Recipe(Section):
         """
         if not self.trains(part, step=step, steps=steps):
             return 0.0
-        peak = PEAKS[self.name] if self.peak is None else self.peak
+        peak = PEAKS[self.name or "plain"] if self.peak is None else self.peak
         if part == "encoder":
             peak *= self.encoder_rate * self.layer_decay**depth
         up, down = self._alone(steps)

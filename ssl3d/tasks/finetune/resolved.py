@@ -18,6 +18,7 @@ from ssl3d.plugin.spec_error import SpecError
 from ssl3d.run.trainer_spec import BestSpec, TrainerSpec
 from ssl3d.tasks.encoder import DESCRIPTION, describe_encoder, encoder_config
 from ssl3d.tasks.finetune.build import default_decoder
+from ssl3d.tasks.finetune.pretrained_decoder import pretrained_decoder
 from ssl3d.tasks.finetune.spec import FinetuneSpec
 from ssl3d.tasks.finetune.spec_checks import network_problems
 
@@ -123,7 +124,11 @@ def resolved(spec: FinetuneSpec) -> Resolved:
         remarks.append(f"The encoder had {trained} {channels}, now {now}: {spec.inputs}")
     decoder = None
     if spec.task.per == "voxel":
-        decoder = spec.decoder or default_decoder(backbone.stages())
+        decoder = spec.decoder or (
+            pretrained_decoder(spec.encoder)
+            if spec.encoder is not None and spec.transfer == "encoder+decoder"
+            else default_decoder(backbone.stages())
+        )
     return Resolved(
         spec,
         backbone,

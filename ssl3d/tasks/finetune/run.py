@@ -25,7 +25,6 @@ from ssl3d.run.lock import RunLock
 from ssl3d.run.resume import check_new, write_spec
 from ssl3d.tasks.finetune.cases import TABLES, seen_before, volumes_of_run
 from ssl3d.tasks.finetune.model import FinetuneModel
-from ssl3d.tasks.finetune.model_file import WEIGHTS
 from ssl3d.tasks.finetune.paths import absolute
 from ssl3d.tasks.finetune.resolved import Resolved, resolved, sizes_in_words
 from ssl3d.tasks.finetune.result import FinetuneResult, print_result
@@ -33,6 +32,7 @@ from ssl3d.tasks.finetune.resumable import resumable
 from ssl3d.tasks.finetune.spec import FinetuneSpec
 from ssl3d.tasks.finetune.start import starting_model
 from ssl3d.tasks.finetune.task import FinetuneTask
+from ssl3d.tasks.loaded import Loaded, write_loaded
 
 
 def finetune(
@@ -99,6 +99,8 @@ def finetune(
             volumes.listing.write(folder.data)  # before the spec, which says that there is a run
             write_json(folder.root / TABLES, table_digests(spec.data))
             write_spec(folder, spec)
+            if not step:
+                write_loaded(folder.root, loaded)
             components = (made.backbone, *spec.components())
             entry = environment(components, device=str(fabric.device), step=step)
             add_start(folder.environment, entry)
@@ -107,7 +109,7 @@ def finetune(
                 console.print(f"Going on from step {step} of {made.trainer.steps}")
 
         task = FinetuneTask(model, resolved=made, batches=batches, begin=begin, notes=notes)
-        fitted = fit(
+        fit(
             task,
             trainer=made.trainer,
             optimizer=spec.optimizer,
@@ -125,16 +127,8 @@ def finetune(
             console=console,
             warn=warn,
         )
-    if not main:
-        return FinetuneResult(
-            folder.root,
-            step=fitted.step,
-            finished=fitted.finished,
-            ended=fitted.ended,
-            exit_code=0,
-            model=folder.root / WEIGHTS,
-        )
-    print_result(task.result, console=console, said=len(notes))
+    if main:
+        print_result(task.result, console=console, said=len(notes))
     return task.result
 
 
@@ -144,12 +138,12 @@ def _greet(
     *,
     made: Resolved,
     volumes: LabelledVolumes,
-    loaded: list[str],
+    loaded: list[Loaded],
     folder: RunFolder,
 ) -> None:
     """Say what is about to happen."""
-    for line in loaded:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    for part in loaded:
+        console.print(str(part), markup=False, highlight=False, soft_wrap=True)
     sides = volumes.sides
     choosing = f", {len(sides.choosing)} to choose by" if sides.choosing else ""
     parameters = sum(p.numel() for p in model.parameters())

@@ -39,10 +39,10 @@ def problems(spec: FinetuneFields) -> Iterator[tuple[str, str]]:
             f"given {steps.validate_every}; must be a multiple of trainer.checkpoint_every, "
             f"{steps.checkpoint_every}, since the best weights are those of a checkpoint",
         )
-    if spec.encoder is None and spec.recipe is not None and spec.recipe.name != "scratch":
+    if spec.encoder is None and spec.how.name != "scratch":
         yield (
             "recipe",
-            f"{spec.recipe.name} is for a pre-trained encoder, and there is none: use scratch, or "
+            f"{spec.how.name} is for a pre-trained encoder, and there is none: use scratch, or "
             "give an encoder",
         )
     default = OptimizerSpec()

@@ -15,7 +15,7 @@ from ssl3d.plugin.config import ComponentConfig
 from ssl3d.plugin.section import Section
 from ssl3d.run.optimizer_spec import OptimizerSpec
 from ssl3d.run.trainer_spec import TrainerSpec
-from ssl3d.tasks.finetune.recipe import Recipe, RecipeField
+from ssl3d.tasks.finetune.recipe import Name, Recipe, RecipeField
 from ssl3d.tasks.finetune.window_spec import WindowSpec
 
 LENGTHS = {"steps": 2000, "validate_every": 250, "checkpoint_every": 250}
@@ -62,7 +62,8 @@ class FinetuneFields(Section):
     task: TaskField = Field(description="what is learned")
     decoder: DecoderField | None = Field(
         default=None,
-        description="for tasks on voxels; none: unet, or patch where the backbone has one stage",
+        description="for tasks on voxels; none: the one that is transferred, else unet, or patch "
+        "where the backbone has one stage",
     )
     data: LabelledData = Field(description="labelled volumes, folds and subjects")
     patch: Patch | None = Field(
@@ -73,10 +74,7 @@ class FinetuneFields(Section):
     augment: AugmentSpec = Field(
         default=AugmentSpec(), description="how training crops are changed"
     )
-    recipe: RecipeField | None = Field(
-        default=None,
-        description="what trains when, and how fast; none: plain with an encoder, else scratch",
-    )
+    recipe: RecipeField = Field(default=Recipe(), description="what trains when, and how fast")
     optimizer: OptimizerSpec = Field(
         default=OptimizerSpec(),
         description="update rule; lr is the rate from scratch, whose course the recipe says",
@@ -101,10 +99,11 @@ class FinetuneFields(Section):
 
     @property
     def how(self) -> Recipe:
-        """The recipe: the one that is given, or the default."""
-        if self.recipe is not None:
+        """The recipe, with its name where none is given."""
+        if self.recipe.name is not None:
             return self.recipe
-        return Recipe(name="scratch" if self.encoder is None else "plain")
+        name: Name = "scratch" if self.encoder is None else "plain"
+        return self.recipe.model_copy(update={"name": name})
 
     def components(self) -> tuple[ComponentConfig, ...]:
         """Every plugin that it names."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -15,13 +14,17 @@ from ssl3d.streams import weights_seed
 from ssl3d.tasks.finetune.build import build_model, fill_decoder
 from ssl3d.tasks.finetune.encoder_weights import backbone_from_file, pretrained_backbone
 from ssl3d.tasks.finetune.model import FinetuneModel
+from ssl3d.tasks.finetune.pretrained_decoder import no_run
 from ssl3d.tasks.finetune.resolved import Resolved
+from ssl3d.tasks.loaded import Loaded
 
 DECODER = "model.decoder."
 """What stands before the names of the decoder's tensors in a pre-training checkpoint."""
 
 
-def starting_model(resolved: Resolved, *, samples_per_step: int) -> tuple[FinetuneModel, list[str]]:
+def starting_model(
+    resolved: Resolved, *, samples_per_step: int
+) -> tuple[FinetuneModel, list[Loaded]]:
     """The model, with weights drawn from the seed where none are loaded, and what was loaded.
 
     A seed gives decoder and head the same weights whatever the encoder starts from.
@@ -30,7 +33,7 @@ def starting_model(resolved: Resolved, *, samples_per_step: int) -> tuple[Finetu
         ValueError: weights do not fit, and it was not asked to make them fit.
     """
     spec = resolved.spec
-    backbone, lines = _backbone(resolved)
+    backbone, loaded = _backbone(resolved)
     with weights_seed(spec.seed):
         model = build_model(
             backbone,
@@ -41,11 +44,11 @@ def starting_model(resolved: Resolved, *, samples_per_step: int) -> tuple[Finetu
             samples_per_step=samples_per_step,
         )
     if spec.transfer == "encoder+decoder":
-        lines += _decoder(model, resolved=resolved)
-    return model, lines
+        loaded.append(_decoder(model, resolved=resolved))
+    return model, loaded
 
 
-def _backbone(resolved: Resolved) -> tuple[Backbone, list[str]]:
+def _backbone(resolved: Resolved) -> tuple[Backbone, list[Loaded]]:
     spec = resolved.spec
     if spec.encoder is None:
         with weights_seed(spec.seed):
@@ -66,10 +69,10 @@ def _backbone(resolved: Resolved) -> tuple[Backbone, list[str]]:
             in_channels=resolved.in_channels,
             inputs=spec.inputs,
         )
-    return module, [f"Encoder from {spec.encoder}: {adapted}"]
+    return module, [Loaded("encoder", spec.encoder, adapted)]
 
 
-def _decoder(model: FinetuneModel, *, resolved: Resolved) -> Iterator[str]:
+def _decoder(model: FinetuneModel, *, resolved: Resolved) -> Loaded:
     """Fill the decoder from the run's newest checkpoint."""
     spec = resolved.spec
     assert spec.encoder is not None
@@ -78,15 +81,11 @@ def _decoder(model: FinetuneModel, *, resolved: Resolved) -> Iterator[str]:
     folder = RunFolder(Path(spec.encoder).expanduser())
     newest = folder.newest_checkpoint()
     if newest is None:
-        raise RunError(
-            f"transfer: {folder.root} holds no checkpoint of a run, and only that has a decoder: "
-            "give the run's folder, or transfer the encoder alone"
-        )
+        raise no_run(folder)
     state: dict[str, torch.Tensor] = read_checkpoint(newest)["state_dict"]
     weights = {
         name.removeprefix(DECODER): value
         for name, value in state.items()
         if name.startswith(DECODER)
     }
-    report = fill_decoder(model.decoder, weights=weights)
-    yield f"Decoder from {newest}: {report}"
+    return Loaded("decoder", str(newest), fill_decoder(model.decoder, weights=weights))

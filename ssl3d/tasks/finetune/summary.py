@@ -11,6 +11,7 @@ from torch import nn
 
 from ssl3d.data.labelled.volumes import LabelledVolumes
 from ssl3d.geometry import show
+from ssl3d.tasks.finetune.measuring import measuring_in_words
 from ssl3d.tasks.finetune.paths import absolute
 from ssl3d.tasks.finetune.resolved import resolved
 from ssl3d.tasks.finetune.spec import FinetuneSpec
@@ -30,8 +31,8 @@ def print_summary(spec: FinetuneSpec, *, console: Console | None = None) -> None
     for remark in made.remarks:
         console.print(remark, style="yellow", markup=False, soft_wrap=True)
     model, loaded = starting_model(made, samples_per_step=1)
-    for line in loaded:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    for part in loaded:
+        console.print(str(part), markup=False, highlight=False, soft_wrap=True)
     volumes = LabelledVolumes(
         made.spec.data,
         truth=made.truth,
@@ -50,6 +51,8 @@ def print_summary(spec: FinetuneSpec, *, console: Console | None = None) -> None
         cases = getattr(volumes.sides, side)
         persons = len({case.group for case in cases})
         table.add_row(side, f"{len(cases)} cases of {persons} persons")
+    for what, words in measuring_in_words(made, volumes=volumes):
+        table.add_row(what, words)
     for name, problem in volumes.bad_files().items():
         table.add_row("left out", problem if name in problem else f"{name}: {problem}")
     console.print(table)

@@ -33,7 +33,7 @@ class FinetuneTask(Task):
         notes: what was said on the way.
 
     Attributes:
-        result: what the run came to, on rank 0 once it has ended.
+        result: what the run came to, once it has ended; intervals and pictures are rank 0's.
     """
 
     batch_types = (LabelledBatch,)
@@ -102,6 +102,12 @@ class FinetuneTask(Task):
             fitted=fitted,
             warnings=tuple(self._notes),
         )
+
+    def compile(self) -> None:
+        """Encoder and decoder: the step around them asks for the numbers of samples."""
+        for part in (self.module.backbone, self.module.decoder):
+            if part is not None:
+                part.compile()
 
     def checkpoint_activations(self) -> None:
         """Those of each stage of the encoder and of the decoder."""

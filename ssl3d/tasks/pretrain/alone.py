@@ -26,7 +26,7 @@ def pretrain_task(
     """
     model = spec.build()
     if spec.init is not None:
-        say(warm_start(model.backbone, path=spec.init))
+        say(str(warm_start(model.backbone, path=spec.init)))
     folder.root.mkdir(parents=True, exist_ok=True)
     data = RunVolumes(spec.data, record=folder.bad_files)
     data.forget_bad_files()

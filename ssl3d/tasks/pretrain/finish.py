@@ -18,6 +18,7 @@ from ssl3d.report.curves import draw_curves
 from ssl3d.run.loggers import log_pictures
 from ssl3d.run.metrics_file import read_metrics
 from ssl3d.run.task import Fitted
+from ssl3d.tasks.loaded import loaded_counts
 from ssl3d.tasks.pretrain.empty_crops import all_empty_crops
 from ssl3d.tasks.pretrain.export import export_encoder
 from ssl3d.tasks.pretrain.pictures import draw_held_out
@@ -87,7 +88,7 @@ def finish(
         seconds=fitted.seconds,
         volumes_per_second=fitted.samples / max(fitted.seconds, 1e-9),
     )
-    write_json(folder.summary, _plain(result))
+    write_json(folder.summary, {**_plain(result), "loaded": loaded_counts(folder.root)})
     return result
 
 

@@ -27,6 +27,7 @@ from ssl3d.run.run_checkpoint import read_run_checkpoint
 from ssl3d.run.run_error import RunError
 from ssl3d.run.training import KEY
 from ssl3d.tasks.encoder import WEIGHTS, warm_start
+from ssl3d.tasks.loaded import write_loaded
 from ssl3d.tasks.pretrain.paths import absolute
 from ssl3d.tasks.pretrain.result import RunResult, print_result
 from ssl3d.tasks.pretrain.resumable import check_same_run, resumable
@@ -105,12 +106,16 @@ def pretrain(
         if main:
             for text in size_warnings((*data.train_files, *data.held_out_files), spec=spec.data):
                 warn(text)
+        loaded = []
         if spec.init is not None and checkpoint is None:
-            console.print(warm_start(model.backbone, path=spec.init), markup=False)
+            loaded.append(warm_start(model.backbone, path=spec.init))
+            console.print(str(loaded[0]), markup=False)
 
         def begin(step: int) -> None:
             data.listing.write(folder.data)  # before the spec, which says that there is a run
             write_spec(folder, whole)
+            if not step:
+                write_loaded(folder.root, loaded)
             entry = environment(spec.components(), device=str(fabric.device), step=step)
             add_start(folder.environment, entry)
             _greet(console, model, spec=spec, data=data, folder=folder, step=step)

@@ -102,6 +102,8 @@ class PretrainTask(Task):
 
     def finish(self, folder: Path, *, weights: Mapping[str, Tensor], fitted: Fitted) -> None:  # noqa: ARG002
         """Encoder, pictures and summary."""
+        if own_rank() > 0:
+            return
         self.result = finish(
             self.module.model,
             weights=weights,

@@ -82,7 +82,8 @@ class ProbedCases:
 
     def __init__(self, volumes: LabelledVolumes, *, task: TaskConfig, patch: Triple) -> None:
         self._volumes, self._patch = volumes, patch
-        self._outputs, self._one_class = task.outputs(), bool(task.column_classes())
+        self._outputs = task.outputs()
+        self._one_class = task.column_classes() == self._outputs  # else labels, a column each
         sides: Sides = volumes.sides
         self._fit, self._test = (
             torch.tensor([case.targets for case in side])
