@@ -32,17 +32,34 @@ from ssl3d.masked.model import PretrainModel
 from ssl3d.sparse import FeatureMap, SparseVolume
 from ssl3d.streams import Seeds
 
+CASES: dict[str, dict[str, Any]] = {
+    "primus_s": {"backbone": {"name": "primus", "size": "S"}, "decoder": {"name": "eva"}},
+    "paper": {"backbone": {"name": "waveformer", "preset": "paper"}, "decoder": {}},
+}
+"""What `--case` stands for; tables of positions are made for `--patch`."""
+
 FORMS = ("visible", "zeroed", "zeroed, channels-last")
+
+
+def parts_of(args: argparse.Namespace) -> dict[str, Any]:
+    """Backbone and decoder."""
+    if args.case is not None:
+        parts = CASES[args.case]
+        for_patch = {"volume": args.patch} if parts["backbone"]["name"] == "primus" else {}
+        return {name: {**options, **for_patch} for name, options in parts.items()}
+    return {
+        "backbone": json.loads(args.backbone) if args.backbone.startswith("{") else args.backbone,
+        "decoder": {} if args.head_stride is None else {"head_stride": args.head_stride},
+    }
 
 
 def spec_of(args: argparse.Namespace, form: str, *, hidden: float = 0.6) -> ExperimentSpec:
     return ExperimentSpec(
-        backbone=json.loads(args.backbone) if args.backbone.startswith("{") else args.backbone,
         sparse_backend=args.backend,
         masker={"name": "random", "ratio": hidden},
         encoder_input="visible" if form == "visible" else "zeroed",
         data={"volumes": "none", "patch": args.patch, "batch_size": args.batch},
-        decoder={} if args.head_stride is None else {"head_stride": args.head_stride},
+        **parts_of(args),
     )
 
 
@@ -270,6 +287,7 @@ def show(result: dict[str, Any], console: Console) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backbone", default="waveformer", help="name, or JSON with options")
+    parser.add_argument("--case", choices=CASES, help="backbone and decoder, in place of those")
     parser.add_argument("--backend", default="cells")
     parser.add_argument("--patch", type=int, nargs=3, default=[96, 96, 96])
     parser.add_argument("--batch", type=int, default=2)

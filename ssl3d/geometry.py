@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -43,6 +43,15 @@ def times(a: Triple, b: Triple) -> Triple:
     return (a[0] * b[0], a[1] * b[1], a[2] * b[2])
 
 
+def finer_strides(stride: Triple) -> tuple[Triple, ...]:
+    """Strides below this one down to 1: each halves what is even, and what is odd goes to 1."""
+    strides = [stride]
+    while max(strides[-1]) > 1:
+        z, y, x = (max(1, s // 2) if s % 2 == 0 else 1 for s in strides[-1])
+        strides.append((z, y, x))
+    return tuple(strides[1:])
+
+
 def show(size: Triple) -> str:
     """A size as people write it: `96 × 96 × 96`."""
     return " × ".join(str(s) for s in size)
@@ -50,10 +59,27 @@ def show(size: Triple) -> str:
 
 @dataclass(frozen=True)
 class Stage:
-    """One resolution of a backbone: voxels per site on each axis, and feature channels."""
+    """One resolution of a backbone: voxels per site on each axis, and feature channels.
+
+    Attributes:
+        stride: voxels per site.
+        channels: of the feature map.
+        details: of the wavelet details that the backbone can hand on beside the map: for each
+            level, fine to coarse, voxels per coefficient, and the channels of all its sub-bands
+            together. Empty where it hands on none.
+    """
 
     stride: Triple
     channels: int
+    details: tuple[Stage, ...] = ()
+
+
+def magnified(stages: Iterable[Stage], site: Triple) -> tuple[Stage, ...]:
+    """Stages of a network on a map of `site` voxels per site, with their strides in voxels."""
+    return tuple(
+        Stage(times(site, stage.stride), stage.channels, magnified(stage.details, site))
+        for stage in stages
+    )
 
 
 class Footprint(NamedTuple):

@@ -23,11 +23,11 @@ KITS: dict[str, str] = {
 }
 OURS = [entry for entry in installed().entries() if entry.distribution == "ssl3d"]
 SHIPPED: dict[str, set[str]] = {
-    "backbone": {"waveformer", "resunet", "monai"},
+    "backbone": {"waveformer", "resunet", "monai", "primus"},
     "sparse_backend": {"cells", "dense", "minkowski", "spconv"},
     "masker": {"random", "mim"},
-    "views": {"single", "nested"},
-    "decoder": {"spark", "unet", "patch"},
+    "views": {"single", "nested", "mask_in_mask", "pair"},
+    "decoder": {"spark", "unet", "patch", "eva", "waveformer", "wavelet"},
     "loss": {"mse", "l1", "info_nce"},
     "task": {"segmentation", "classification", "regression"},
 }

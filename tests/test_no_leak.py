@@ -43,6 +43,9 @@ SMALL: dict[str, dict[str, Options]] = {
         "instance norm": {"widths": (4, 6, 8), "blocks": (1, 1, 1)},
         "batch norm": {"widths": (4, 6, 8), "blocks": (1, 1, 1), "norm": "batch"},
     },
+    "primus": {
+        "default": {"width": 12, "depth": 2, "heads": 2, "patch": 4, "volume": 16},
+    },
     "monai": {
         "segresnet": {
             "network": {
@@ -53,6 +56,9 @@ SMALL: dict[str, dict[str, Options]] = {
             }
         }
     },
+}
+VIEWS: dict[str, dict[str, Options]] = {
+    "mask_in_mask": {"parts of the grid below": {"shrink": (3, 2, 2), "crops": 2, "cells": 2}}
 }
 LIBRARIES = {"minkowski": "MinkowskiEngine", "spconv": "spconv"}
 GRID = (3, 2, 4)
@@ -79,14 +85,20 @@ def backends() -> list[Any]:
     return found
 
 
-def build(**parts: Any) -> PretrainModel:
+SPARK: Options = {"head_stride": 1, "width": 8}
+
+
+def build(*, decoder: Options = SPARK, **parts: Any) -> PretrainModel:
     """A model of a spec, with a decoder that goes up to full resolution."""
-    spec = ExperimentSpec(data={"channels": {"a": "a*", "b": "b*"}, "patch": 96}, **parts)
+    data: Options = {"channels": {"a": "a*", "b": "b*"}}
+    if parts.get("views", {}).get("name") == "pair":
+        data = {"volumes": "a", "visit_by": "(a)"}
+    spec = ExperimentSpec(data={**data, "patch": 96}, **parts)
     cell = spec.cell_size
     patch = tuple(edge * cells for edge, cells in zip(cell, GRID, strict=True))
     spec = spec.with_values({"data.patch": list(patch)}).replace(
         losses=["mse", "l1"] + (["info_nce"] if len(spec.backbone.stages()) > 1 else []),
-        decoder={"head_stride": 1, "width": 8},
+        decoder=decoder,
     )
     return spec.build()
 
@@ -101,9 +113,9 @@ def refusal(**parts: Any) -> tuple[tuple[str, str], ...]:
 
 
 def inputs(model: PretrainModel) -> tuple[Tensor, Tensor]:
-    """Volume, and valid voxels: one cell has none, another some."""
+    """Volume, and valid voxels: one cell has none, others some."""
     random = torch.Generator().manual_seed(0)
-    size = tuple(edge * cells for edge, cells in zip(model.cell, GRID, strict=True))
+    size = model.views.extent
     volume = torch.randn(BATCH, 2, *size, generator=random)
     valid = torch.ones(BATCH, *size, dtype=torch.bool)
     valid[0, -model.cell[0] :, -model.cell[1] :, -model.cell[2] :] = False
@@ -139,7 +151,8 @@ def check(model: PretrainModel, *, training: bool) -> None:
     volume, valid = inputs(model)
 
     def batch_of(volume: Tensor) -> Batch:
-        return given_batch(
+        """As the encoder gets it: what is enlarged on the device is."""
+        batch = given_batch(
             volume,
             valid=valid,
             hidden=None,
@@ -147,6 +160,8 @@ def check(model: PretrainModel, *, training: bool) -> None:
             masker=model.masker,
             generator=torch.Generator().manual_seed(3),
         )
+        batch.views = tuple(view.enlarged() for view in batch.views)
+        return batch
 
     def run(batch: Batch) -> list[tuple[Tensor, ...]]:
         fresh = copy.deepcopy(model).train(training)  # batch norm keeps what it has seen
@@ -173,6 +188,11 @@ def check(model: PretrainModel, *, training: bool) -> None:
             changed = replaced(views.volume, hidden, by=by)
             after = run(with_volume(batch, changed, in_place_of=views.volume))
             compare(before[number], after[number], what=f"{by} in what view {number} hides")
+        if model.out_channels > model.in_channels:
+            partner = views.volume.clone()
+            partner[:, model.in_channels :] = torch.nan
+            after = run(with_volume(batch, partner, in_place_of=views.volume))
+            compare(before[number], after[number], what="a partner of NaN")
     for number, views in enumerate(batch.views):
         shown = ~views.hidden.voxels(model.cell)[0]
         changed = replaced(views.volume, shown, by="noise")
@@ -180,14 +200,14 @@ def check(model: PretrainModel, *, training: bool) -> None:
         assert not torch.equal(before[number][0], after[number][0]), "it sees nothing at all"
 
 
-@pytest.mark.parametrize("views", installed().names("views"))
+@pytest.mark.parametrize("views", variants("views", VIEWS))
 @pytest.mark.parametrize("masker", installed().names("masker"))
 @pytest.mark.parametrize("backend", backends())
 @pytest.mark.parametrize("backbone", variants("backbone", SMALL))
 def test_hidden_voxels_reach_nothing(
-    backbone: Options, backend: str, masker: str, views: str
+    backbone: Options, backend: str, masker: str, views: Options
 ) -> None:
-    if (masker, views) == ("random", "nested"):
+    if (masker, views["name"]) == ("random", "nested"):
         ((path, message),) = refusal(masker=masker, views=views)
         assert (path, "hides one" in message) == ("views.name", True)
         return
@@ -200,6 +220,40 @@ def test_hidden_voxels_reach_nothing(
     model = build(backbone=backbone, sparse_backend=backend, masker=masker, views=views)
     for training in (False, True):
         check(model, training=training)
+
+
+@pytest.mark.parametrize(("masker", "views"), [("random", "single"), ("mim", "nested")])
+@pytest.mark.parametrize("backend", backends())
+def test_hidden_voxels_reach_nothing_of_a_decoder_that_reads_details_and_the_volume(
+    backend: str, masker: str, views: str
+) -> None:
+    backbone = {**SMALL["waveformer"]["default"], "name": "waveformer", "output_norm": True}
+    model = build(
+        backbone=backbone,
+        sparse_backend=backend,
+        masker=masker,
+        views={"name": views},
+        decoder={"name": "waveformer", "refine_details": True},
+    )
+    for training in (False, True):
+        check(model, training=training)
+
+
+@pytest.mark.parametrize(
+    "decoder",
+    [
+        {"name": "wavelet"},
+        {"name": "wavelet", "wavelet": "db2", "width": 16},
+        {"name": "wavelet", "details": "handed_on"},
+    ],
+    ids=lambda options: "-".join(map(str, options.values())),
+)
+@pytest.mark.parametrize("form", SMALL["waveformer"])
+def test_hidden_voxels_reach_nothing_of_decoders_that_look_far(decoder: Options, form: str) -> None:
+    """Into whole maps by attention and by long filters, and to details of the encoder."""
+    backbone = {"name": "waveformer", **SMALL["waveformer"][form]}
+    for training in (False, True):
+        check(build(backbone=backbone, decoder=decoder), training=training)
 
 
 @pytest.mark.parametrize("backbone", variants("backbone", SMALL))

@@ -15,6 +15,7 @@ from ssl3d_plugins.maskers import Random
 from ssl3d_plugins.resunet import ResUNet
 
 spec = ExperimentSpec(
+    # ResEnc M, L and XL are one network; nnU-Net plans L at 192³, the paper trains it at 160³.
     # Instance norm over visible sites, which may be unequal in number from sample to sample; the
     # public code needs equal numbers.
     backbone=ResUNet(size="L", norm="instance"),

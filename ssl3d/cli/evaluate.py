@@ -74,6 +74,13 @@ def evaluate(
 
     if side not in SIDES:
         raise ValueError(f"--side: given {side!r}: give one of {', '.join(SIDES)}")
+    of_maps = {
+        "--label": label is not None,
+        "--ignore": ignore is not None,
+        "--group-by": group_by is not None,
+    }
+    missing_allowed = {"--allow-missing": allow_missing}
+    of_runs = {"--side": side != SIDES[0], "--device": device is not None}
     runs = runs_in(Path(what))
     if runs and runs != [Path(what)]:
         raise ValueError(
@@ -87,6 +94,8 @@ def evaluate(
             raise ValueError(
                 f"{what} is a run: give its labelled volumes by --data, or leave out {labels}"
             )
+        _refuse({**of_maps, **missing_allowed}, what="predictions, and this is a run")
+        _refuse({"--side": of_runs["--side"] and data is not None}, what="a run's own cases")
         from ssl3d.tasks.evaluate.run import evaluate_run
         from ssl3d.tasks.labelled_spec import LabelledSpec
 
@@ -95,6 +104,7 @@ def evaluate(
         return
     if data is not None:
         raise ValueError(f"--data is for a fine-tuning run that has ended, and {what} is none")
+    _refuse(of_runs, what="a run, and these are predictions")
     names = _legend(label or [])
 
     from ssl3d.tasks.evaluate.maps import evaluate_maps
@@ -104,6 +114,7 @@ def evaluate(
     if (Path(what) / TABLE).is_file():
         if labels is None:
             raise ValueError(f"{what} holds predictions of cases: give a table of what is true")
+        _refuse(of_maps, what="label maps, and these are predictions of cases")
         evaluate_outputs(what, labels, out=out, allow_missing=allow_missing)
         return
     evaluate_maps(
@@ -115,6 +126,13 @@ def evaluate(
         group_by=group_by,
         allow_missing=allow_missing,
     )
+
+
+def _refuse(given: dict[str, bool], *, what: str) -> None:
+    """Options that would do nothing."""
+    idle = [name for name, is_given in given.items() if is_given]
+    if idle:
+        raise ValueError(f"{', '.join(idle)}: for {what}: leave it out")
 
 
 def _legend(given: list[str]) -> dict[str, int] | None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 AXES = "zyx"
+AS_RUN = "Default: as the run's spec says."
 
 
 def predict(
@@ -25,21 +26,23 @@ def predict(
         bool, typer.Option("--again", help="Predict what is in DIR already anew.")
     ] = False,
     mirror: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--mirror",
-            metavar="AXES",
+            metavar="AXES|none",
             help="Predict windows mirrored as well, such as zyx; not along x where labels tell "
-            "left from right.",
+            f"left from right. {AS_RUN}",
         ),
-    ] = "",
+    ] = None,
     overlap: Annotated[
-        float, typer.Option("--overlap", help="Share of a window that the next one sees again.")
-    ] = 0.5,
-    batch: Annotated[int, typer.Option("--batch", help="Windows at once.")] = 1,
+        float | None,
+        typer.Option("--overlap", help=f"Share of a window that the next one sees again. {AS_RUN}"),
+    ] = None,
+    batch: Annotated[int | None, typer.Option("--batch", help=f"Windows at once. {AS_RUN}")] = None,
     precision: Annotated[
-        str, typer.Option("--precision", metavar="32|bf16|16", help="Half where it is safe.")
-    ] = "32",
+        str | None,
+        typer.Option("--precision", metavar="32|bf16|16", help=f"Half where it is safe. {AS_RUN}"),
+    ] = None,
     device: Annotated[
         str | None,
         typer.Option("--device", help="Such as cpu or cuda; without it a GPU where there is one."),
@@ -52,15 +55,10 @@ def predict(
     from ssl3d.tasks.finetune.window_spec import WindowSpec
     from ssl3d.tasks.predict.runs import split_arguments
 
-    letters = [letter for letter in mirror.lower() if letter not in ", "]
-    if not set(letters) <= set(AXES):
-        raise ValueError(f"--mirror: given {mirror!r}: give some of the axes z, y and x, as in zyx")
-    values = {
-        "overlap": overlap,
-        "mirror": tuple(map(AXES.index, letters)),
-        "batch": batch,
-        "precision": precision,
-    }
+    given = {"overlap": overlap, "batch": batch, "precision": precision}
+    values: dict[str, object] = {name: one for name, one in given.items() if one is not None}
+    if mirror is not None:
+        values["mirror"] = _axes(mirror)
     try:
         windows = WindowSpec(**values)
     except ValidationError as error:
@@ -72,3 +70,13 @@ def predict(
     code = run(runs, inputs, out=out, windows=windows, again=again, device=device).exit_code
     if code:
         raise typer.Exit(code)
+
+
+def _axes(text: str) -> tuple[int, ...]:
+    """`zy` to (0, 1)."""
+    letters = [] if text == "none" else [one for one in text.lower() if one not in ", "]
+    if not set(letters) <= set(AXES):
+        raise ValueError(
+            f"--mirror: given {text!r}: give some of the axes z, y and x, as in zyx, or none"
+        )
+    return tuple(map(AXES.index, letters))

@@ -76,10 +76,12 @@ def _joined(
     """The views of one level; `before` is how many each sample has in the level before it."""
     hidden = tuple(map(torch.stack, zip(*(view.hidden for view in rows), strict=True)))
     parents = [
-        None if view.parent is None else i // level.count * before + view.parent
+        -1 if view.parent is None else i // level.count * before + view.parent
         for i, view in enumerate(rows)
     ]
-    boxes = [view.parent_box for view in rows]
+    boxes = [view.parent_box or ((0, 0, 0), (0, 0, 0)) for view in rows]
+    # A level whose views have places has them in every batch, also where none is hidden.
+    inside = level.place is not None or max(parents) >= 0
     return ViewBatch(
         voxels[0],
         valid=voxels[1],
@@ -87,6 +89,6 @@ def _joined(
         hidden=HiddenLevels(hidden, weights=level.hidden),
         hidden_positions=tuple(one.flatten().nonzero().flatten() for one in hidden),
         level=level,
-        parent=None if None in parents else torch.tensor(parents),
-        parent_box=None if None in boxes else torch.tensor(boxes),
+        parent=torch.tensor(parents) if inside else None,
+        parent_box=torch.tensor(boxes) if inside else None,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -15,6 +16,11 @@ from monai.transforms.spatial.array import SpatialResample
 from nibabel.orientations import inv_ornt_aff, io_orientation
 from numpy.typing import NDArray
 from torch import Tensor
+
+Box = tuple[slice, ...]
+
+SLAB = 2**24
+"""Voxels that are resampled at once."""
 
 # A shear that moves no voxel by more than half of one is a rounding of the header.
 _SHEAR = 0.5
@@ -63,6 +69,31 @@ class Grid:
         affine[:3, 3] = offset
         return Grid(tuple(int(size) for size in shape), affine)
 
+    def slabs(self, voxels: int) -> list[tuple[slice, Grid]]:
+        """Parts of at most so many voxels (or one slice), and where they are along x."""
+        size, *others = self.shape
+        step = max(1, voxels // math.prod(others))
+        found = []
+        for start in range(0, size, step):
+            part = slice(start, min(start + step, size))
+            found.append((part, self._cut((part, *map(slice, others)))))
+        return found
+
+    def near(self, other: Grid) -> tuple[Box, Grid]:
+        """The voxels that those of `other` are interpolated from, and their grid."""
+        places = np.linalg.solve(self.affine, other.affine @ other.corners)[:3]
+        lows, highs = np.floor(places.min(axis=1)) - 1, np.ceil(places.max(axis=1)) + 2
+        box = tuple(
+            slice(int(np.clip(low, 0, size - 1)), int(np.clip(high, 1, size)))
+            for low, high, size in zip(lows, highs, self.shape, strict=True)
+        )
+        return box, self._cut(box)
+
+    def _cut(self, box: Box) -> Grid:
+        affine = self.affine.copy()
+        affine[:, 3] = self.affine @ [*(part.start or 0 for part in box), 1]
+        return Grid(tuple(part.stop - (part.start or 0) for part in box), affine)
+
     def size_at(self, steps: Sequence[float] | NDArray[np.float64]) -> float:
         """Voxels that a grid with these steps has, without rounding."""
         affine = zoom_affine(self.affine, steps, diagonal=False)
@@ -82,22 +113,46 @@ def oriented(shape: Sequence[int], affine: NDArray[np.float64]) -> tuple[Grid, N
 def resample(
     values: Tensor, *, source: Grid, target: Grid, mode: Literal["bilinear", "nearest"] = "bilinear"
 ) -> Tensor:
-    """Values (x, y, z) of `source` at the voxels of `target`.
+    """Values (..., x, y, z) of `source` at the voxels of `target`, in single precision.
 
     A voxel is NaN where one that it is made of is not finite, and where it lies outside of the
-    source: more than half a voxel beyond its outermost ones.
+    source: more than half a voxel beyond its outermost ones. A large target goes slab by slab, for
+    which places alone would take many times the memory of the result.
     """
+    slabs = target.slabs(SLAB)
+    if len(slabs) == 1:
+        return _resampled(values, source=source, target=target, mode=mode)
+    result = torch.empty(*values.shape[:-3], *target.shape)
+    for part, slab in slabs:
+        result[..., part, :, :] = resampled_near(values, source=source, target=slab, mode=mode)
+    return result
+
+
+def resampled_near(
+    values: Tensor, *, source: Grid, target: Grid, mode: Literal["bilinear", "nearest"]
+) -> Tensor:
+    """As `resample`, of the voxels alone that a small target needs."""
+    (x, y, z), near = source.near(target)
+    return _resampled(values[..., x, y, z].float(), source=near, target=target, mode=mode)
+
+
+def _resampled(
+    values: Tensor, *, source: Grid, target: Grid, mode: Literal["bilinear", "nearest"]
+) -> Tensor:
     onto = SpatialResample(mode=mode, padding_mode="border", align_corners=False, dtype=np.float32)
 
     def at_target(tensor: Tensor) -> Tensor:
-        image = MetaTensor(tensor[None], affine=torch.from_numpy(source.affine))
+        channels = tensor.reshape(-1, *tensor.shape[-3:])
+        image = MetaTensor(channels, affine=torch.from_numpy(source.affine))
         affine = torch.from_numpy(target.affine)
         moved = cast(MetaTensor, onto(image, dst_affine=affine, spatial_size=list(target.shape)))
-        return moved.as_tensor()[0]
+        return moved.as_tensor().reshape(*tensor.shape[:-3], *target.shape)
 
     finite = torch.isfinite(values)
-    result = at_target(values.masked_fill(~finite, 0.0))
-    if not bool(finite.all()):
+    if bool(finite.all()):
+        result = at_target(values)
+    else:
+        result = at_target(values.masked_fill(~finite, 0.0))
         result = result.masked_fill(at_target(finite.to(torch.float32)) <= 0.999, torch.nan)
     outside = _outside(source, target)
     return result if outside is None else result.masked_fill(outside, torch.nan)

@@ -12,34 +12,35 @@ from typing import Any
 
 from ssl3d.data.data_error import DataError
 from ssl3d.data.files import Source, stem
-from ssl3d.data.table import NOTHING, csv_rows, plain_text, read_text
+from ssl3d.data.table import NOTHING, Problem, csv_rows, plain_text, read_text
 
 Row = tuple[str, Any, str]
 """Name, group, and where that stands in the file."""
 
 
-def groups_from_file(sources: Sequence[Source], *, path: Path) -> list[str]:
+def groups_from_file(
+    sources: Sequence[Source], *, path: Path, option: str = "data.group_file"
+) -> list[str]:
     """Group of each sample: that of the entry which names one of its files.
 
     An entry names a file by the end of its path, such as `case_1.nii.gz`, `site_a/case_1.nii.gz`
-    or the whole path, with or without the ending.
+    or the whole path, with or without the ending. Errors call the file `option`.
 
     Raises:
         DataError: the file cannot be used, a sample has no group, or entries disagree about it.
     """
-    known = _by_name(_rows(path), path=path)
+    problem = partial(_error, path, option=option)
+    known = _by_name(_rows(path, problem=problem), problem=problem)
     found = [{known[name] for name in names_of(source) if name in known} for source in sources]
     unknown = [s.files[0].name for s, groups in zip(sources, found, strict=True) if not groups]
     if unknown:
-        raise _error(
-            path,
+        raise problem(
             f"has no group for {len(unknown)} of {len(sources)} files, such as "
             f"{', '.join(unknown[:3])}: add them, by file name with or without its ending",
         )
     for source, groups in zip(sources, found, strict=True):
         if len(groups) > 1:
-            raise _error(
-                path,
+            raise problem(
                 f"gives {source.name} the groups {_list(groups)}, by entries of its name with and "
                 "without ending, folders or channel: give it one",
             )
@@ -56,52 +57,49 @@ def names_of(source: Source) -> Iterator[str]:
                 yield str(PurePosixPath(*parts[start:-1], name))
 
 
-def _by_name(rows: Iterable[Row], *, path: Path) -> dict[str, str]:
+def _by_name(rows: Iterable[Row], *, problem: Problem) -> dict[str, str]:
     known: dict[str, str] = {}
     for given, value, place in rows:
         name = plain_text(given)
         if not name:
-            raise _error(path, f"has a group without a name, {place}")
+            raise problem(f"has a group without a name, {place}")
         if isinstance(value, bool) or not isinstance(value, str | int):
-            raise _error(
-                path,
+            raise problem(
                 f"gives {name!r} the group {reprlib.repr(value)}, {place}: give text or a whole "
                 "number",
             )
         group = plain_text(str(value))
         if group.lower() in NOTHING:
-            raise _error(path, f"gives {name!r} no group, {place}: give one to every name")
+            raise problem(f"gives {name!r} no group, {place}: give one to every name")
         name = str(PurePosixPath(name))  # "./a/b" is "a/b"
         if known.setdefault(name, group) != group:
-            raise _error(
-                path,
+            raise problem(
                 f"gives {name!r} the groups {_list({known[name], group})}: where files of several "
                 "folders have this name, write the folder too (folder/name)",
             )
     return known
 
 
-def _rows(path: Path) -> Iterator[Row]:
-    problem = partial(_error, path)
+def _rows(path: Path, *, problem: Problem) -> Iterator[Row]:
     text = read_text(path, problem=problem)
     if path.suffix.lower() in (".csv", ".tsv"):
         rows = csv_rows(text, needed=("name", "group"), problem=problem)
         return ((row["name"], row["group"], place) for row, place in rows)
-    return _json_rows(text, path=path)
+    return _json_rows(text, problem=problem)
 
 
-def _json_rows(text: str, *, path: Path) -> Iterator[Row]:
+def _json_rows(text: str, *, problem: Problem) -> Iterator[Row]:
     """Also names that stand there twice, which a dict would drop."""
     form = 'the form is {"file name": "group"}'
     try:
         content = json.loads(text, object_pairs_hook=_Pairs)
     except (ValueError, RecursionError) as error:
-        raise _error(path, f"is not JSON: {error}; {form}") from error
+        raise problem(f"is not JSON: {error}; {form}") from error
     if not isinstance(content, _Pairs):
-        raise _error(path, f"holds no object: {form}")
+        raise problem(f"holds no object: {form}")
     for number, (name, value) in enumerate(content, start=1):
         if isinstance(value, list):  # an object inside is a list of pairs as well
-            raise _error(path, f"gives {name!r} several values: {form}")
+            raise problem(f"gives {name!r} several values: {form}")
         yield name, value, f"entry {number}"
 
 
@@ -113,5 +111,5 @@ def _list(groups: Iterable[str]) -> str:
     return " and ".join(repr(group) for group in sorted(groups))
 
 
-def _error(path: Path, problem: str) -> DataError:
-    return DataError(f"data.group_file: {str(path)!r} {problem}")
+def _error(path: Path, problem: str, *, option: str) -> DataError:
+    return DataError(f"{option}: {str(path)!r} {problem}")

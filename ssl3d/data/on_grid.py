@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ssl3d.data.files import Source
-from ssl3d.data.grid import Grid, oriented, resample
+from ssl3d.data.grid import SLAB, Box, Grid, oriented, resampled_near
 from ssl3d.data.preparation import prepare
 from ssl3d.data.read import target_grid
 from ssl3d.data.scan import open_scan
@@ -66,24 +67,45 @@ class PreparedVolume:
         Raises:
             ValueError: `values` are not on the grid of `volume`.
         """
-        array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
+        if not isinstance(values, Tensor):
+            values = torch.from_numpy(np.ascontiguousarray(values))
+        array = values.detach().cpu()
         size = tuple(self.valid.shape)
-        if array.ndim not in (3, 4) or array.shape[-3:] != size:
+        if array.dim() not in (3, 4) or tuple(array.shape[-3:]) != size:
             raise ValueError(
-                f"values of shape {array.shape}, but the volume has {size} voxels (z, y, x): give "
-                "(D, H, W) or (K, D, H, W) of these"
+                f"values of shape {tuple(array.shape)}, but the volume has {size} voxels (z, y, "
+                "x): give (D, H, W) or (K, D, H, W) of these"
             )
-        if array.ndim == 4:
-            every = [self.restore(one, mode=mode, fill=fill)[0] for one in array]
-            return np.stack(every), self.source_affine
+        channels = array if array.dim() == 4 else array[None]
+        whole = np.empty((len(channels), *self.source_shape), dtype=array.numpy().dtype)
+        for box, part in self.pieces(channels, mode=mode, fill=fill):
+            whole[:, *box] = part
+        return whole.reshape(*array.shape[:-3], *self.source_shape), self.source_affine
+
+    def pieces(
+        self, values: Tensor, *, mode: Literal["nearest", "bilinear"], fill: float
+    ) -> Iterator[tuple[Box, NDArray[Any]]]:
+        """What `restore` gives of values (K, D, H, W), piece by piece of the file.
+
+        Each piece is small, whatever the file: what comes to less than the values, such as the
+        likeliest of many classes, never needs them all.
+
+        Yields:
+            A box along the file's own axes, and the values (K, ...) in it, in single precision.
+        """
         grid, turn = oriented(self.source_shape, self.source_affine)
-        own = Grid((size[2], size[1], size[0]), self.affine)
-        turned = array.transpose(2, 1, 0)
-        if own.shape != grid.shape or not np.allclose(own.affine, grid.affine, atol=1e-6):
-            floats = torch.from_numpy(np.array(turned, dtype=np.float32, order="C"))
-            moved = resample(floats, source=own, target=grid, mode=mode).numpy()
-            turned = np.where(np.isfinite(moved), moved, fill).astype(array.dtype)
-        return np.ascontiguousarray(apply_orientation(turned, _back(turn))), self.source_affine
+        depth, height, width = values.shape[1:]
+        own = Grid((width, height, depth), self.affine)
+        same = own.shape == grid.shape and np.allclose(own.affine, grid.affine, atol=1e-6)
+        turned = values.permute(0, 3, 2, 1)
+        for part, slab in grid.slabs(max(1, SLAB // len(values))):
+            if same:
+                found = turned[:, part].float().numpy()
+            else:
+                found = resampled_near(turned, source=own, target=slab, mode=mode).numpy()
+                found[~np.isfinite(found)] = fill
+            every = [apply_orientation(one, _back(turn)) for one in found]
+            yield _box_of(part, turn=turn, shape=self.source_shape), np.stack(every)
 
 
 def prepare_on_grid(source: Source, *, spec: DataSpec) -> PreparedVolume:
@@ -121,3 +143,13 @@ def _back(turn: NDArray[np.float64]) -> NDArray[np.float64]:
     for axis, (to, flip) in enumerate(turn):
         back[int(to)] = axis, flip
     return back
+
+
+def _box_of(part: slice, *, turn: NDArray[np.float64], shape: Sequence[int]) -> Box:
+    """Where a part along x of the turned volume is along the file's own axes."""
+    box = [slice(0, size) for size in shape]
+    for axis, (to, flip) in enumerate(turn):
+        if to == 0:
+            size = shape[axis]
+            box[axis] = part if flip > 0 else slice(size - part.stop, size - part.start)
+    return tuple(box)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ssl3d.geometry import Triple, show
+from ssl3d.kinds.resized import resized
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,10 +34,7 @@ class TensorRegion:
         return len(self.volume)
 
     def read(self, corner: Triple, extent: Triple, *, size: Triple) -> tuple[Tensor, Tensor]:
-        """A box; resampled, a voxel is valid where all that it is made of are.
-
-        Resampling is trilinear between the centres of voxels; beyond the outer ones the outermost
-        value stands.
+        """A box; resampled by `resized`.
 
         Raises:
             ValueError: the box leaves the region.
@@ -53,18 +49,6 @@ class TensorRegion:
         volume, valid = self.volume[:, z, y, x], self.valid[z, y, x]
         if size == extent:
             return volume, valid
-        resized = F.interpolate(volume[None], size=size, mode="trilinear", align_corners=False)[0]
-        whole = _resized_valid(valid, size=size)
-        return torch.where(whole, resized, 0), whole
-
-
-def _resized_valid(valid: Tensor, *, size: Triple) -> Tensor:
-    """True where no voxel that is not valid takes part.
-
-    Axis by axis: a share of one axis is far above rounding, the product of three may not be.
-    """
-    for axis, edge in enumerate(size):
-        now = [*valid.shape[:axis], edge, *valid.shape[axis + 1 :]]
-        share = F.interpolate(valid[None, None].float(), size=now, mode="trilinear")
-        valid = share[0, 0] > 1 - 1e-4
-    return valid
+        larger, whole = resized(volume[None], valid[None], size=size)
+        assert whole is not None
+        return larger[0], whole[0]

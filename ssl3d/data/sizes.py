@@ -13,7 +13,7 @@ from ssl3d.data.files import Source
 from ssl3d.data.grid import oriented
 from ssl3d.data.scan import open_scan
 from ssl3d.data.spec import DataSpec
-from ssl3d.geometry import product, show
+from ssl3d.geometry import Triple, product, show
 
 SMALL = 0.25
 """Share of a patch below which a volume is far smaller than it."""
@@ -41,23 +41,28 @@ def header_grid(path: Path) -> Grid:
     return Grid((z, y, x), (height, depth, width))
 
 
-def size_warnings(sources: Sequence[Source], *, spec: DataSpec) -> Iterator[str]:
-    """A line for volumes far smaller than the patch, and one for mixed spacings.
+def size_warnings(
+    sources: Sequence[Source], *, spec: DataSpec, extent: Triple | None = None
+) -> Iterator[str]:
+    """A line for volumes far smaller than a crop, and one for mixed spacings.
 
     Args:
         sources: with good headers; their first channel counts.
         spec: patch and spacing.
+        extent: of a crop, in voxels; none: `spec.patch`.
     """
+    crop = spec.patch if extent is None else extent
     grids = [(source, header_grid(source.files[0])) for source in sources]
     small = [
-        (source, edges) for source, edges in _edges(grids, spec) if _share(edges, spec) < SMALL
+        (source, edges) for source, edges in _edges(grids, spec) if _share(edges, crop) < SMALL
     ]
     if small:
-        source, edges = min(small, key=lambda pair: _share(pair[1], spec))
+        source, edges = min(small, key=lambda pair: _share(pair[1], crop))
         z, y, x = (round(edge) for edge in edges)
+        what = "data.patch" if crop == spec.patch else "a crop"
         yield (
-            f"{len(small)} of {len(grids)} volumes fill less than {SMALL:.0%} of data.patch, "
-            f"{show(spec.patch)} voxels: their crops are mostly padding, and a crop in which "
+            f"{len(small)} of {len(grids)} volumes fill less than {SMALL:.0%} of {what}, "
+            f"{show(crop)} voxels: their crops are mostly padding, and a crop in which "
             f"nothing can be hidden counts for nothing. The smallest is {source.name}, "
             f"{show((z, y, x))} voxels. Take a smaller patch, or leave them out"
         )
@@ -75,10 +80,10 @@ def _edges(
         yield source, tuple(max(1.0, edge * own / new) for edge, own, new in edges)
 
 
-def _share(edges: Sequence[float], spec: DataSpec) -> float:
-    """How much of a patch the volume fills, at most."""
-    filled = (min(edge, size) for edge, size in zip(edges, spec.patch, strict=True))
-    return float(np.prod(list(filled))) / product(spec.patch)
+def _share(edges: Sequence[float], crop: Triple) -> float:
+    """How much of a crop the volume fills, at most."""
+    filled = (min(edge, size) for edge, size in zip(edges, crop, strict=True))
+    return float(np.prod(list(filled))) / product(crop)
 
 
 def _mixed(spacings: Sequence[tuple[float, float, float]]) -> Iterator[str]:

@@ -214,6 +214,14 @@ class DataSpec(Section):
         "group; the file name with or without its ending, with its folders where files of several "
         "folders have one name",
     )
+    visit_by: str | None = Field(
+        None,
+        description="regular expression as group_by: volumes with the same match are of one visit "
+        "and on one grid; every two of them are a sample, for the views pair",
+    )
+    visit_file: PathText | None = Field(
+        None, description="the same as a file, as group_file: the group is the visit"
+    )
     cache: CacheSpec = Field(CacheSpec(), description="prepared volumes in memory and on disk")
     workers: int = Field(
         2, ge=0, le=1024, description="reading processes per rank; 0: the main process"
@@ -234,8 +242,23 @@ class DataSpec(Section):
 
     @property
     def in_channels(self) -> int:
-        """Channels of a sample."""
+        """Channels that an encoder sees."""
         return 1 if self.channels is None else len(self.channels)
+
+    @property
+    def pairs(self) -> bool:
+        """True where a sample is two volumes of a visit."""
+        return self.visit_by is not None or self.visit_file is not None
+
+    @property
+    def sample_channels(self) -> int:
+        """Channels of a sample: those that an encoder sees, twice where it is a pair."""
+        return self.in_channels * (2 if self.pairs else 1)
+
+    @property
+    def grouped(self) -> bool:
+        """True where several samples may have to stay on one side of the split."""
+        return self.group_by is not None or self.group_file is not None or self.pairs
 
     @model_validator(mode="after")
     def _check_source(self) -> DataSpec:
@@ -248,6 +271,13 @@ class DataSpec(Section):
             raise ValueError("volumes is an empty list: give a folder, a glob or some files")
         if self.group_by is not None and self.group_file is not None:
             raise ValueError("group_by and group_file are both given: give one of them")
+        if self.visit_by is not None and self.visit_file is not None:
+            raise ValueError("visit_by and visit_file are both given: give one of them")
+        if self.pairs and self.channels is not None:
+            raise ValueError(
+                "channels and visit_by or visit_file are given: volumes of a visit are single "
+                "files, give them as volumes"
+            )
         return self
 
     @field_validator("channels")
@@ -257,10 +287,10 @@ class DataSpec(Section):
     ) -> dict[str, str | tuple[str, ...]] | None:
         return None if channels is None else check_channels(channels)
 
-    @field_validator("group_by")
+    @field_validator("group_by", "visit_by")
     @classmethod
-    def _check_expression(cls, group_by: str | None) -> str | None:
-        return None if group_by is None else check_expression(group_by)
+    def _check_expression(cls, expression: str | None) -> str | None:
+        return None if expression is None else check_expression(expression)
 
 
 def check_channels(

@@ -44,20 +44,24 @@ def digest(group: str) -> bytes:
 
 
 def group_of(sources: Sequence[Source], *, spec: DataSpec, folder: Path | None = None) -> list[str]:
-    """Group of each sample; where the spec has no grouping the patient of a DICOM series, else the
-    path.
+    """Group of each sample; where the spec has no grouping the patient of a DICOM series, else its
+    visit, else its path.
 
     `group_by` sees paths from `folder`, where the run was begun; none: as they are given.
     """
     if spec.group_by is not None:
-        return _by_expression(sources, spec.group_by, folder=folder)
+        return _by_expression(sources, spec.group_by, folder=folder, option="data.group_by")
     if spec.group_file is not None:
         return groups_from_file(sources, path=Path(spec.group_file).expanduser())
-    # The end of the path: a set that was moved to another folder or machine splits alike.
-    short = ["/".join(source.files[0].parts[-3:]) for source in sources]
-    if len(set(short)) < len(short):
-        short = [source.name for source in sources]
-    return [patient or name for patient, name in zip(patients(sources), short, strict=True)]
+    if spec.pairs:
+        first = [Source(source.files[:1]) for source in sources]
+        names = visit_of(first, spec=spec, folder=folder)
+    else:
+        # The end of the path: a set that was moved to another folder or machine splits alike.
+        names = ["/".join(source.files[0].parts[-3:]) for source in sources]
+        if len(set(names)) < len(names):
+            names = [source.name for source in sources]
+    return [patient or name for patient, name in zip(patients(sources), names, strict=True)]
 
 
 def patients(sources: Sequence[Source]) -> list[str]:
@@ -69,7 +73,22 @@ def patients(sources: Sequence[Source]) -> list[str]:
     return [patient_of(source.files[0]) for source in sources]
 
 
-def _by_expression(sources: Sequence[Source], expression: str, *, folder: Path | None) -> list[str]:
+def visit_of(sources: Sequence[Source], *, spec: DataSpec, folder: Path | None = None) -> list[str]:
+    """Visit of each volume, as `group_of` finds groups.
+
+    Raises:
+        DataError: a volume has none, or the file cannot be used.
+    """
+    if spec.visit_by is not None:
+        return _by_expression(sources, spec.visit_by, folder=folder, option="data.visit_by")
+    assert spec.visit_file is not None
+    path = Path(spec.visit_file).expanduser()
+    return groups_from_file(sources, path=path, option="data.visit_file")
+
+
+def _by_expression(
+    sources: Sequence[Source], expression: str, *, folder: Path | None, option: str
+) -> list[str]:
     pattern = re.compile(expression)
     groups = []
     for source in sources:
@@ -78,7 +97,7 @@ def _by_expression(sources: Sequence[Source], expression: str, *, folder: Path |
         )
         if match is None or not match.group(1):
             raise DataError(
-                f"data.group_by: {expression!r} names no group in {source.name!r}: give an "
+                f"{option}: {expression!r} names no group in {source.name!r}: give an "
                 "expression that matches every file"
             )
         groups.append(match.group(1))

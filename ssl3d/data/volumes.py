@@ -21,6 +21,7 @@ from ssl3d.data.resumed import Earlier, ResumedSplit, resumed_split
 from ssl3d.data.spec import DataSpec
 from ssl3d.data.split import group_of, patients, split_sources
 from ssl3d.data.store import VolumeStore
+from ssl3d.data.visits import paired
 from ssl3d.geometry import Triple
 
 logger = logging.getLogger(__name__)
@@ -77,12 +78,17 @@ class RunVolumes:
             return
         begun = Path.cwd() if self._earlier is None else Path(self._earlier.listing.folder)
         sources = find_sources(self.spec, folder=begun)
+        alone: list[tuple[Source, BadVolume]] = []
+        if self.spec.pairs:
+            sources, alone = paired(sources, spec=self.spec, folder=begun)
         self._policy = BadFilePolicy(
             self._record,
-            total=len(sources),
+            total=len(sources) + len(alone),
             on_bad_file=self.spec.on_bad_file,
             max_share=self.spec.max_bad_share,
         )
+        for source, error in alone:
+            self._policy.handle(error, source=source)
         usable = self._with_good_headers(sources)
         self._split(usable, folder=begun)
         if self.spec.holdout > 0 and not self.held_out_files:
@@ -95,10 +101,8 @@ class RunVolumes:
         self._held_out_store = VolumeStore(self.spec, share=share)
 
     def _split(self, sources: list[Source], *, folder: Path) -> None:
-        grouped = self.spec.group_by is not None or self.spec.group_file is not None
-        grouped = grouped or any(patients(sources))
         groups: Sequence[str | None] = [None] * len(sources)
-        if grouped:
+        if self.spec.grouped or any(patients(sources)):
             groups = group_of(sources, spec=self.spec, folder=folder)
         now = listed(sources, groups=groups)
         if self._earlier is not None:

@@ -13,6 +13,13 @@ from ssl3d.geometry import Stage, Triple
 from ssl3d.sparse import FeatureMap, check_volume
 from ssl3d.weights import TransferReport, transfer
 
+Details = tuple[tuple[FeatureMap, ...], ...]
+"""Wavelet details of each stage: for each level, fine to coarse, its sub-bands as one feature map.
+
+Channels are those of the first sub-band, then of the next, in the order of their names: `aad` (a
+detail along x), `ada`, `add`, ...; an axis that is not transformed at this level is always `a`.
+"""
+
 
 class Backbone(nn.Module, ABC):
     """An encoder that takes a dense volume or the visible part of one.
@@ -39,7 +46,11 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, volume: FeatureMap) -> tuple[FeatureMap, ...]:
-        """One feature map per stage, fine to coarse, of the kind that was given."""
+        """One feature map per stage, fine to coarse, of the kind that was given.
+
+        Where `stages` have `details`, it also takes `details=True`, and then returns a pair: the
+        feature maps as ever, and the `Details` of each stage.
+        """
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> TransferReport:
         """Fill every parameter and buffer from named tensors: a warm start.

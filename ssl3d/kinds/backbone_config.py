@@ -37,6 +37,10 @@ class BackboneConfig(ComponentConfig):
         """What does not fit this cell size; `sparse` is False for a dense, zero-filled pass."""
         return ()
 
+    def warnings(self, *, patch: Triple) -> Iterable[str]:  # noqa: ARG002
+        """What works on crops of this size, and is likely not what is wanted."""
+        return ()
+
     def instance_norm_stages(self) -> tuple[Stage, ...]:
         """Stages with a norm over the visible sites of one sample and channel: one is too few."""
         return ()

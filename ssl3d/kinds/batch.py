@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ssl3d.kinds.level import Level
+from ssl3d.kinds.resized import resized
 from ssl3d.sparse import CellGrid, HiddenLevels
 from ssl3d.sparse.moved import moved
 
@@ -19,13 +21,15 @@ class ViewBatch:
 
     Attributes:
         level: what they have in common.
-        volume: (R, C, D, H, W), 0 where not valid.
+        volume: (R, C, D, H, W), 0 where not valid; smaller than the level's size where it is to be
+            `enlarged`.
         valid: (R, D, H, W) bool; None where all voxels are valid.
         cells: what the encoder may see.
         hidden: nested levels of hidden cells.
         hidden_positions: for each of them (M,) raster index in the R·Gd·Gh·Gw cells.
-        parent: (R,) row in the level before; None in the first level.
-        parent_box: (R, 2, 3) corner and extent in the parent's cells; None in the first level.
+        parent: (R,) row in the level before, -1 where a view lies in none; None where no view does.
+        parent_box: (R, 2, 3) corner and extent in the parent's cells, 0 where there is none; None
+            likewise.
     """
 
     __slots__ = (
@@ -62,6 +66,14 @@ class ViewBatch:
 
     def __len__(self) -> int:
         return len(self.volume)
+
+    def enlarged(self) -> ViewBatch:
+        """The same at the level's size; itself where it has it."""
+        if tuple(self.volume.shape[2:]) == self.level.size:
+            return self
+        other = copy.copy(self)
+        other.volume, other.valid = resized(self.volume, self.valid, size=self.level.size)
+        return other
 
     def moved(self, move: Callable[[Any], Any]) -> ViewBatch:
         """The same with `move` of everything that holds tensors."""

@@ -16,9 +16,14 @@ class Level:
         size: voxels per axis.
         weight: share in each loss.
         hidden: weight in the restoration loss of each nested hidden level.
+        place: cells of a view of the level before that each covers; None where it lies in none.
+        shown: the fewest cells that a view without invalid voxels shows, where the views draw what
+            is hidden themselves; None: the masker draws.
     """
 
     count: int
     size: Triple
     weight: float = 1.0
     hidden: tuple[float, ...] = (1.0,)
+    place: Triple | None = None
+    shown: int | None = None

@@ -36,3 +36,7 @@ class Loss(nn.Module, ABC):
         which is no measurement: means over a run leave it out.
         """
         return step.any_view(lambda view: view.batch.hidden.levels[0].flatten(1).any(1))
+
+    def measurable_views(self, step: StepOutput) -> list[Tensor]:
+        """(B,) bool for each level of views: `measurable` of its views alone."""
+        return [self.measurable(StepOutput(step.batch, (view,))) for view in step.views]

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from ssl3d.kinds.loss import Loss
 
 
-Need = Literal["restoration", "two_stages"]
-"""What a loss may need of the rest of a spec."""
+Need = Literal["restoration", "two_stages", "parents"]
+"""What a loss may need of the rest of a spec: `restoration`, what the decoder restores;
+`two_stages`, stages to compare; `parents`, views that lie in others, and the decoder's features of
+both, beside a loss that restores.
+"""
 
 
 class LossConfig(ComponentConfig):
@@ -35,7 +38,16 @@ class LossConfig(ComponentConfig):
     def needs(self) -> frozenset[Need]:
         """What the loss needs of the rest of the spec."""
 
-    def build(self, *, stages: Sequence[Stage]) -> Loss:
-        """Make the loss for a backbone's stages; it may own projection heads."""
-        loss: Loss = self._make(stages=stages)
+    def build(
+        self, *, stages: Sequence[Stage], features: Stage | None = None, levels: int = 1
+    ) -> Loss:
+        """Make the loss for a backbone's stages; it may own projection heads.
+
+        Args:
+            stages: of the backbone, fine to coarse.
+            features: of the decoder; told where the loss needs `parents`.
+            levels: of views; told likewise.
+        """
+        more = {"features": features, "levels": levels} if "parents" in self.needs() else {}
+        loss: Loss = self._make(stages=stages, **more)
         return loss

@@ -21,6 +21,10 @@ class MaskerConfig(ComponentConfig):
         """What cannot work on a grid of this many cells."""
         return ()
 
+    def cautions(self, *, grid: Triple, cell: Triple) -> Iterable[Problem]:  # noqa: ARG002
+        """What can run on a grid of these cells but is likely not what is wanted."""
+        return ()
+
     def weights(self) -> tuple[float, ...]:
         """Weight in the restoration loss of each nested hidden level that it draws."""
         return (1.0,)

@@ -16,7 +16,7 @@ from ssl3d.sparse import FeatureMap
 
 T = TypeVar("T")
 
-Target = Literal["patch_normalised", "voxels"]
+Target = Literal["patch_normalised", "voxels", "features"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +27,8 @@ class ViewOutput:
         batch: what it was given.
         stages: the backbone's feature maps, fine to coarse.
         target: what is restored.
+        deepest: (R, C, d, h, w) without gradient, the backbone's deepest map, where that is
+            restored; None where voxels are.
         decoded: what the decoder made of them; None where no loss needs a restoration.
         found: what it restored of the hidden patches; None likewise.
     """
@@ -34,6 +36,7 @@ class ViewOutput:
     batch: ViewBatch
     stages: tuple[FeatureMap, ...]
     target: Target
+    deepest: Tensor | None = None
     decoded: DecoderOutput | None = None
     found: HiddenPatches | None = None
 
@@ -41,6 +44,11 @@ class ViewOutput:
     def prediction(self) -> Tensor:
         """(R, C, D, H, W), in units of the target; raises ValueError where nothing was restored."""
         return _restored(self.decoded).volume
+
+    @property
+    def features(self) -> Tensor:
+        """(R, F, d, h, w), the decoder's finest map; ValueError where nothing was restored."""
+        return _restored(self.decoded).features
 
     @property
     def patches(self) -> HiddenPatches:

@@ -16,11 +16,11 @@ NO_CONTRAST = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class PatchStatistics:
-    """Mean and biased variance of each patch and channel over its valid voxels.
+    """Mean and variance of each patch and channel over its valid voxels.
 
     Attributes:
-        mean: (M, 1, C); 0 in a patch without a valid voxel.
-        variance: (M, 1, C); 0 in a patch without a valid voxel.
+        mean: (M, 1, C), or (M, 1, 1) of all channels together; 0 in a patch without a valid voxel.
+        variance: likewise.
     """
 
     mean: Tensor
@@ -28,7 +28,7 @@ class PatchStatistics:
 
     @property
     def contrast(self) -> Tensor:
-        """(M, 1, C) bool: the patch is more than air or padding in this channel."""
+        """(M, 1, C) or (M, 1, 1) bool: the patch is more than air or padding in this channel."""
         return self.variance > NO_CONTRAST
 
     def normalise(self, patches: Tensor) -> Tensor:

@@ -47,14 +47,15 @@ class View:
     """One crop of one sample, on the CPU.
 
     Attributes:
-        volume: (C, D, H, W), 0 where not valid.
+        volume: (C, D, H, W), 0 where not valid; at the size that was read. Where that is smaller
+            than the level's it is enlarged on the device, see `resized`.
         valid: (D, H, W) bool.
-        hidden: nested levels, each (Gd, Gh, Gw) bool.
+        hidden: nested levels, each (Gd, Gh, Gw) bool, cells of the level's size.
         visible: (Gd, Gh, Gw) bool: not hidden, and some voxel is valid.
         corner: first voxel in the region.
         extent: voxels of the region that it shows.
-        parent: which view of the level before it lies in, of this sample; None in the first level.
-        parent_box: corner and extent in the parent's cells; None in the first level.
+        parent: which view of the level before it lies in, of this sample; None where in none.
+        parent_box: corner and extent in the parent's cells; None where it has no parent.
     """
 
     volume: Tensor

@@ -57,8 +57,9 @@ def views_of(region: Region, *, views: Views, masker: Masker, seeds: Seeds) -> M
     if counts != announced:
         raise ValueError(f"{name} gives {counts} views of its levels: it announces {announced}")
     for number, (own, level) in enumerate(zip(made, views.levels, strict=True)):
-        sizes = (level.size, *[quotient(level.size, views.cell)] * (1 + len(level.hidden)))
-        wanted = (level.size, *(f"torch.bool of shape {size} on cpu" for size in sizes))
+        grid, read = quotient(level.size, views.cell), _size_read(own[0], level=level)
+        sizes = (read, *[grid] * (1 + len(level.hidden)))
+        wanted = (read, *(f"torch.bool of shape {size} on cpu" for size in sizes))
         for view in own:
             cells = (view.valid, view.visible, *view.hidden)
             given = (tuple(view.volume.shape[1:]), *map(described, cells))
@@ -70,3 +71,10 @@ def views_of(region: Region, *, views: Views, masker: Masker, seeds: Seeds) -> M
             if bool((view.visible & view.hidden[0]).any()):
                 raise ValueError(f"{name}: a view of level {number} shows a cell that it hides")
     return made
+
+
+def _size_read(view: View, *, level: Level) -> Triple:
+    """Voxels per axis of all views of a level, by the first: at most the level's."""
+    d, h, w = view.volume.shape[1:]
+    smaller = all(0 < edge <= most for edge, most in zip((d, h, w), level.size, strict=True))
+    return (d, h, w) if smaller else level.size

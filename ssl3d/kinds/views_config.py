@@ -16,13 +16,21 @@ if TYPE_CHECKING:
 
 
 class ViewsConfig(ComponentConfig):
-    """Options of views."""
+    """Options of views.
+
+    Attributes:
+        places: True where views of some levels lie in those of the level before.
+        partners: True where a region holds two volumes, first the channels of one and then those of
+            the other, and so does a view: the encoder sees the first, and both are restored.
+    """
 
     kind: ClassVar[str] = "views"
+    places: ClassVar[bool] = False
+    partners: ClassVar[bool] = False
 
     @abstractmethod
-    def levels(self, patch: Triple, *, masker: MaskerConfig) -> tuple[Level, ...]:
-        """The levels of views that are made of a patch."""
+    def levels(self, patch: Triple, *, cell: Triple, masker: MaskerConfig) -> tuple[Level, ...]:
+        """The levels of views that are made of a patch; `problems` has nothing against it."""
 
     def extent(self, patch: Triple) -> Triple:
         """The region that data cut for a sample, in voxels."""
@@ -40,6 +48,6 @@ class ViewsConfig(ComponentConfig):
 
     def build(self, *, patch: Triple, cell: Triple, masker: MaskerConfig) -> Views:
         """Make the views."""
-        levels, extent = self.levels(patch, masker=masker), self.extent(patch)
+        levels, extent = self.levels(patch, cell=cell, masker=masker), self.extent(patch)
         views: Views = self._make(cell=cell, levels=levels, extent=extent)
         return views

@@ -65,13 +65,21 @@ def given_batch(
 
 
 def _fitting(views: Views, *, extent: Triple, masker: Masker) -> Views:
-    """Views of volumes of this size, which may be another than the patch of a run."""
+    """Views of volumes of this size, which may be another than the patch of a run.
+
+    Raises:
+        ValueError: these views are made of another size than that of a patch, and not of this one.
+    """
     if extent == views.extent:
         return views
     assert isinstance(views.config, ViewsConfig)
     assert isinstance(masker.config, MaskerConfig)
-    fitting = views.config.build(patch=extent, cell=views.cell, masker=masker.config)
-    return fitting if fitting.extent == extent else views
+    if views.config.extent(extent) != extent:
+        raise ValueError(
+            f"volume has {show(extent)} voxels; views {views.config.name!r} are made of "
+            f"{show(views.extent)} here"
+        )
+    return views.config.build(patch=extent, cell=views.cell, masker=masker.config)
 
 
 def _view(region: TensorRegion, *, hidden: Sequence[Tensor], cell: Triple) -> View:

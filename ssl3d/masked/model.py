@@ -10,14 +10,16 @@ from torch import Tensor, nn
 
 from ssl3d.kinds.backbone import Backbone
 from ssl3d.kinds.batch import Batch, ViewBatch
-from ssl3d.kinds.decoder import Decoder
+from ssl3d.kinds.decoder import Decoder, encoded
 from ssl3d.kinds.loss import Loss
 from ssl3d.kinds.masker import Masker
 from ssl3d.kinds.output import StepOutput, Target, ViewOutput
 from ssl3d.kinds.views import Views
 from ssl3d.masked.inputs import Hidden, given_batch
 from ssl3d.masked.output import PretrainOutput
-from ssl3d.masked.target import hidden_patches
+from ssl3d.masked.passes import Passed, in_parts
+from ssl3d.masked.spec import NormalisationSpec
+from ssl3d.masked.target import NORMALISATION, hidden_patches
 from ssl3d.sparse import CellGrid, FeatureMap, SparseBackend, SparseVolume
 
 
@@ -34,9 +36,14 @@ class PretrainModel(nn.Module):
         losses: label to loss.
         weights: label to its factor in the total.
         decoder: restores the volume from the stages; None where no loss needs it.
-        in_channels: of the volumes.
+        in_channels: that the encoder sees, the first of the volume's.
+        out_channels: of the volumes, all of which are restored; None: as many.
         encoder_input: `visible`, or `zeroed` for the dense baseline.
-        target: `patch_normalised` or `voxels`.
+        target: `patch_normalised`, `voxels` or `features`.
+        normalisation: of the target.
+        at_once: views that are encoded together, at most; None: all of a level.
+        feature_encoder: where features are hidden: the backbone sees the whole volume, and this
+            network encodes what is visible of its deepest map. None: the input is hidden.
     """
 
     def __init__(
@@ -50,11 +57,16 @@ class PretrainModel(nn.Module):
         weights: Mapping[str, float],
         decoder: Decoder | None,
         in_channels: int,
+        out_channels: int | None = None,
         encoder_input: Literal["visible", "zeroed"] = "visible",
         target: Target = "patch_normalised",
+        normalisation: NormalisationSpec = NORMALISATION,
+        at_once: int | None = None,
+        feature_encoder: Backbone | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
+        self.feature_encoder = feature_encoder
         self.decoder = decoder
         # Labels may hold dots, which module names may not.
         self.losses = nn.ModuleList(losses.values())
@@ -64,9 +76,12 @@ class PretrainModel(nn.Module):
         self.views = views
         self.masker = masker
         self.in_channels = in_channels
+        self.out_channels = in_channels if out_channels is None else out_channels
         self.cell = views.cell
         self.encoder_input = encoder_input
         self.target: Target = target
+        self.normalisation = normalisation
+        self.at_once = at_once
 
     def forward(
         self,
@@ -124,29 +139,71 @@ class PretrainModel(nn.Module):
                     metrics[f"{label}/{name}"] = value.detach()
         return PretrainOutput(step, losses=losses, weights=self.weights, metrics=metrics)
 
+    @property
+    def encoder(self) -> Backbone:
+        """What encodes what is visible: the backbone, or the feature encoder."""
+        return self.backbone if self.feature_encoder is None else self.feature_encoder
+
     def encode(self, volume: Tensor, *, cells: CellGrid) -> tuple[FeatureMap, ...]:
-        """The backbone's feature maps of what is visible, fine to coarse.
+        """The feature maps of what is visible, fine to coarse.
 
         Args:
             volume: (B, C, D, H, W).
             cells: which cells are visible.
         """
-        visible = SparseVolume.from_dense(volume, cells=cells, backend=self.backend)
-        if self.encoder_input == "visible":
-            stages: tuple[FeatureMap, ...] = self.backbone(visible)
-        else:
-            stages = self.backbone(visible.to_dense())
+        stages: tuple[FeatureMap, ...]
+        stages = self.encoder(self._seen(self.hideable(volume), cells=cells))
         return stages
 
+    def hideable(self, volume: Tensor) -> Tensor:
+        """What is hidden in part: the channels that the encoder sees, or the backbone's deepest map
+        of all of them.
+        """
+        seen = volume[:, : self.in_channels]
+        if self.feature_encoder is None:
+            return seen
+        deepest: Tensor = self.backbone(seen)[-1]
+        return deepest
+
+    def _seen(self, hideable: Tensor, *, cells: CellGrid) -> FeatureMap:
+        """What the encoder is given of it."""
+        whole = self.feature_encoder is None
+        site = (1, 1, 1) if whole else self.backbone.stages[-1].stride
+        visible = SparseVolume.from_dense(hideable, cells=cells, backend=self.backend, stride=site)
+        return visible if self.encoder_input == "visible" else visible.to_dense()
+
+        return visible if self.encoder_input == "visible" else visible.to_dense()
+
+    def one_pass(self, hideable: Tensor, cells: CellGrid) -> Passed:
+        """One pass of the encoder, and of the decoder where there is one.
+
+        Args:
+            hideable: (R, C, d, h, w), see `hideable`.
+            cells: which cells are visible.
+        """
+        seen = self._seen(hideable, cells=cells)
+        stages, beside = encoded(self.encoder, seen, decoder=self.decoder)
+        return stages, None if self.decoder is None else self.decoder(stages, **beside)
+
     def _restore(self, views: ViewBatch) -> ViewOutput:
-        """One pass of the encoder, and of the decoder where there is one."""
-        if views.volume.shape[1] != self.in_channels:
+        """Encode the views of a level, and decode them where there is a decoder."""
+        if views.volume.shape[1] != self.out_channels:
             raise ValueError(
-                f"volume has {views.volume.shape[1]} channels; this model takes {self.in_channels}"
+                f"volume has {views.volume.shape[1]} channels; this model takes {self.out_channels}"
             )
-        stages = self.encode(views.volume, cells=views.cells)
-        if self.decoder is None:
+        views = views.enlarged()
+        hideable = self.hideable(views.volume)
+        stages, decoded = in_parts(self.one_pass, hideable, cells=views.cells, at_once=self.at_once)
+        if decoded is None:
             return ViewOutput(views, stages, self.target)
-        decoded = self.decoder(stages)
-        patches = hidden_patches(views, prediction=decoded.volume, target=self.target)
-        return ViewOutput(views, stages, self.target, decoded=decoded, found=patches)
+        features = hideable.detach() if self.target == "features" else None
+        patches = hidden_patches(
+            views,
+            prediction=decoded.volume,
+            target=self.target,
+            normalisation=self.normalisation,
+            features=features,
+        )
+        return ViewOutput(
+            views, stages, self.target, deepest=features, decoded=decoded, found=patches
+        )

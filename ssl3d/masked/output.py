@@ -62,7 +62,7 @@ class PretrainOutput:
 
     @property
     def stages(self) -> tuple[FeatureMap, ...]:
-        """The backbone's feature maps, fine to coarse."""
+        """The encoder's feature maps, fine to coarse."""
         return self.step.views[0].stages
 
     @property

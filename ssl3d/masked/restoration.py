@@ -18,11 +18,17 @@ class RestorationLoss(Loss):
     """Base of losses on hidden voxels; a subclass gives the error of one voxel.
 
     The error is averaged within a patch over its scored voxels and channels, then over a view's
-    hidden patches that have any, then over the views that have any. With several hidden levels the
+    hidden patches that have any, then over the views that have any; where `over_patches` is True
+    over the hidden patches of all views at once. With several hidden levels the
     mean of each is taken apart and weighted. What is not hidden, not valid, or without contrast
     under the normalised target counts neither in the value nor in the gradient, whatever stands
     there.
     """
+
+    @property
+    def over_patches(self) -> bool:
+        """True for a mean over the hidden patches of all samples at once."""
+        return False
 
     @abstractmethod
     def error(self, difference: Tensor) -> Tensor:
@@ -61,8 +67,9 @@ class RestorationLoss(Loss):
         patches, weights = view.patches, view.batch.hidden.weights
         difference = torch.where(patches.scored, prediction - patches.target, 0)
         errors = self.error(difference).sum((1, 2)) / patches.counts.clamp(min=1)
+        mean = _mean_over_cells if self.over_patches else _mean_over_rows
         means = [
-            _mean_over_rows(_on_grid(errors, patches=patches, like=level), counted=level)
+            mean(_on_grid(errors, patches=patches, like=level), counted=level)
             for level in _counted(view)
         ]
         weighted = [weight * mean for weight, mean in zip(weights, means, strict=True)]
@@ -102,3 +109,9 @@ def _mean_over_rows(errors: Tensor, *, counted: Tensor) -> Tensor:
     cells = counted.flatten(1).sum(1)
     per_row = torch.where(counted, errors, 0).flatten(1).sum(1) / cells.clamp(min=1)
     return per_row.sum() / (cells > 0).sum().clamp(min=1)
+
+
+def _mean_over_cells(errors: Tensor, *, counted: Tensor) -> Tensor:
+    """Mean over the counted cells of all rows; 0 where there are none."""
+    per_row = torch.where(counted, errors, 0).flatten(1).sum(1)
+    return per_row.sum() / counted.sum().clamp(min=1)

@@ -1,27 +1,42 @@
-"""What is restored: the hidden patches of a volume, normalised each by itself or as they are.
+"""What is restored: the hidden patches of a volume, normalised each by itself or as they are, or
+the features that a backbone makes of them.
 
 A patch is one cell. Normalisation per patch is that of masked autoencoders (arXiv 2111.06377,
-section 4.1) and SparK (arXiv 2301.03580, section 3.3), here over valid voxels and per channel.
+section 4.1) and SparK (arXiv 2301.03580, section 3.3), here over valid voxels.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from ssl3d.geometry import Triple, product
+from ssl3d.geometry import Triple, product, quotient, times
 from ssl3d.kinds.batch import ViewBatch
 from ssl3d.kinds.output import Target, ViewOutput
-from ssl3d.kinds.patches import HiddenPatches, PatchStatistics
+from ssl3d.kinds.patches import EPSILON, HiddenPatches, PatchStatistics
+from ssl3d.masked.spec import NormalisationSpec
 from ssl3d.precision import at_least_single
 from ssl3d.sparse import join_cells, split_cells
 
+NORMALISATION = NormalisationSpec()
+"""Each channel by itself, with the biased variance."""
 
-def patch_statistics(patches: Tensor, *, valid: Tensor | None) -> PatchStatistics:
+
+def patch_statistics(
+    patches: Tensor, *, valid: Tensor | None, normalisation: NormalisationSpec = NORMALISATION
+) -> PatchStatistics:
     """Mean and variance of patches (M, V, C) over their valid voxels (M, V, 1), None: all.
 
     A patch has the same values to the last bit whether the patches beside it have padding or not.
+    Channels that are normalised jointly count as further voxels.
     """
+    if normalisation.channels == "joint":
+        c = patches.shape[2]
+        patches = patches.flatten(1)[:, :, None]
+        valid = None if valid is None else valid.expand(-1, -1, c).flatten(1)[:, :, None]
 
     def inside(values: Tensor) -> Tensor:
         return values if valid is None else torch.where(valid, values, 0)
@@ -33,7 +48,8 @@ def patch_statistics(patches: Tensor, *, valid: Tensor | None) -> PatchStatistic
     mean = inside(patches).sum(1, keepdim=True) / count
     # Once more on what is left: the rounding of a large constant's mean would pass for contrast.
     mean = mean + inside(patches - mean).sum(1, keepdim=True) / count
-    variance = inside(patches - mean).square().sum(1, keepdim=True) / count
+    freedom = (count - 1).clamp(min=1) if normalisation.unbiased else count
+    variance = inside(patches - mean).square().sum(1, keepdim=True) / freedom
     return PatchStatistics(mean, variance)
 
 
@@ -51,16 +67,71 @@ def gather_patches(volume: Tensor, *, positions: Tensor, cell: Triple) -> Tensor
     return split_cells(volume, cell=cell).index_select(0, positions).flatten(1, 3)
 
 
-def hidden_patches(batch: ViewBatch, *, prediction: Tensor, target: Target) -> HiddenPatches:
-    """Prediction (R, C, D, H, W) and target of the patches that level 0 hides."""
+class Original(NamedTuple):
+    """What patches are cut from.
+
+    Attributes:
+        values: (R, C, d, h, w), without gradient.
+        valid: (R, d, h, w) bool; None where all sites are valid.
+        site: voxels per site.
+    """
+
+    values: Tensor
+    valid: Tensor | None
+    site: Triple
+
+
+def original_of(batch: ViewBatch, *, features: Tensor | None = None) -> Original:
+    """The volume; or features that stand for it, each site's normalised over its channels.
+
+    That is layer norm without parameters, as in data2vec (arXiv 2202.03555, section 3.3): the
+    scale of features that are trained meanwhile says nothing. A site with some valid voxel counts.
+
+    Args:
+        batch: a level of views.
+        features: (R, C, d, h, w), the backbone's deepest map; None: voxels are restored.
+    """
+    if features is None:
+        return Original(batch.volume.detach(), batch.valid, (1, 1, 1))
+    _, channels, d, h, w = features.shape
+    whole = at_least_single(features.detach()).movedim(1, -1)
+    values = F.layer_norm(whole, (channels,), eps=EPSILON).movedim(-1, 1)
+    site = quotient(times(batch.cells.grid, batch.cells.cell), (d, h, w))
+    valid = batch.valid
+    if valid is not None:
+        valid = F.max_pool3d(valid[:, None].float(), site, site)[:, 0] > 0
+    return Original(values, valid, site)
+
+
+def hidden_patches(
+    batch: ViewBatch,
+    *,
+    prediction: Tensor,
+    target: Target,
+    normalisation: NormalisationSpec = NORMALISATION,
+    features: Tensor | None = None,
+) -> HiddenPatches:
+    """Prediction and target of the patches that level 0 hides.
+
+    Args:
+        batch: a level of views.
+        prediction: (R, C, d, h, w), of voxels or of the sites of `features`.
+        target: what is restored.
+        normalisation: of the target, where it is `patch_normalised`.
+        features: the backbone's deepest map, where that is restored.
+    """
+    original = original_of(batch, features=features)
     predicted, truth = (
-        at_least_single(_hidden(volume, batch)) for volume in (prediction, batch.volume.detach())
+        at_least_single(_hidden(values, batch, site=original.site))
+        for values in (prediction, original.values)
     )
-    valid = None if batch.valid is None else _hidden(batch.valid[:, None], batch)
+    valid = original.valid
+    if valid is not None:
+        valid = _hidden(valid[:, None], batch, site=original.site)
     scored = torch.ones_like(truth, dtype=torch.bool) if valid is None else valid.expand_as(truth)
     statistics = None
     if target == "patch_normalised":
-        statistics = patch_statistics(truth, valid=valid)
+        statistics = patch_statistics(truth, valid=valid, normalisation=normalisation)
         truth, scored = statistics.normalise(truth), scored & statistics.contrast
     return HiddenPatches(
         batch.hidden_positions[0], predicted, truth, scored, valid=valid, statistics=statistics
@@ -70,17 +141,18 @@ def hidden_patches(batch: ViewBatch, *, prediction: Tensor, target: Target) -> H
 def trivial_prediction(view: ViewOutput) -> Tensor:
     """What needs no network, (M, V, C): the mean, which is 0 for the normalised target.
 
-    For the target `voxels` it is the mean of the row's visible valid voxels, per channel, and 0
-    where a row shows none.
+    For other targets it is the mean of the row's visible valid voxels, or sites, per channel, and 0
+    where a row shows none. So features that are all alike make it small too.
     """
     patches, batch = view.patches, view.batch
     if view.target == "patch_normalised":
         return torch.zeros_like(patches.target)
     cells = batch.cells
-    values = at_least_single(cells.gather(batch.volume.detach())).flatten(1, 3)
+    original = original_of(batch, features=view.deepest)
+    values = at_least_single(cells.gather(original.values, stride=original.site)).flatten(1, 3)
     shown = torch.ones_like(values[..., :1], dtype=torch.bool)
-    if batch.valid is not None:
-        shown = cells.gather(batch.valid[:, None]).flatten(1, 3)
+    if original.valid is not None:
+        shown = cells.gather(original.valid[:, None], stride=original.site).flatten(1, 3)
     by_row = (torch.split(part, list(cells.counts)) for part in (values, shown))
     means = [
         torch.where(seen, value, 0).sum((0, 1)) / seen.sum().clamp(min=1)
@@ -92,6 +164,8 @@ def trivial_prediction(view: ViewOutput) -> Tensor:
 
 def restored_volume(view: ViewOutput, *, prediction: Tensor | None = None) -> Tensor:
     """The volume with its hidden cells replaced by a prediction, in intensities, for pictures.
+
+    Voxels must be what is restored.
 
     A normalised prediction is brought back with the true mean and variance of each hidden patch,
     which a user does not have: say so beside the picture, and compute no PSNR or SSIM from it
@@ -113,6 +187,7 @@ def restored_volume(view: ViewOutput, *, prediction: Tensor | None = None) -> Te
     return join_cells(boxes.index_copy(0, patches.positions, pasted), grid=batch.cells.grid)
 
 
-def _hidden(volume: Tensor, batch: ViewBatch) -> Tensor:
-    """(M, V, C): the cells of a volume that level 0 hides."""
-    return gather_patches(volume, positions=batch.hidden_positions[0], cell=batch.cells.cell)
+def _hidden(values: Tensor, batch: ViewBatch, *, site: Triple) -> Tensor:
+    """(M, V, C): the cells that level 0 hides, of a map of `site` voxels per site."""
+    edge = quotient(batch.cells.cell, site)
+    return gather_patches(values, positions=batch.hidden_positions[0], cell=edge)

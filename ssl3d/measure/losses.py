@@ -9,7 +9,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from ssl3d.kinds.loss import Loss
-from ssl3d.kinds.output import StepOutput, ViewOutput, label_of
+from ssl3d.kinds.output import StepOutput, label_of
 from ssl3d.masked.model import PretrainModel
 from ssl3d.masked.output import PretrainOutput
 from ssl3d.masked.restoration import RestorationLoss
@@ -90,9 +90,10 @@ class _Part(NamedTuple):
 def _parts(loss: Loss, step: StepOutput) -> dict[str, _Part]:
     """Ends of the names of parts; the loss itself, with an empty name, where it has none."""
     if len(step.views) > 1:
+        found = zip(step.views, loss.measurable_views(step), strict=True)
         return {
-            f"view{i}": _Part(view.batch.level.weight, _any(loss.measurable(_alone(step, view))))
-            for i, view in enumerate(step.views)
+            f"view{i}": _Part(view.batch.level.weight, _any(own))
+            for i, (view, own) in enumerate(found)
         }
     weights = step.views[0].batch.hidden.weights
     if isinstance(loss, RestorationLoss) and len(weights) > 1:
@@ -101,10 +102,6 @@ def _parts(loss: Loss, step: StepOutput) -> dict[str, _Part]:
             f"level{i}": _Part(*part) for i, part in enumerate(zip(weights, levels, strict=True))
         }
     return {"": _Part(1.0, _any(loss.measurable(step)))}
-
-
-def _alone(step: StepOutput, view: ViewOutput) -> StepOutput:
-    return StepOutput(step.batch, (view,))
 
 
 def _any(found: Tensor) -> bool:

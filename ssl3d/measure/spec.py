@@ -67,6 +67,7 @@ class ProbeSpec(Section):
             name = f"probe's {name}"
         changes: dict[str, Any] = {"channels": {**images, name: self.labels}, "volumes": None}
         changes["exclude"] = ()  # it may name just these label maps
+        changes |= {"visit_by": None, "visit_file": None}  # an encoder sees one volume
         if self.group_by is not None or self.group_file is not None:
             changes |= {"group_by": self.group_by, "group_file": self.group_file}
         return DataSpec(**{**data.model_dump(), **changes})

@@ -24,6 +24,7 @@ class RestoredCrop:
         corner: (z, y, x) of the crop in its volume.
         affine: (4, 4), from (x, y, z, 1) indices of the volume to mm; None where it is not known,
             and then voxels are drawn as cubes.
+        shrink: (z, y, x) voxels of the volume in one of the crop.
     """
 
     original: NDArray[np.float32]
@@ -32,11 +33,13 @@ class RestoredCrop:
     hidden: Sequence[NDArray[np.bool_]]
     corner: Sequence[int] = (0, 0, 0)
     affine: NDArray[np.float64] | None = None
+    shrink: tuple[int, int, int] = (1, 1, 1)
 
     @property
     def spacing(self) -> tuple[float, float, float]:
-        """Size of a voxel, (z, y, x)."""
-        return (1.0, 1.0, 1.0) if self.affine is None else spacing_of(self.affine)
+        """Size of a voxel of the crop, (z, y, x)."""
+        z, y, x = (1.0, 1.0, 1.0) if self.affine is None else spacing_of(self.affine)
+        return (z * self.shrink[0], y * self.shrink[1], x * self.shrink[2])
 
     @property
     def scored(self) -> NDArray[np.bool_]:
@@ -48,6 +51,11 @@ class RestoredCrop:
     def greys(self) -> tuple[float, float]:
         """What is shown black and white."""
         return greys_of(self.original[self.valid])
+
+    def place(self, at: Sequence[int]) -> list[int]:
+        """Voxel (z, y, x) of the volume in the middle of one of the crop."""
+        steps = zip(self.corner, at, self.shrink, strict=True)
+        return [corner + own * step + step // 2 for corner, own, step in steps]
 
     def middle(self, axis: int) -> int:
         """Middle of the valid part along an axis."""

@@ -14,7 +14,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from ssl3d.report.anatomy import PLANES, place_in_patient
+from ssl3d.geometry import show
+from ssl3d.report.anatomy import PLANES, place_in_patient, spacing_of
 from ssl3d.report.restored_crop import RestoredCrop
 from ssl3d.report.sides import mark_sides
 
@@ -64,7 +65,7 @@ def draw_restoration(
             mark_sides(axes, axis=axis)
             if axis == 0:
                 axes.set_title(view, fontsize=11)
-        voxel = case.corner[axis] + at[axis]
+        voxel = case.place(at)[axis]
         grid[axis, 0].set_ylabel(f"{plane.name}, {'zyx'[axis]} = {voxel}", fontsize=10)
     bar = figure.colorbar(errors, ax=grid[:, 3], shrink=0.5, extend="max")
     bar.set_label("|restored - original|, up to half of the grey range", fontsize=8.5)
@@ -108,12 +109,13 @@ def _error(
 
 def _place(case: RestoredCrop, at: Sequence[int]) -> str:
     """Where the planes meet."""
-    voxel = [corner + own for corner, own in zip(case.corner, at, strict=True)]
-    z, y, x = voxel
+    z, y, x = voxel = case.place(at)
     where = f"planes meet at voxel z y x = {z} {y} {x} of the volume as it was prepared"
+    if max(case.shrink) > 1:
+        where += f", shrunk {show(case.shrink)} times here"
     if case.affine is None:
         return f"{where}; its size of voxels is not known any more, they are drawn as cubes"
-    size = " × ".join(f"{edge:.3g}" for edge in case.spacing)
+    size = " × ".join(f"{edge:.3g}" for edge in spacing_of(case.affine))
     return f"{where} ({size} mm, z y x): {place_in_patient(case.affine, voxel)}"
 
 

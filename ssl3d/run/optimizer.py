@@ -78,7 +78,18 @@ def set_rates(
     for group in optimizer.param_groups:
         group["lr"] = rate(group, optimizer=spec, step=step, steps=steps)
         group["weight_decay"] = decay if group["decays"] else 0.0
+        if spec.bias_correction:  # steps that were taken: one that is skipped changes no moment
+            group["betas"] = corrected(spec.betas, step=group.get("step", 0))
     return max(float(group["lr"]) for group in optimizer.param_groups)
+
+
+def corrected(betas: tuple[float, float], *, step: int) -> tuple[float, float]:
+    """Decay rates by which running means start as if corrected: m_t / (1 - β^t) is such a mean.
+
+    Its rate in step t = `step` + 1 is β (1 - β^(t-1)) / (1 - β^t).
+    """
+    first, second = (beta * (1 - beta**step) / (1 - beta ** (step + 1)) for beta in betas)
+    return first, second
 
 
 def load_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
@@ -90,7 +101,7 @@ def load_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
 
 
 def _lamb(groups: list[dict[str, Any]], *, spec: OptimizerSpec) -> Optimizer:
-    """LAMB (arXiv 1904.00962, algorithm 2) without the correction of the moments' bias.
+    """LAMB (arXiv 1904.00962, algorithm 2); `set_rates` corrects the moments' bias where wanted.
 
     Weight decay is part of the update that the trust ratio scales, so what the correction changes
     in the first steps is the direction only. What is not decayed takes Adam's step as it is.

@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from ssl3d.plugin.section import Section
 
+OF_OTHERS = {"adamw": "always corrects its moments", "sgd": "has none of its moments to correct"}
+
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -32,6 +34,11 @@ class OptimizerSpec(Section):
     betas: tuple[Decay, Decay] = Field(
         default=(0.9, 0.95), description="decay rates of AdamW's and LAMB's two moments"
     )
+    bias_correction: bool = Field(
+        default=False,
+        description="LAMB's moments corrected for their start at zero, as in SparK's public code; "
+        "the paper of LAMB leaves it out, AdamW always has it",
+    )
     momentum: float = Field(default=0.99, ge=0, lt=1, description="SGD's Nesterov momentum")
     schedule: Literal["cosine", "poly", "constant"] = Field(
         default="cosine", description="decay after the warm-up; poly: (1 - t)^0.9"
@@ -50,10 +57,14 @@ class OptimizerSpec(Section):
     )
 
     @model_validator(mode="after")
-    def _end_below_peak(self) -> OptimizerSpec:
+    def _fits_together(self) -> OptimizerSpec:
         if self.schedule == "cosine" and self.min_lr > self.lr:
             raise ValueError(
                 f"min_lr is {self.min_lr:g} and lr is {self.lr:g}: the cosine goes down from lr to "
                 "min_lr, so give a min_lr of at most lr"
+            )
+        if self.bias_correction and self.name != "lamb":
+            raise ValueError(
+                f"bias_correction is LAMB's: {self.name} {OF_OTHERS[self.name]}; leave it out"
             )
         return self

@@ -106,6 +106,23 @@ class CellGrid:
             getattr(self, name)
         return self
 
+    def part(self, first: int, last: int) -> CellGrid:
+        """The grid of the samples from `first` to before `last`; the device is asked nothing."""
+        start, n = sum(self.counts[:first]), sum(self.counts[first:last])
+        own, samples = slice(start, start + n), slice(first, last)
+        sample, place = self.cell_coordinates[own, :1], self.cell_coordinates[own, 1:]
+        rows, near = self.rows[samples], self.neighbours[own]
+        other = CellGrid(self.visible[samples], cell=self.cell)
+        other.__dict__ |= {
+            "counts": self.counts[first:last],
+            "n": n,
+            "positions": self.positions[own] - first * product(self.grid),
+            "cell_coordinates": torch.cat([sample - first, place], 1),
+            "rows": torch.where(rows == self.n, n, rows - start),
+            "neighbours": torch.where(near == self.n, n, near - start),
+        }
+        return other
+
     def pin_memory(self) -> CellGrid:
         """The same grid in memory that a device reads by itself; a `DataLoader` calls this."""
         return self._each(Tensor.pin_memory)

@@ -144,7 +144,7 @@ def _files(path: Path) -> tuple[dict[str, Any], Path]:
     if missing:
         raise ValueError(
             f"{path} holds no encoder: there is no {' and no '.join(missing)}. Give the folder of "
-            "a run that has ended, or of an exported encoder"
+            "a run of pre-training that has ended, or of an exported encoder"
         )
     try:
         description: dict[str, Any] = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))

@@ -22,6 +22,7 @@ from ssl3d.kinds.backbone_config import BackboneConfig
 from ssl3d.kinds.export_config import ExportConfig, Written
 from ssl3d.plugin.registry import did_you_mean
 from ssl3d.plugin.spec_error import SpecError, explain
+from ssl3d.run.resume import spec_before
 from ssl3d.tasks.encoder import WEIGHTS, backbone_of, describe_encoder, load_encoder, make_encoder
 from ssl3d.tasks.encoder_folder import EncoderFolder
 from ssl3d.tasks.pretrain.unfinished import encoder_of_checkpoint
@@ -114,6 +115,11 @@ def ways_of(backbone: BackboneConfig) -> dict[str, type[ExportConfig]]:
 def _trained(source: Path) -> tuple[Backbone, dict[str, Any], list[str]]:
     """The encoder, what `encoder.json` says, and what must be said of where it came from."""
     folder = RunFolder(source)
+    if folder.spec_json.exists() and "task" in spec_before(folder):
+        raise ValueError(
+            f"{source} is a fine-tuning run: what is exported is an encoder of pre-training, such "
+            "as the one that the run started from"
+        )
     newest = folder.newest_step()
     if source.is_dir() and newest and not (source / WEIGHTS).exists():
         about, weights = encoder_of_checkpoint(folder)

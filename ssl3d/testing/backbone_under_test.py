@@ -10,8 +10,8 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from ssl3d.geometry import Triple, times
-from ssl3d.kinds.backbone import Backbone
+from ssl3d.geometry import Stage, Triple, times
+from ssl3d.kinds.backbone import Backbone, Details
 from ssl3d.kinds.backbone_config import BackboneConfig
 from ssl3d.plugin.registry import installed
 from ssl3d.sparse import CellGrid, FeatureMap, SparseBackend, SparseVolume
@@ -112,11 +112,17 @@ class BackboneUnderTest:
             given = SparseVolume.from_dense(volume, cells=cells, backend=sparse_backend(backend))
         with nullcontext() if self.gradients else torch.no_grad():
             stages = as_announced(backbone, given)
-            whole = [x.to_dense() if isinstance(x, SparseVolume) and maps else x for x in stages]
-            features = [x.features if isinstance(x, SparseVolume) else x for x in whole]
-        found: Results = {f"stage {i}": f.detach() for i, f in enumerate(features)}
+            whole = {
+                name: x.to_dense() if isinstance(x, SparseVolume) and maps else x
+                for name, x in stages.items()
+            }
+            features = {
+                name: x.features if isinstance(x, SparseVolume) else x for name, x in whole.items()
+            }
+        found: Results = {name: f.detach() for name, f in features.items()}
         if self.gradients:
-            torch.autograd.backward(torch.stack([f.square().mean() for f in features]).sum())
+            means = [f.square().mean() for f in features.values()]
+            torch.autograd.backward(torch.stack(means).sum())
             found |= {f"the gradient of {n}": p.grad for n, p in backbone.named_parameters()}
             found["the gradient of the volume"] = volume.grad
         return found | {n: b for n, b in backbone.named_buffers() if b.is_floating_point()}
@@ -131,21 +137,41 @@ class BackboneUnderTest:
         return max(errors)
 
 
-def as_announced(backbone: Backbone, volume: FeatureMap) -> tuple[FeatureMap, ...]:
-    """Feature maps, of the kind that was given and with the announced strides and channels."""
-    stages, announced = backbone(volume), backbone.stages
+def as_announced(backbone: Backbone, volume: FeatureMap) -> dict[str, FeatureMap]:
+    """Feature maps by name, and details where there are any.
+
+    All are of the kind that was given and with the announced strides and channels.
+    """
+    announced = backbone.stages
+    details: Details = ((),) * len(announced)
+    if any(stage.details for stage in announced):
+        stages, details = backbone(volume, details=True)
+    else:
+        stages = backbone(volume)
     count = f"{len(stages)} feature maps for {len(announced)} stages"
     require(len(stages) == len(announced), count)
-    for number, (stage, said) in enumerate(zip(stages, announced, strict=True)):
-        which = f"stage {number} of a {'dense' if isinstance(volume, Tensor) else 'sparse'} volume"
-        require(type(stage) is type(volume), f"{which} is a {type(stage).__name__}")
-        if isinstance(stage, SparseVolume):
-            found = f"stride {stage.stride} and {stage.channels} channels"
-            wanted = f"{said.stride} and {said.channels}"
-            same = (stage.stride, stage.channels) == (said.stride, said.channels)
-            require(same, f"{which} has {found}, announced {wanted}")
-        elif isinstance(volume, Tensor):
-            shape, sizes = tuple(stage.shape), zip(volume.shape[2:], said.stride, strict=True)
-            want = (said.channels, *(s // f for s, f in sizes))
-            require(shape[1:] == want, f"{which} has shape {shape}, announced {(shape[0], *want)}")
-    return tuple(stages)
+    require(len(details) == len(announced), f"details of {len(details)} stages")
+    found: dict[str, FeatureMap] = {}
+    for i, (stage, said) in enumerate(zip(stages, announced, strict=True)):
+        found[f"stage {i}"] = _as_announced(stage, said, volume=volume, name=f"stage {i}")
+        levels = f"details of {len(details[i])} levels of stage {i}"
+        require(len(details[i]) == len(said.details), levels)
+        for j, (level, told) in enumerate(zip(details[i], said.details, strict=True)):
+            name = f"stage {i} level {j}"
+            found[name] = _as_announced(level, told, volume=volume, name=name)
+    return found
+
+
+def _as_announced(x: FeatureMap, said: Stage, *, volume: FeatureMap, name: str) -> FeatureMap:
+    which = f"{name} of a {'dense' if isinstance(volume, Tensor) else 'sparse'} volume"
+    require(type(x) is type(volume), f"{which} is a {type(x).__name__}")
+    if isinstance(x, SparseVolume):
+        found = f"stride {x.stride} and {x.channels} channels"
+        wanted = f"{said.stride} and {said.channels}"
+        same = (x.stride, x.channels) == (said.stride, said.channels)
+        require(same, f"{which} has {found}, announced {wanted}")
+    elif isinstance(volume, Tensor):
+        shape, sizes = tuple(x.shape), zip(volume.shape[2:], said.stride, strict=True)
+        want = (said.channels, *(s // f for s, f in sizes))
+        require(shape[1:] == want, f"{which} has shape {shape}, announced {(shape[0], *want)}")
+    return x

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
 
 import torch
 
 from ssl3d.geometry import Stage, Triple, quotient, times
 from ssl3d.kinds.decoder import Decoder, DecoderOutput
-from ssl3d.kinds.decoder_config import DecoderConfig
+from ssl3d.kinds.decoder_config import DecoderConfig, decoder_problems
 from ssl3d.sparse import CellGrid, FeatureMap, SparseBackend, SparseVolume
 from ssl3d.sparse.layers import OneSiteError
 from ssl3d.testing.backbone_under_test import randomise, sparse_backend
@@ -18,6 +19,23 @@ from ssl3d.testing.recorder import Recorder
 
 GRID: Triple = (2, 3, 2)
 BATCH, CHANNELS = 2, 2
+
+
+class Given(NamedTuple):
+    """What a decoder reads.
+
+    Attributes:
+        stages: feature maps, fine to coarse.
+        beside: what it needs besides, by name.
+    """
+
+    stages: list[FeatureMap]
+    beside: dict[str, Any]
+
+    def to(self, decoder: Decoder) -> DecoderOutput:
+        """What the decoder makes of it."""
+        out: DecoderOutput = decoder(self.stages, **self.beside)
+        return out
 
 
 @dataclass(frozen=True)
@@ -36,7 +54,9 @@ class DecoderUnderTest:
 
     def build(self, *, sparse: bool = True) -> Decoder:
         """The decoder in float64 with random parameters."""
-        decoder = self.config.build(stages=self.stages, out_channels=CHANNELS, sparse=sparse)
+        decoder = self.config.build(
+            stages=self.stages, out_channels=CHANNELS, sparse=sparse, in_channels=CHANNELS
+        )
         randomise(decoder.double())
         return decoder
 
@@ -53,19 +73,26 @@ class DecoderUnderTest:
         visible[:samples, 0, 0, 0] = True
         return CellGrid(visible, cell=self.stages[-1].stride)
 
-    def maps(
+    def given(
         self, cells: CellGrid, *, backend: SparseBackend | None = None, sparse: bool = True
-    ) -> list[FeatureMap]:
+    ) -> Given:
         """Random features of each stage, the same for all; `sparse` is False for dense maps."""
         random = torch.Generator().manual_seed(2)
-        maps: list[FeatureMap] = []
-        for stage in self.stages:
+        on, needs = backend or sparse_backend("dense"), self.config.needs()
+
+        def drawn(stage: Stage) -> FeatureMap:
             size = quotient(times(GRID, cells.cell), stage.stride)
             dense = torch.randn(BATCH, stage.channels, *size, generator=random).double()
             features = cells.gather(dense, stride=stage.stride)
-            on = backend or sparse_backend("dense")
-            maps.append(SparseVolume(features, cells, stage.stride, on) if sparse else dense)
-        return maps
+            return SparseVolume(features, cells, stage.stride, on) if sparse else dense
+
+        maps: list[FeatureMap] = [drawn(stage) for stage in self.stages]
+        beside: dict[str, Any] = {}
+        if "details" in needs:
+            beside["details"] = tuple(tuple(map(drawn, stage.details)) for stage in self.stages)
+        if "volume" in needs:
+            beside["volume"] = drawn(Stage((1, 1, 1), CHANNELS))
+        return Given(maps, beside)
 
     def compare(self, got: DecoderOutput, want: DecoderOutput) -> None:
         """Assert that two results are the same."""
@@ -81,7 +108,7 @@ class DecoderUnderTest:
 @check()
 def it_accepts_the_stages(decoder: DecoderUnderTest) -> None:
     """Validation has nothing against what it is tried on."""
-    for option, message in decoder.config.problems(stages=decoder.stages):
+    for option, message in decoder_problems(decoder.config, stages=decoder.stages):
         raise AssertionError(f"{option}: {message}")
 
 
@@ -89,7 +116,7 @@ def it_accepts_the_stages(decoder: DecoderUnderTest) -> None:
 def it_restores_a_volume(decoder: DecoderUnderTest, *, sparse: bool) -> None:
     """Features and a volume of the right size, from visible cells and from dense maps."""
     cells = decoder.cells()
-    out = decoder.build(sparse=sparse)(decoder.maps(cells, sparse=sparse))
+    out = decoder.given(cells, sparse=sparse).to(decoder.build(sparse=sparse))
     require(isinstance(out, DecoderOutput), "forward must return a DecoderOutput")
     size, shape = times(GRID, cells.cell), tuple(out.volume.shape)
     require(shape == (BATCH, CHANNELS, *size), f"the volume has shape {shape}")
@@ -98,6 +125,10 @@ def it_restores_a_volume(decoder: DecoderUnderTest, *, sparse: bool) -> None:
     require(len(shape) == 5, f"features have shape {shape}, not (B, F, d, h, w)")
     whole = all(v % s == 0 for v, s in zip(size, shape[2:], strict=True))
     require(whole, f"features have shape {shape}, which does not divide a volume of {size}")
+    told = decoder.config.features(stages=decoder.stages)
+    if told is not None:
+        right = shape[1:] == (told.channels, *quotient(size, told.stride))
+        require(right, f"features have shape {shape}, and features() says {told}")
     for deep in out.deep:
         shape = tuple(deep.shape)
         whole = all(v % s == 0 for v, s in zip(size, shape[2:], strict=True))
@@ -110,7 +141,9 @@ def its_heads_are_what_follows_from_the_channels(decoder: DecoderUnderTest) -> N
     """Another number of output channels changes the shapes of these parameters and of no others."""
     shapes = []
     for channels in (CHANNELS, CHANNELS + 3):
-        built = decoder.config.build(stages=decoder.stages, out_channels=channels, sparse=True)
+        built = decoder.config.build(
+            stages=decoder.stages, out_channels=channels, sparse=True, in_channels=CHANNELS
+        )
         shapes.append({name: tuple(p.shape) for name, p in built.state_dict().items()})
     one, other = shapes
     require(one.keys() == other.keys(), "another number of channels changes names of parameters")
@@ -123,7 +156,7 @@ def its_heads_are_what_follows_from_the_channels(decoder: DecoderUnderTest) -> N
 def every_parameter_has_a_gradient(decoder: DecoderUnderTest, *, sparse: bool) -> None:
     """Distributed training waits for each of them; dense maps have no hidden sites."""
     built = decoder.build(sparse=sparse)
-    out = built(decoder.maps(decoder.cells(), sparse=sparse))
+    out = decoder.given(decoder.cells(), sparse=sparse).to(built)
     torch.autograd.backward([one.square().mean() for one in (out.volume, *out.deep)])
     without = [name for name, p in built.named_parameters() if p.grad is None]
     require(not without, f"without a gradient: {', '.join(without)}")
@@ -132,11 +165,11 @@ def every_parameter_has_a_gradient(decoder: DecoderUnderTest, *, sparse: bool) -
 @check()
 def the_deepest_stage_learns(decoder: DecoderUnderTest) -> None:
     """A decoder that does not read it would teach an encoder little."""
-    maps = decoder.maps(decoder.cells())
-    deepest = maps[-1]
+    given = decoder.given(decoder.cells())
+    deepest = given.stages[-1]
     assert isinstance(deepest, SparseVolume)
     features = deepest.features.requires_grad_()
-    decoder.build()(maps).volume.square().mean().backward()
+    torch.autograd.backward(given.to(decoder.build()).volume.square().mean())
     learns = features.grad is not None and bool(features.grad.abs().sum() > 0)
     require(learns, "the deepest stage gets no gradient")
 
@@ -145,7 +178,7 @@ def the_deepest_stage_learns(decoder: DecoderUnderTest) -> None:
 def nothing_hidden_is_the_dense_result(decoder: DecoderUnderTest) -> None:
     """One set of parameters serves cells and dense maps."""
     cells = decoder.cells(share=2)
-    sparse, dense = (decoder.build()(decoder.maps(cells, sparse=s)) for s in (True, False))
+    sparse, dense = (decoder.given(cells, sparse=s).to(decoder.build()) for s in (True, False))
     decoder.compare(sparse, dense)
 
 
@@ -153,7 +186,7 @@ def nothing_hidden_is_the_dense_result(decoder: DecoderUnderTest) -> None:
 def backends_agree(decoder: DecoderUnderTest) -> None:
     """On visible cells."""
     one, other = (
-        decoder.build()(decoder.maps(decoder.cells(), backend=sparse_backend(name)))
+        decoder.given(decoder.cells(), backend=sparse_backend(name)).to(decoder.build())
         for name in ("cells", "dense")
     )
     decoder.compare(one, other)
@@ -163,14 +196,15 @@ def backends_agree(decoder: DecoderUnderTest) -> None:
 def samples_do_not_meet(decoder: DecoderUnderTest) -> None:
     """In evaluation a sample's result does not depend on the others of its batch."""
     cells, built = decoder.cells(), decoder.build().eval()
-    maps = decoder.maps(cells)
-    alone = CellGrid(cells.visible[1:], cell=cells.cell)
-    second: list[FeatureMap] = [
-        SparseVolume(x.features[cells.counts[0] :], alone, x.stride, x.backend)
-        for x in maps
-        if isinstance(x, SparseVolume)
-    ]
-    both, one = built(maps), built(second)
+    given, alone = decoder.given(cells), CellGrid(cells.visible[1:], cell=cells.cell)
+
+    def second(x: Any) -> Any:
+        if isinstance(x, SparseVolume):
+            return SparseVolume(x.features[cells.counts[0] :], alone, x.stride, x.backend)
+        return tuple(map(second, x))
+
+    beside = {name: second(x) for name, x in given.beside.items()}
+    both, one = given.to(built), Given(list(second(given.stages)), beside).to(built)
     rows = DecoderOutput(both.features[1:], both.volume[1:], tuple(x[1:] for x in both.deep))
     decoder.compare(rows, one)
 
@@ -179,7 +213,7 @@ def samples_do_not_meet(decoder: DecoderUnderTest) -> None:
 def operations_are_what_the_config_says(decoder: DecoderUnderTest) -> None:
     """Neither more nor fewer than validation compares with the sparse backend."""
     recorder = Recorder(sparse_backend("dense"))
-    decoder.build()(decoder.maps(decoder.cells(), backend=recorder))
+    decoder.given(decoder.cells(), backend=recorder).to(decoder.build())
     asked, told = recorder.operations, set(decoder.config.operations(stages=decoder.stages))
     require(asked == told, f"asks for {asked}, the config says {told}")
 
@@ -192,7 +226,7 @@ def norms_are_what_the_config_says(decoder: DecoderUnderTest, *, samples: int) -
         norms += decoder.config.batch_norm_stages(stages=decoder.stages)
     told = decoder.stages[-1] in norms
     try:
-        decoder.build()(decoder.maps(decoder.one_each(samples)))
+        decoder.given(decoder.one_each(samples)).to(decoder.build())
         refused = False
     except OneSiteError:
         refused = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +25,8 @@ from ssl3d.testing.check import check, checks_of, refused, require, survives_jso
 CELL: Triple = (4, 4, 8)
 GRID: Triple = (2, 3, 2)
 BATCH = 2
+LEVELS = (Level(1, times(GRID, CELL)), Level(2, times(GRID, CELL), place=(1, 1, 2)))
+"""Views, and two that lie in each, for losses that look at both."""
 
 
 @dataclass(frozen=True)
@@ -38,47 +41,49 @@ class LossUnderTest:
     config: LossConfig
     stages: tuple[Stage, ...] = (Stage((2, 2, 2), 6), Stage((4, 4, 4), 10))
 
-    def build(self) -> Loss:
-        """The loss in float64; its parameters do not depend on what was drawn before."""
+    @property
+    def levels(self) -> int:
+        """Levels of views: a loss that needs parents has two."""
+        return 2 if "parents" in self.config.needs() else 1
+
+    def build(self, *, stages: int | None = None) -> Loss:
+        """The loss in float64; its parameters do not depend on what was drawn before.
+
+        Args:
+            stages: how many of them it is built for; None: all.
+        """
         torch.manual_seed(0)
-        return self.config.build(stages=self.stages).double()
+        built = self.config.build(
+            stages=self.stages[:stages], features=Stage((1, 1, 1), 1), levels=self.levels
+        )
+        return built.double()
 
     def step(
         self, *, hidden: Tensor | None = None, dense: bool = False, restored: bool = True
     ) -> StepOutput:
-        """A random step of one view a sample.
+        """A random step of one view a sample, and two more in it where the loss needs parents.
 
-        The last cell of the first sample is padding. Prediction and features require gradients.
+        The last cell of the first row is padding. Predictions, which are the decoder's features as
+        well, and feature maps require gradients.
 
         Args:
             hidden: (B, Gd, Gh, Gw) bool, about half of the cells by default.
             dense: feature maps are those of `encoder_input="zeroed"`.
             restored: there is a prediction.
         """
-        random = torch.Generator().manual_seed(1)
-        padding = torch.zeros(BATCH, *GRID, dtype=torch.bool)
-        padding[0, -1, -1, -1] = True
-        if hidden is None:
-            hidden = torch.rand(BATCH, *GRID, generator=random) < 0.5
-            hidden[:, 0, 0, 0], hidden[:, 0, 0, 1] = True, False
-        hidden = hidden & ~padding
-        valid = ~cells_to_voxels(padding, cell=CELL)
-        shape = (BATCH, 1, *times(GRID, CELL))
-        volume = torch.rand(shape, generator=random, dtype=torch.float64) * valid[:, None]
-        views = ViewBatch(
-            volume,
-            valid=valid,
-            cells=CellGrid(~hidden & ~padding, cell=CELL).prepared(),
-            hidden=HiddenLevels((hidden,)),
-            hidden_positions=(hidden.flatten().nonzero().flatten(),),
-            level=Level(1, times(GRID, CELL)),
-        )
-        prediction = torch.randn(shape, generator=random).double().requires_grad_()
-        stages = tuple(
-            _features(s, cells=views.cells, random=random, dense=dense) for s in self.stages
-        )
-        batch = Batch((views,), samples=tuple(range(BATCH)), sources=("random",) * BATCH)
-        return step_of(batch, stages=stages, prediction=prediction if restored else None)
+        random, views, maps = torch.Generator().manual_seed(1), [], []
+        for level in LEVELS[: self.levels]:
+            views.append(_views(level, hidden=hidden, random=random))
+            cells = views[-1].cells
+            maps.append(
+                tuple(_features(s, cells=cells, random=random, dense=dense) for s in self.stages)
+            )
+        batch = Batch(tuple(views), samples=tuple(range(BATCH)), sources=("random",) * BATCH)
+        predictions = [
+            torch.randn(view.volume.shape, generator=random).double().requires_grad_()
+            for view in views
+        ]
+        return step_of(batch, stages=maps, predictions=predictions if restored else None)
 
     def compute(self, step: StepOutput, *, seed: int = 0) -> dict[str, Tensor]:
         """What the loss gives for `step`."""
@@ -89,28 +94,35 @@ class LossUnderTest:
 
 
 def step_of(
-    batch: Batch, *, stages: tuple[FeatureMap, ...], prediction: Tensor | None
+    batch: Batch,
+    *,
+    stages: Sequence[tuple[FeatureMap, ...]],
+    predictions: Sequence[Tensor] | None,
 ) -> StepOutput:
-    """A step of one level of views, with a normalised target."""
-    (views,) = batch.views
-    if prediction is None:
-        return StepOutput(batch, (ViewOutput(views, stages, "patch_normalised"),))
-    found = hidden_patches(views, prediction=prediction, target="patch_normalised")
-    decoded = DecoderOutput(prediction, prediction)
-    view = ViewOutput(views, stages, "patch_normalised", decoded=decoded, found=found)
-    return StepOutput(batch, (view,))
+    """A step with a normalised target; stages and predictions are those of each level of views."""
+    made = []
+    for number, (views, maps) in enumerate(zip(batch.views, stages, strict=True)):
+        if predictions is None:
+            made.append(ViewOutput(views, maps, "patch_normalised"))
+            continue
+        volume = predictions[number]
+        found = hidden_patches(views, prediction=volume, target="patch_normalised")
+        decoded = DecoderOutput(volume, volume)
+        made.append(ViewOutput(views, maps, "patch_normalised", decoded=decoded, found=found))
+    return StepOutput(batch, tuple(made))
 
 
 @check(dense=(False, True))
 def it_gives_scalars_and_a_loss_that_teaches(loss: LossUnderTest, *, dense: bool) -> None:
     """`dense` feature maps are those of `encoder_input="zeroed"`."""
     step = loss.step(dense=dense)
-    (view,), values = step.views, loss.compute(step)
+    values = loss.compute(step)
     require("loss" in values, "forward must return a scalar named loss")
     for name, value in values.items():
         require(value.shape == (), f"{name} is no scalar")
         require(bool(value.isfinite()), f"{name} is not finite")
-    inputs = [view.prediction, *(_values(stage) for stage in view.stages)]
+    inputs = [view.prediction for view in step.views]
+    inputs += [_values(stage) for view in step.views for stage in view.stages]
     gradients = torch.autograd.grad(values["loss"], inputs, allow_unused=True)
     found = [gradient for gradient in gradients if gradient is not None]
     require(any(bool(g.abs().sum() > 0) for g in found), "nothing to learn from")
@@ -129,11 +141,12 @@ def every_parameter_has_a_gradient(loss: LossUnderTest) -> None:
 @check()
 def padding_does_not_count(loss: LossUnderTest) -> None:
     """A prediction where no voxel is valid changes no bit."""
-    step = loss.step()
-    (view,) = step.views
-    assert view.batch.valid is not None
-    other = torch.where(view.batch.valid[:, None], view.prediction, 1e6)
-    changed = loss.compute(step_of(step.batch, stages=view.stages, prediction=other))
+    step, others = loss.step(), []
+    for view in step.views:
+        assert view.batch.valid is not None
+        others.append(torch.where(view.batch.valid[:, None], view.prediction, 1e6))
+    stages = [view.stages for view in step.views]
+    changed = loss.compute(step_of(step.batch, stages=stages, predictions=others))
     values = loss.compute(step)
     require(torch.equal(values["loss"], changed["loss"]), "padding changes the loss")
 
@@ -163,12 +176,15 @@ def it_asks_for_two_stages_where_it_needs_them(loss: LossUnderTest) -> None:
     """And works with one where it does not."""
     if "two_stages" in loss.config.needs():
         with refused("one stage for a loss that needs two", naming="stage"):
-            loss.config.build(stages=loss.stages[:1])
+            loss.build(stages=1)
         return
-    step, built = loss.step(), loss.config.build(stages=loss.stages[:1]).double()
-    (view,) = step.views
-    single = step_of(step.batch, stages=view.stages[:1], prediction=view.prediction)
-    values = built(single, generator=torch.Generator().manual_seed(0))
+    step = loss.step()
+    single = step_of(
+        step.batch,
+        stages=[view.stages[:1] for view in step.views],
+        predictions=[view.prediction for view in step.views],
+    )
+    values = loss.build(stages=1)(single, generator=torch.Generator().manual_seed(0))
     require(bool(values["loss"].isfinite()), "the loss of one stage is not finite")
 
 
@@ -176,7 +192,7 @@ def it_asks_for_two_stages_where_it_needs_them(loss: LossUnderTest) -> None:
 def it_restores_only_where_it_says_so(loss: LossUnderTest) -> None:
     """Where no loss of a spec needs a restoration there is no decoder, and no prediction."""
     step = loss.step(restored=False)
-    if "restoration" in loss.config.needs():
+    if loss.config.needs() & {"restoration", "parents"}:
         with refused("a step without a prediction", naming="restored"):
             loss.compute(step)
         return
@@ -195,10 +211,38 @@ def the_config_survives_json(loss: LossUnderTest) -> None:
 CHECKS = checks_of(globals())
 
 
+def _views(level: Level, *, hidden: Tensor | None, random: torch.Generator) -> ViewBatch:
+    """Random views of one level, in unlike places of those that they lie in."""
+    rows = BATCH * level.count
+    padding = torch.zeros(rows, *GRID, dtype=torch.bool)
+    padding[0, -1, -1, -1] = True
+    if hidden is None:
+        hidden = torch.rand(rows, *GRID, generator=random) < 0.5
+        hidden[:, 0, 0, 0], hidden[:, 0, 0, 1] = True, False
+    else:
+        hidden = hidden.repeat_interleave(level.count, 0)
+    hidden = hidden & ~padding
+    valid = ~cells_to_voxels(padding, cell=CELL)
+    shape = (rows, 1, *times(GRID, CELL))
+    number, inside = torch.arange(rows), level.place is not None
+    corner = torch.stack([number % 2, number % 3, torch.zeros_like(number)], 1)
+    extent = torch.tensor(level.place or (0, 0, 0)).expand_as(corner)
+    return ViewBatch(
+        torch.rand(shape, generator=random, dtype=torch.float64) * valid[:, None],
+        valid=valid,
+        cells=CellGrid(~hidden & ~padding, cell=CELL).prepared(),
+        hidden=HiddenLevels((hidden,)),
+        hidden_positions=(hidden.flatten().nonzero().flatten(),),
+        level=level,
+        parent=number // level.count if inside else None,
+        parent_box=torch.stack([corner, extent], 1) if inside else None,
+    )
+
+
 def _features(stage: Stage, *, cells: CellGrid, random: torch.Generator, dense: bool) -> FeatureMap:
     """Random features of a stage."""
     size = quotient(times(GRID, CELL), stage.stride)
-    volume = torch.randn(BATCH, stage.channels, *size, generator=random).double()
+    volume = torch.randn(cells.batch, stage.channels, *size, generator=random).double()
     if dense:
         return volume.requires_grad_()
     features = cells.gather(volume, stride=stage.stride).requires_grad_()

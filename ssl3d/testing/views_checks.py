@@ -34,16 +34,22 @@ def problems_and_levels_agree(views: ViewsUnderTest) -> None:
 
 @check()
 def there_are_as_many_views_as_levels_say_and_of_that_size(views: ViewsUnderTest) -> None:
-    """Volume and valid voxels on the CPU; as many hidden levels as there are weights."""
-    levels = views.config.levels(views.patch, masker=views.masker)
+    """Volume and valid voxels on the CPU; as many hidden levels as there are weights.
+
+    Views of a level are of its size, or all of one that is smaller.
+    """
+    levels = views.config.levels(views.patch, cell=views.cell, masker=views.masker)
     for region, made in views.each():
         counts = [len(level) for level in made], [level.count for level in levels]
         require(counts[0] == counts[1], f"{counts[0]} views, announced {counts[1]}")
         for number, (level, announced) in enumerate(zip(made, levels, strict=True)):
+            size = tuple(level[0].valid.shape)
+            fits = len(size) == 3 and all(map(int.__le__, size, announced.size))
+            require(fits, f"level {number} has views of {size}, announced {announced.size}")
             for view in level:
-                shape = (region.channels, *announced.size)
+                shape = (region.channels, *size)
                 require_is(view.volume, torch.float32, shape, name=f"volume of level {number}")
-                require_is(view.valid, torch.bool, announced.size, name=f"valid of level {number}")
+                require_is(view.valid, torch.bool, size, name=f"valid of level {number}")
                 hidden = len(view.hidden), len(announced.hidden)
                 require(hidden[0] == hidden[1], f"{hidden[0]} hidden levels, not {hidden[1]}")
 
@@ -58,13 +64,14 @@ def places_are_exact(views: ViewsUnderTest) -> None:
                 for c, e, edge in zip(view.corner, view.extent, region.extent, strict=True)
             )
             require(inside, f"{name}: {show(view.extent)} from {view.corner} leave the region")
-            wrong = (view.volume - coordinates(view)).abs().amax(0) > 1e-3
+            expected = coordinates(view).repeat(region.channels // 3, 1, 1, 1)
+            wrong = (view.volume - expected).abs().amax(0) > 1e-3
             require(not bool((wrong & view.valid).any()), f"{name} shows another place")
             zero = not bool(view.volume[:, ~view.valid].any())
             require(zero, f"{name}: the volume must be 0 where it is not valid")
             d, h, w = view.valid.shape
-            expected = region.read(view.corner, view.extent, size=(d, h, w))[1]
-            require(torch.equal(view.valid, expected), f"{name}: valid is not the region's")
+            right = region.read(view.corner, view.extent, size=(d, h, w))[1]
+            require(torch.equal(view.valid, right), f"{name}: valid is not the region's")
 
 
 @check()
@@ -72,7 +79,7 @@ def hidden_levels_are_boolean_cells_on_the_cpu_and_nested(views: ViewsUnderTest)
     """Each inside the one before; a hidden cell has at least half of its voxels valid."""
     for _, made in views.each():
         for name, view in seen(made):
-            outer = views.cells_of(view.valid, share=0.5)
+            outer = views.cells_of(views.valid_of(view), share=0.5)
             for number, level in enumerate(view.hidden):
                 require_is(
                     level, torch.bool, tuple(outer.shape), name=f"{name}: hidden level {number}"
@@ -88,14 +95,19 @@ def visible_is_what_is_not_hidden_and_has_a_valid_voxel(views: ViewsUnderTest) -
     """Nothing else is encoded."""
     for _, made in views.each():
         for name, view in seen(made):
-            some = views.cells_of(view.valid, share=1e-9)
+            some = views.cells_of(views.valid_of(view), share=1e-9)
             right = torch.equal(view.visible, some & ~view.hidden[0])
             require(right, f"{name}: visible is not what is not hidden and has a valid voxel")
 
 
 @check()
 def children_lie_inside_hidden_cells_of_their_parents(views: ViewsUnderTest) -> None:
-    """Of the level before, and corner and extent are those of the box in the parent's cells."""
+    """Of the level before, and corner and extent are those of the box in the parent's cells.
+
+    The box is as large as the level announces; all its cells are hidden but those that may not be,
+    of which less than half is valid.
+    """
+    levels = views.config.levels(views.patch, cell=views.cell, masker=views.masker)
     for _, made in views.each():
         for level, children in enumerate(made):
             for number, child in enumerate(children):
@@ -106,7 +118,12 @@ def children_lie_inside_hidden_cells_of_their_parents(views: ViewsUnderTest) -> 
                     continue
                 known = level > 0 and 0 <= child.parent < len(made[level - 1])
                 require(known, f"{name}: there is no view {child.parent} before it")
-                require_inside(child, made[level - 1][child.parent], views.cell, name=name)
+                announced, extent = levels[level].place, child.parent_box[1]
+                right = announced in (None, extent)
+                require(right, f"{name} covers {extent} cells of its parent, announced {announced}")
+                parent = made[level - 1][child.parent]
+                hideable = views.cells_of(views.valid_of(parent), share=0.5)
+                require_inside(child, parent, views.cell, hideable=hideable, name=name)
 
 
 @check()

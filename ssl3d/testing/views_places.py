@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ssl3d.geometry import Triple, quotient, show
+from ssl3d.geometry import Triple, show, times
 from ssl3d.kinds.view import View
 from ssl3d.kinds.views import Made
 from ssl3d.sparse.hidden import described
@@ -57,24 +57,30 @@ def require_is(tensor: Tensor, dtype: torch.dtype, shape: tuple[int, ...], *, na
     require(found == wanted, f"{name} is {found}, expected {wanted}")
 
 
-def require_inside(child: View, parent: View, cell: Triple, *, name: str) -> None:
-    """Raise AssertionError where a child is not where its box says, or a cell there is shown."""
+def require_inside(child: View, parent: View, cell: Triple, *, hideable: Tensor, name: str) -> None:
+    """Raise AssertionError where a child is not where its box says, or a cell there is shown.
+
+    Args:
+        child: a view.
+        parent: the view that it lies in.
+        cell: voxels per cell.
+        hideable: (Gd, Gh, Gw) bool, cells of the parent that may be hidden.
+        name: what to call the child.
+    """
     assert child.parent_box is not None
     corner, extent = child.parent_box
-    grid = quotient(_size(parent), cell)
+    gd, gh, gw = parent.visible.shape
+    grid = (gd, gh, gw)
     inside = all(
         c >= 0 and e >= 1 and c + e <= g for c, e, g in zip(corner, extent, grid, strict=True)
     )
     require(inside, f"{name}: {show(extent)} cells from {corner} leave the parent's {show(grid)}")
     box = tuple(slice(c, c + e) for c, e in zip(corner, extent, strict=True))
-    require(bool(parent.hidden[0][box].all()), f"{name} lies in cells that its parent shows")
-    for axis, edge in enumerate(_size(parent)):
+    hidden, may = parent.hidden[0][box], hideable[box]
+    right = bool(hidden.any()) and bool((hidden | ~may).all())
+    require(right, f"{name} lies in cells that its parent shows")
+    for axis, edge in enumerate(times(grid, cell)):
         step = cell[axis] * parent.extent[axis] / edge  # voxels of the region in a parent's cell
         place = parent.corner[axis] + corner[axis] * step, extent[axis] * step
         given = child.corner[axis], child.extent[axis]
         require(place == given, f"{name} lies at {given} on axis {axis}, its box says {place}")
-
-
-def _size(view: View) -> Triple:
-    d, h, w = view.valid.shape
-    return (d, h, w)

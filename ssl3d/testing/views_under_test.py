@@ -10,9 +10,11 @@ import torch
 from torch import Generator, Tensor
 
 from ssl3d.data.region import TensorRegion
-from ssl3d.geometry import Triple, divides, quotient, show
+from ssl3d.geometry import Triple, divides, product, quotient, show, times
 from ssl3d.kinds.masker import Masker
 from ssl3d.kinds.masker_config import MaskerConfig
+from ssl3d.kinds.resized import resized_valid
+from ssl3d.kinds.view import View
 from ssl3d.kinds.views import Made
 from ssl3d.kinds.views_config import ViewsConfig
 from ssl3d.streams import Seeds
@@ -73,7 +75,7 @@ class ViewsUnderTest:
         return self.config.extent(self.patch)
 
     def region(self, *, padded: bool = False) -> TensorRegion:
-        """A region whose three channels are z, y and x.
+        """A region whose three channels are z, y and x; twice these, for views of partners.
 
         Args:
             padded: a third of it, along x, and a few voxels elsewhere are not valid.
@@ -84,6 +86,7 @@ class ViewsUnderTest:
         if padded:
             valid[..., -(self.extent[2] // 3) :] = False
             valid[::5, ::5, ::5] = False
+        volume = torch.cat([volume] * (2 if self.config.partners else 1))
         return TensorRegion(volume * valid, valid)
 
     def make(
@@ -110,6 +113,11 @@ class ViewsUnderTest:
                 region = self.region(padded=padded)
                 yield region, self.make(region, sample=sample)
 
+    def valid_of(self, view: View) -> Tensor:
+        """(D, H, W) bool: what is valid of a view, at the level's size."""
+        gd, gh, gw = view.visible.shape
+        return resized_valid(view.valid[None], size=times((gd, gh, gw), self.cell))[0]
+
     def cells_of(self, voxels: Tensor, *, share: float) -> Tensor:
         """(D, H, W) bool to (Gd, Gh, Gw): cells of which at least this share is True."""
         d, h, w = voxels.shape
@@ -121,7 +129,7 @@ class ViewsUnderTest:
 
     def require_levels(self, patch: Triple, *, masker: MaskerConfig) -> None:
         """Raise AssertionError where there is no level of whole cells, or views have others."""
-        levels = self.config.levels(patch, masker=masker)
+        levels = self.config.levels(patch, cell=self.cell, masker=masker)
         require(bool(levels), "levels() gives none")
         for number, level in enumerate(levels):
             require(level.count >= 1, f"level {number} has {level.count} views")
@@ -129,6 +137,9 @@ class ViewsUnderTest:
             require(bool(level.hidden), f"level {number} restores nothing that is hidden")
             whole = divides(self.cell, level.size)
             require(whole, f"level {number}: {show(level.size)} voxels are no whole cells")
+            most = product(quotient(level.size, self.cell))
+            right = level.shown is None or 0 <= level.shown < most
+            require(right, f"level {number} announces {level.shown} of {most} cells that it shows")
         built = self.config.build(patch=patch, cell=self.cell, masker=masker)
         require(built.levels == levels, "the views have other levels than their config")
         extent = self.config.extent(patch)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl3d.geometry import Triple, product, show
+from ssl3d.precision import at_least_single
 from ssl3d.weights.transfer import TransferReport, transfer
 
 Inputs = Literal["repeat", "average", "new"]
@@ -107,7 +108,7 @@ def fill_from(
 def resized_positions(table: Tensor, *, grids: tuple[Triple, Triple]) -> Tensor:
     """A table (..., N, C) of positions on one grid, interpolated onto another."""
     was, now = grids
-    flat = table.reshape(-1, *was, table.shape[-1]).movedim(-1, 1).float()
+    flat = at_least_single(table.reshape(-1, *was, table.shape[-1]).movedim(-1, 1))
     onto = F.interpolate(flat, size=now, mode="trilinear", align_corners=False)
     return onto.movedim(1, -1).reshape(*table.shape[:-2], product(now), -1).to(table.dtype)
 

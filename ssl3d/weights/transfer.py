@@ -20,6 +20,7 @@ class TransferReport:
         unexpected: names in the source that the module does not have.
         wrong_shape: name to (shape in the source, shape in the module); they keep their values.
         adapted: names in `loaded` whose input channels were averaged to fit.
+        resized: name in `loaded` to how its table of positions was interpolated to fit.
     """
 
     loaded: tuple[str, ...]
@@ -27,6 +28,7 @@ class TransferReport:
     unexpected: tuple[str, ...] = ()
     wrong_shape: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]] | None = None
     adapted: tuple[str, ...] = ()
+    resized: Mapping[str, str] | None = None
 
     def tensors(self) -> list[tuple[str, str, str]]:
         """A line for each tensor: its name, what became of it, and how.
@@ -53,6 +55,7 @@ class TransferReport:
             "unknown to the module": self.unexpected,
             "of another shape": shapes,
             "with averaged input channels": self.adapted,
+            "interpolated": tuple(f"{n} ({how})" for n, how in (self.resized or {}).items()),
         }
         return [f"{len(v)} {k}: {', '.join(v)}" for k, v in lists.items() if v]
 

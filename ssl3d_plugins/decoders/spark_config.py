@@ -7,10 +7,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from ssl3d.geometry import Stage, Triple
+from ssl3d.geometry import Stage, Triple, finer_strides
 from ssl3d.kinds.decoder_config import DecoderConfig
+from ssl3d.kinds.decoder_scales import broken_steps
 from ssl3d.plugin.config import Problem
-from ssl3d_plugins.decoders.scales import broken_steps, finer_strides
 
 
 class Spark(DecoderConfig):
@@ -45,13 +45,36 @@ class Spark(DecoderConfig):
     norm: Literal["layer", "batch", "instance"] = Field(
         default="layer", description="norm of densify, over visible sites"
     )
+    epsilon: float = Field(
+        default=1e-5,
+        gt=0,
+        le=1,
+        description="added to the variance in the norm of densify; SparK's public code has 1e-6 "
+        "for layer norm, 1e-5 for batch norm",
+    )
     token: bool = Field(
         default=True, description="a learned token of each stage where cells are hidden; false: 0"
+    )
+
+    narrows: Literal["first", "last"] = Field(
+        default="first",
+        description="where a step up halves its channels: in the transposed convolution, or in the "
+        "last convolution, as in SparK's public code, which costs several times as much",
+    )
+    initial: Literal["torch", "spark"] = Field(
+        default="torch",
+        description="initial values: torch's own, or those of SparK's public code: convolutions of "
+        "the steps up and the head normal with deviation 0.02, transposed ones after He et al. by "
+        "fan out, biases 0, tokens cut at one deviation",
     )
 
     def problems(self, *, stages: Sequence[Stage]) -> Iterable[Problem]:
         """Stages between which it cannot go up by whole factors."""
         return broken_steps(stages, name=self.name)
+
+    def features(self, *, stages: Sequence[Stage]) -> Stage:
+        """The last scale."""
+        return Stage(self.strides(stages)[-1], self.widths(stages)[-1])
 
     def instance_norm_stages(self, *, stages: Sequence[Stage]) -> tuple[Stage, ...]:
         """Those that densify normalises, where its norm is that of an instance."""
@@ -77,3 +100,8 @@ class Spark(DecoderConfig):
             if max(stride) <= self.head_stride:
                 return tuple(strides[: i + 1])
         return tuple(strides)
+
+    def widths(self, stages: Sequence[Stage]) -> tuple[int, ...]:
+        """Channels of the scales, coarse to fine."""
+        width = self.width or max(8, stages[-1].channels // 4)
+        return tuple(max(8, width >> i) for i in range(len(self.strides(stages))))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Literal
 
 from torch import Tensor, nn
 
 from ssl3d.geometry import Stage, Triple, product, quotient
 from ssl3d.kinds.decoder import Decoder, DecoderOutput
 from ssl3d.sparse import FeatureMap, join_cells, split_cells
-from ssl3d.sparse.layers import BatchNorm, Conv3d, ConvTranspose3d, Linear
-from ssl3d_plugins.decoders.densify import Densify
+from ssl3d.sparse.layers import BatchNorm, Conv3d, ConvTranspose3d, Densify, Linear
 from ssl3d_plugins.decoders.spark_config import Spark
 
 
@@ -24,17 +24,29 @@ def _up_kernel(factor: Triple) -> Triple:
 class UpBlock(nn.Module):
     """Transposed convolution, then conv - batch norm - ReLU6 - conv - batch norm.
 
-    Narrows in the transposed convolution; SparK's public code does in the last convolution.
+    Args:
+        channels: of the input.
+        out_channels: of the result.
+        factor: by which the size grows.
+        narrows: where the channels become fewer, in the first layer or in the last.
     """
 
-    def __init__(self, channels: int, *, out_channels: int, factor: Triple) -> None:
+    def __init__(
+        self,
+        channels: int,
+        *,
+        out_channels: int,
+        factor: Triple,
+        narrows: Literal["first", "last"] = "first",
+    ) -> None:
         super().__init__()
-        self.up = ConvTranspose3d(channels, out_channels, kernel=_up_kernel(factor), stride=factor)
+        inner = out_channels if narrows == "first" else channels
+        self.up = ConvTranspose3d(channels, inner, kernel=_up_kernel(factor), stride=factor)
         self.block = nn.Sequential(
-            Conv3d(out_channels, out_channels, kernel=3, bias=False),
-            BatchNorm(out_channels),
+            Conv3d(inner, inner, kernel=3, bias=False),
+            BatchNorm(inner),
             nn.ReLU6(inplace=True),
-            Conv3d(out_channels, out_channels, kernel=3, bias=False),
+            Conv3d(inner, out_channels, kernel=3, bias=False),
             BatchNorm(out_channels),
         )
 
@@ -42,6 +54,18 @@ class UpBlock(nn.Module):
         """(B, C, D, H, W) to `out_channels` at `factor` times the size."""
         out: Tensor = self.block(self.up(x))
         return out
+
+
+def initialise_as_spark(module: nn.Module) -> None:
+    """Initial values of one module by SparK's public code (`LightDecoder` and its tokens)."""
+    if isinstance(module, Conv3d | Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+    elif isinstance(module, ConvTranspose3d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    elif isinstance(module, Densify) and module.token is not None:
+        nn.init.trunc_normal_(module.token, std=0.02, a=-0.02, b=0.02)
+    if isinstance(module, Conv3d | ConvTranspose3d | Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)
 
 
 class SparkDecoder(Decoder):
@@ -58,9 +82,7 @@ class SparkDecoder(Decoder):
         self, config: Spark, *, stages: Sequence[Stage], out_channels: int, sparse: bool
     ) -> None:
         super().__init__()
-        strides = config.strides(stages)
-        width = config.width or max(8, stages[-1].channels // 4)
-        widths = [max(8, width >> i) for i in range(len(strides))]
+        strides, widths = config.strides(stages), config.widths(stages)
         # Only the stages that the decoder uses: modules without gradients would stall DDP.
         used = reversed(config.used(stages))
         self.densify = nn.ModuleList(
@@ -71,16 +93,20 @@ class SparkDecoder(Decoder):
                 norm=config.norm if config.densify else None,
                 # Dense maps have no hidden site: tokens would get no gradient.
                 token=config.token and sparse,
+                epsilon=config.epsilon,
             )
             for i, (stage, w) in enumerate(zip(used, widths, strict=False))
         )
         self.ups = nn.ModuleList(
-            UpBlock(c, out_channels=f, factor=quotient(coarse, fine))
+            UpBlock(c, out_channels=f, factor=quotient(coarse, fine), narrows=config.narrows)
             for (c, f), (coarse, fine) in zip(pairwise(widths), pairwise(strides), strict=True)
         )
         self.head_stride = strides[-1]
         self.out_channels = out_channels
         self.head = Linear(widths[-1], out_channels * product(self.head_stride))
+        if config.initial == "spark":
+            for module in (*self.ups.modules(), self.head, *self.densify):
+                initialise_as_spark(module)
 
     def forward(self, stages: Sequence[FeatureMap]) -> DecoderOutput:
         """Feature maps, fine to coarse, to the last scale's features and the restored volume."""

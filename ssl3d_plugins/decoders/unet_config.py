@@ -7,10 +7,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from ssl3d.geometry import Stage, show
+from ssl3d.geometry import Stage, finer_strides, show
 from ssl3d.kinds.decoder_config import DecoderConfig
+from ssl3d.kinds.decoder_scales import broken_steps
 from ssl3d.plugin.config import Problem
-from ssl3d_plugins.decoders.scales import broken_steps, finer_strides
 
 
 class UNet(DecoderConfig):
@@ -54,6 +54,10 @@ class UNet(DecoderConfig):
                 "coarsest and the finest to give an output. Leave it out, or use a backbone with "
                 "more stages",
             )
+
+    def features(self, *, stages: Sequence[Stage]) -> Stage:
+        """The finest scale."""
+        return self.scales(stages)[-1]
 
     def scales(self, stages: Sequence[Stage]) -> tuple[Stage, ...]:
         """Strides and channels, coarse to fine: the stages, and what lies below them."""

@@ -12,8 +12,7 @@ from torch.nn import functional as F
 from ssl3d.geometry import Stage, Triple, quotient
 from ssl3d.kinds.decoder import Decoder, DecoderOutput
 from ssl3d.sparse import FeatureMap
-from ssl3d.sparse.layers import Conv3d, ConvTranspose3d, make_norm
-from ssl3d_plugins.decoders.densify import Densify
+from ssl3d.sparse.layers import Conv3d, ConvTranspose3d, Densify, make_norm
 from ssl3d_plugins.decoders.unet_config import UNet
 
 SLOPE = 0.01

@@ -13,8 +13,9 @@ from torch.nn import functional as F
 from ssl3d.geometry import Stage, divides, product, quotient
 from ssl3d.kinds.loss import Loss
 from ssl3d.kinds.output import StepOutput, ViewOutput
-from ssl3d.precision import at_least_single, no_autocast
+from ssl3d.precision import at_least_single
 from ssl3d.sparse import FeatureMap, SparseVolume
+from ssl3d_plugins.losses.contrast import contrast, head, mean_over_rows
 from ssl3d_plugins.losses.gather import gather_keys
 from ssl3d_plugins.losses.sites import group_sites, sample_sites, sites_with_contrast
 
@@ -63,8 +64,8 @@ class InfoNCELoss(Loss):
                     f"info_nce pools a stage of stride {fine.stride} to stride {coarse.stride}, "
                     "which must be a multiple of it on each axis"
                 )
-        self.query_heads = nn.ModuleList(_head(s.channels, config.width) for s in stages[:-1])
-        self.key_heads = nn.ModuleList(_head(s.channels, config.width) for s in stages[1:])
+        self.query_heads = nn.ModuleList(head(s.channels, config.width) for s in stages[:-1])
+        self.key_heads = nn.ModuleList(head(s.channels, config.width) for s in stages[1:])
 
     def forward(self, step: StepOutput, *, generator: torch.Generator) -> dict[str, Tensor]:
         """`loss`, and `top1`: the share of queries that are nearest to their positive."""
@@ -106,8 +107,8 @@ class InfoNCELoss(Loss):
             generator=generator,
         )
         query, key = (
-            F.normalize(at_least_single(head(_or_one(sites)[rows])), dim=-1)
-            for head, sites in ((self.query_heads[i], queries), (self.key_heads[i], keys))
+            F.normalize(at_least_single(project(_or_one(sites)[rows])), dim=-1)
+            for project, sites in ((self.query_heads[i], queries), (self.key_heads[i], keys))
         )
         start = 0
         candidates, allowed = key, used
@@ -117,46 +118,18 @@ class InfoNCELoss(Loss):
             if self.training:
                 candidates, allowed, start = gather_keys(candidates, used=allowed)
             query, candidates, allowed = query[None], candidates[None], allowed[None]
+        index = torch.arange(max(query.shape[1], candidates.shape[1]), device=query.device)
         loss, correct = contrast(
             query,
             candidates=candidates,
             allowed=allowed,
-            first_positive=start,
+            own=index[: query.shape[1], None] + start == index[: candidates.shape[1]],
             temperature=self.config.temperature,
         )
-        return _mean(loss.view(used.shape), used=used), _mean(correct.view(used.shape), used=used)
-
-
-def contrast(
-    query: Tensor, *, candidates: Tensor, allowed: Tensor, first_positive: int, temperature: float
-) -> tuple[Tensor, Tensor]:
-    """Cross entropy of each query against its candidates.
-
-    Args:
-        query: (G, Q, C), length 1.
-        candidates: (G, M, C), length 1; the positive of query i is candidate first_positive + i.
-        allowed: (G, M) bool, candidates that count. Queries whose positive does not count get a
-            value without meaning.
-        first_positive: see `candidates`.
-        temperature: divides the cosines.
-
-    Returns:
-        Cross entropy (G, Q), and (G, Q) 1 where the positive is nearer than every negative, else
-        0: ties count as misses, so features that are all alike score 0.
-    """
-    with no_autocast(query):
-        logits = query @ candidates.transpose(1, 2) / temperature
-    index = torch.arange(max(logits.shape[1:]), device=logits.device)
-    own = index[: logits.shape[1], None] + first_positive == index[: logits.shape[2]]
-    positive = torch.where(own, logits, 0).sum(-1)
-    # A finite stand-in for -inf: rows without a candidate then give no NaN gradient.
-    logits = torch.where(allowed[:, None], logits, torch.finfo(logits.dtype).min)
-    nearer = (logits >= positive[..., None]) & ~own
-    return logits.logsumexp(-1) - positive, (~nearer.any(-1)).to(logits.dtype)
-
-
-def _head(channels: int, width: int) -> nn.Module:
-    return nn.Sequential(nn.Linear(channels, width), nn.GELU(), nn.Linear(width, width))
+        return (
+            mean_over_rows(loss.view(used.shape), used=used),
+            mean_over_rows(correct.view(used.shape), used=used),
+        )
 
 
 def _or_one(sites: Tensor) -> Tensor:
@@ -181,10 +154,3 @@ def _visible(view: ViewOutput, features: FeatureMap, *, stage: Stage) -> Tensor:
     if isinstance(features, SparseVolume):
         return features.features
     return view.batch.cells.gather(features, stride=stage.stride)
-
-
-def _mean(values: Tensor, *, used: Tensor) -> Tensor:
-    """Mean over each row's used sites, then over the rows that have any; 0 where none."""
-    counts = used.sum(1)
-    per_sample = torch.where(used, values, 0).sum(1) / counts.clamp(min=1)
-    return per_sample.sum() / (counts > 0).sum().clamp(min=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Literal
 
@@ -71,6 +72,19 @@ def fit_inner_block(block: Literal["auto"] | Triple, *, outer: Triple) -> Triple
         f"blocks of {show(block)} cells do not divide the coarse blocks of {show(outer)} cells. "
         f'Allowed here: "auto", or {_allowed(outer)}'
     )
+
+
+def smallest_block(grid: Triple) -> Triple | None:
+    """The smallest block that is longer than a cell on every axis that is; None: the whole grid."""
+    z, y, x = (divisors(edge)[1] if edge > 1 else 1 for edge in grid)
+    return None if (z, y, x) == grid else (z, y, x)
+
+
+def grid_of_two_granularities(grid: Triple) -> Triple:
+    """The grid of fewest cells, from this one upwards, whose coarse block has several cells."""
+    z, y, x = (range(edge, 2 * edge + 3) for edge in grid)
+    larger = sorted(itertools.product(z, y, x), key=lambda g: (product(g), max(g)))
+    return next(g for g in larger if auto_block(g) != (1, 1, 1))
 
 
 def _allowed(size: Triple) -> str:

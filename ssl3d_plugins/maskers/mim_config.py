@@ -8,10 +8,16 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from ssl3d.geometry import Triple
+from ssl3d.geometry import Triple, product, show, times
 from ssl3d.kinds.masker_config import MaskerConfig
 from ssl3d.plugin.config import Problem
-from ssl3d_plugins.maskers.blocks import fewest_visible, fit_block, fit_inner_block
+from ssl3d_plugins.maskers.blocks import (
+    fewest_visible,
+    fit_block,
+    fit_inner_block,
+    grid_of_two_granularities,
+    smallest_block,
+)
 from ssl3d_plugins.maskers.ratio_and_block import Block, Ratio
 
 Weight = Annotated[float, Field(gt=0)]
@@ -23,7 +29,8 @@ class MiM(MaskerConfig):
     After the idea of arXiv 2404.15580, on one crop. Level 0 is the coarse blocks, level 1 the finer
     ones, always a part of level 0. With the views `single` the encoder runs once with level 0
     hidden, so level 1 changes the loss only: its cells count twice, by `level_weights`. With the
-    views `nested` a second pass of the encoder hides level 1 alone.
+    views `nested` a second pass of the encoder hides level 1 alone. The paper's crops in crops are
+    the views `mask_in_mask`, with a masker of one level such as `random`.
     """
 
     builds = "ssl3d_plugins.maskers.mim_masker:MiMMasker"
@@ -67,6 +74,24 @@ class MiM(MaskerConfig):
             fit_inner_block(self.local_block, outer=outer)
         except ValueError as error:
             yield Problem("local_block", str(error))
+
+    def cautions(self, *, grid: Triple, cell: Triple) -> Iterable[Problem]:
+        """Blocks of one size at both levels: one granularity, where two are the idea."""
+        outer = fit_block(self.global_block, grid=grid)
+        if fit_inner_block(self.local_block, outer=outer) != outer:
+            return
+        larger, blocks = grid_of_two_granularities(grid), smallest_block(grid)
+        advice = [f"a patch from {show(times(larger, cell))} voxels, with blocks left to auto"]
+        if blocks is not None:
+            advice = [f"global_block {list(blocks)} with local_block 1", *advice]
+        if product(outer) > 1:
+            advice = ["local_block auto"]
+        yield Problem(
+            "global_block",
+            f"on {show(grid)} cells both levels hide blocks of {show(outer)} cells, that is "
+            f"{show(times(outer, cell))} voxels: there is one granularity and not two. What would "
+            f"give two: {', or '.join(advice)}",
+        )
 
     def fewest_visible(self, grid: Triple) -> int:
         """What the highest global ratio leaves; a view that hides level 1 alone shows more."""

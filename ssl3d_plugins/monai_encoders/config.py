@@ -27,7 +27,7 @@ class Monai(BackboneConfig):
     On visible cells every layer of MONAI's network runs in this project's sense: hidden sites are
     zero before each operation and statistics see visible sites only. What it costs is up to the
     sparse backend: `dense`, the reference, pays for the whole volume at every layer; `cells` for
-    what is visible.
+    what is visible. Neither network has stochastic depth, so there is no `drop_path` here.
     """
 
     builds = "ssl3d_plugins.monai_encoders.backbone:MonaiBackbone"

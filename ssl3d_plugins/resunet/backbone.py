@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ssl3d.kinds.backbone import Backbone
 from ssl3d.sparse import FeatureMap
+from ssl3d.sparse.layers import rising
 from ssl3d.weights import TransferReport
 from ssl3d_plugins.resunet.blocks import SLOPE, Norm, ResidualBlock, conv_norm, named
 from ssl3d_plugins.resunet.config import ResUNet
@@ -22,14 +23,17 @@ class ResidualEncoder(nn.Module):
     Source: ResidualEncoder of dynamic_network_architectures 0.4.4, whose names it keeps.
     """
 
-    def __init__(self, plan: Plan, *, norm: Norm, bias: bool) -> None:
+    def __init__(self, plan: Plan, *, norm: Norm, bias: bool, drop_path: float) -> None:
         super().__init__()
         stem = conv_norm(plan.stem, norm=norm, bias=bias)
         stem.add_module("nonlin", LeakyReLU(SLOPE))
         self.stem = named(convs=nn.Sequential(stem))
         self.stages = nn.Sequential()
+        rates = iter(rising(drop_path, blocks=sum(map(len, plan.stages))))
         for blocks in plan.stages:
-            stage = nn.Sequential(*(ResidualBlock(one, norm=norm, bias=bias) for one in blocks))
+            stage = nn.Sequential(
+                *(ResidualBlock(one, norm=norm, bias=bias, drop_path=next(rates)) for one in blocks)
+            )
             self.stages.append(named(blocks=stage))
 
     def forward(self, x: FeatureMap) -> tuple[FeatureMap, ...]:
@@ -66,7 +70,10 @@ class ResUNetBackbone(Backbone):
         self.stages = config.stages()
         self.in_channels = in_channels
         self.encoder = ResidualEncoder(
-            config.plan(in_channels=in_channels), norm=config.norm, bias=config.bias
+            config.plan(in_channels=in_channels),
+            norm=config.norm,
+            bias=config.bias,
+            drop_path=config.drop_path,
         )
         self.apply(initialise)
 

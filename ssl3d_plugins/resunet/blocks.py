@@ -13,7 +13,7 @@ from torch import nn
 
 from ssl3d.geometry import Operation
 from ssl3d.sparse import FeatureMap
-from ssl3d.sparse.layers import AvgPool3d, Conv3d, make_norm
+from ssl3d.sparse.layers import AvgPool3d, Conv3d, DropPath, make_norm
 from ssl3d_plugins.resunet.leaky_relu import LeakyReLU
 from ssl3d_plugins.resunet.plan import BlockPlan
 
@@ -35,11 +35,13 @@ class ResidualBlock(nn.Module):
     """conv - norm - leaky ReLU - conv - norm, plus the skip, then leaky ReLU.
 
     The first convolution is strided. The skip is the input, averaged over the stride where there
-    is one, and projected (1³ convolution without bias, and norm) where the channels change.
+    is one, and projected (1³ convolution without bias, and norm) where the channels change. In
+    training a sample may go without the branch.
     """
 
-    def __init__(self, plan: BlockPlan, *, norm: Norm, bias: bool) -> None:
+    def __init__(self, plan: BlockPlan, *, norm: Norm, bias: bool, drop_path: float = 0.0) -> None:
         super().__init__()
+        self.drop_path = DropPath(drop_path)
         self.conv1 = conv_norm(plan.conv1, norm=norm, bias=bias)
         self.conv1.add_module("nonlin", LeakyReLU(SLOPE))
         self.conv2 = conv_norm(plan.conv2, norm=norm, bias=bias)
@@ -52,5 +54,6 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: FeatureMap) -> FeatureMap:
         """(B, I, D, H, W) or its visible cells to `out_channels` at `stride` times the stride."""
-        restored: FeatureMap = self.nonlin2(self.conv2(self.conv1(x)) + self.skip(x))
+        branch = self.drop_path(self.conv2(self.conv1(x)))
+        restored: FeatureMap = self.nonlin2(branch + self.skip(x))
         return restored

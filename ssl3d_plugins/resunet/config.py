@@ -16,7 +16,7 @@ from ssl3d_plugins.resunet.export_configs import ToNnssl, ToNnUNet
 from ssl3d_plugins.resunet.from_plans import filled_in
 from ssl3d_plugins.resunet.nnunet_plans import OPTIONS
 from ssl3d_plugins.resunet.plan import ONE, Plan, StageOptions, plan_of
-from ssl3d_plugins.resunet.presets import PRESETS, Size, published_blocks, published_widths
+from ssl3d_plugins.resunet.presets import STAGES, Size, published_blocks, published_widths
 
 TWO: Triple = (2, 2, 2)
 THREE: Triple = (3, 3, 3)
@@ -34,19 +34,20 @@ class ResUNet(BackboneConfig):
     presets: ClassVar[Presets] = {
         "size": {
             size: {
-                "widths": published_widths(preset.stages),
-                "blocks": published_blocks(preset.stages),
+                "widths": published_widths(stages),
+                "blocks": published_blocks(stages),
             }
-            for size, preset in PRESETS.items()
+            for size, stages in STAGES.items()
         }
     }
 
     name: Literal["resunet"] = "resunet"
     size: Size | None = Field(
         default=None,
-        description="M and L: widths and blocks as published, one network of six stages for both, "
-        "meant for patches of 128 and 160 voxels; S: five stages by the same rule, for 96, since "
-        "none is published. Other widths and blocks are refused; none: any are taken",
+        description="M, L and XL: widths and blocks as published, one network of six stages under "
+        "three names, for which nnU-Net plans patches of 128³, 192³ and 256 × 224 × 224 voxels "
+        "(nnssl trains L at 160³); S: five stages by the same rule, for 96³, since none is "
+        "published. Other widths and blocks are refused; none: any are taken",
     )
     widths: tuple[Annotated[int, Field(gt=0, le=65536)], ...] | None = Field(
         default=None,
@@ -70,6 +71,13 @@ class ResUNet(BackboneConfig):
         description="statistics over the visible sites of a sample, or of the whole batch",
     )
     bias: bool = Field(default=True, description="bias in convolutions, as nnU-Net has it")
+    drop_path: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="stochastic depth: chance that a sample goes without the branch of the last "
+        "block, in training; from 0 at the first block it rises linearly",
+    )
     plans: PathText | None = Field(
         default=None,
         description="plans file of nnU-Net (ResEnc planners): widths, blocks, kernels, strides, "
@@ -117,7 +125,7 @@ class ResUNet(BackboneConfig):
 
     @property
     def _widths(self) -> tuple[int, ...]:
-        return self.widths or published_widths(PRESETS["M"].stages)
+        return self.widths or published_widths(STAGES["M"])
 
     @property
     def stage_options(self) -> tuple[StageOptions, ...]:

@@ -1,29 +1,22 @@
-"""Sizes of nnU-Net's residual encoders: M and L as published, S by the same rule.
+"""Sizes of nnU-Net's residual encoders: M, L and XL, which are one network, and S by the same rule.
 
 Source: nnU-Net's residual encoder presets (arXiv 2404.09556, and nnU-Net's planner). One rule gives
-the widths and the blocks of every preset, for as many stages as the patch allows: a further stage
-is added while the coarsest feature map keeps an edge of four sites or more. The published M and L
-differ in their memory target (8 and 24 GB), so in the patch: at 128³ and at 160³ they are the same
-network of six stages. That network at 160³ is also what the S3D paper and OpenMind pre-train.
-There is no published S: it is the same rule at a patch of 96³, which leaves five stages and makes
-cells of 16 voxels.
+the widths and the blocks of every preset, for as many stages as the patch allows. The presets
+differ in their memory target (8, 24 and 40 GB), so in the patch and the batch: for large isotropic
+data the planner's patches are 128³, 192³ and 256 × 224 × 224, and the network has six stages at
+each. At 160³, where the S3D paper and OpenMind pre-train what they call ResEnc-L, it is the same.
+Anisotropic plans of L and XL can have seven stages: `plans` reads those. There is no published S:
+it is the same rule at a patch of 96³, which leaves five stages and makes cells of 16 voxels.
 """
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
-Size = Literal["S", "M", "L"]
+Size = Literal["S", "M", "L", "XL"]
 
-
-class Preset(NamedTuple):
-    """How many stages a size has, and the patch edge, in voxels, that it is meant for."""
-
-    stages: int
-    patch: int
-
-
-PRESETS: dict[Size, Preset] = {"S": Preset(5, 96), "M": Preset(6, 128), "L": Preset(6, 160)}
+STAGES: dict[Size, int] = {"S": 5, "M": 6, "L": 6, "XL": 6}
+"""Stages of a size."""
 
 
 def published_widths(stages: int) -> tuple[int, ...]:

@@ -22,7 +22,13 @@ class Single(ViewsConfig):
     builds = "ssl3d_plugins.views.crop_views:SingleViews"
     name: Literal["single"] = "single"
 
-    def levels(self, patch: Triple, *, masker: MaskerConfig) -> tuple[Level, ...]:
+    def levels(
+        self,
+        patch: Triple,
+        *,
+        cell: Triple,  # noqa: ARG002
+        masker: MaskerConfig,
+    ) -> tuple[Level, ...]:
         """One of one view."""
         return (Level(1, patch, hidden=masker.weights()),)
 
@@ -36,7 +42,13 @@ class Nested(ViewsConfig):
     builds = "ssl3d_plugins.views.crop_views:NestedViews"
     name: Literal["nested"] = "nested"
 
-    def levels(self, patch: Triple, *, masker: MaskerConfig) -> tuple[Level, ...]:
+    def levels(
+        self,
+        patch: Triple,
+        *,
+        cell: Triple,  # noqa: ARG002
+        masker: MaskerConfig,
+    ) -> tuple[Level, ...]:
         """One of one view for each level that the masker hides."""
         return tuple(Level(1, patch, weight=weight) for weight in masker.weights())
 

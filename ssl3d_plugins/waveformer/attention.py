@@ -18,16 +18,27 @@ class TokenAttention(nn.Module):
         heads: they divide C.
         positions: rotary positions, a learned bias for each offset, or none.
         reach: largest offset with a bias of its own, in tokens.
+        shared: offsets share biases as in WaveFormer's public code.
     """
 
     def __init__(
-        self, channels: int, *, heads: int, positions: PositionKind, reach: int = REACH
+        self,
+        channels: int,
+        *,
+        heads: int,
+        positions: PositionKind,
+        reach: int = REACH,
+        shared: bool = False,
     ) -> None:
         super().__init__()
         self.heads = heads
         self.rotary = positions == "rope"
         self.qkv = nn.Linear(channels, 3 * channels)
-        self.bias = RelativeBias(heads, reach=reach) if positions == "relative_bias" else None
+        self.bias = (
+            RelativeBias(heads, reach=reach, shared=shared)
+            if positions == "relative_bias"
+            else None
+        )
         self.out = nn.Linear(channels, channels)
         self.apply(init_linear)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from ssl3d.geometry import (
     Operation,
@@ -16,6 +17,7 @@ from ssl3d.geometry import (
     divides,
     operations_in,
     quotient,
+    show,
     times,
 )
 from ssl3d.kinds.backbone_config import BackboneConfig
@@ -32,6 +34,7 @@ from ssl3d_plugins.waveformer.levels import (
     block_of,
     deepest_level,
     depth_problems,
+    detail_stages,
 )
 from ssl3d_plugins.waveformer.names import check_wavelet, is_haar
 from ssl3d_plugins.waveformer.plan import StagePlan, plan_of
@@ -40,6 +43,9 @@ PRESETS = {
     "blueprint": {"attention": "coarsest", "positions": "rope", "ffn": "mlp"},
     "paper": {"attention": "every_level", "positions": "relative_bias", "ffn": "conv_norm"},
 }
+
+WINDOW: Triple = (8, 8, 8)
+"""That of the published network, for volumes of 128 voxels on each axis."""
 
 
 class WaveFormer(BackboneConfig):
@@ -58,10 +64,19 @@ class WaveFormer(BackboneConfig):
     preset: Literal["blueprint", "paper"] | None = Field(
         default=None,
         description="paper: attention every_level, positions relative_bias and ffn conv_norm, as "
-        "in the published network. Unlike there, attention reads block means, not orthonormal "
-        "coefficients, which saturate it; merging is a convolution; levels are up-sampled by 2 "
-        "again and again, not at once. blueprint: what these three are by default. Other values "
-        "of the three are refused; none: any are taken",
+        "in the published network, mended in eight ways that `published` lists. blueprint: what "
+        "these three are by default. Other values of the three are refused; none: any are taken",
+    )
+    published: bool = Field(
+        default=False,
+        description="preset paper exactly as its authors' code has it, for their weights. Eight "
+        "things are otherwise by default: attention reads block means, not orthonormal "
+        "coefficients, which saturate it; merging is a convolution over the whole block, not over "
+        "six of its eight sites, two of them twice; levels are up-sampled by 2 again and again, "
+        "not at once; the FFN has one residual, not its normed input besides; outputs pass no "
+        "layer norm (`output_norm`); what windows give is put back where it was read; each offset "
+        "between tokens has a bias of its own (index stride 3w - 1 in place of (2w - 1)^2 there); "
+        "epsilon of the norms is 1e-5, not 1e-6",
     )
     widths: tuple[int, ...] = Field(
         default=(48, 96, 192, 384),
@@ -96,13 +111,14 @@ class WaveFormer(BackboneConfig):
     )
     wavelet: str = Field(
         default="haar",
-        description="a discrete wavelet of PyWavelets; filters longer than Haar's look past a "
-        "cell and work on dense volumes only",
+        description="a discrete wavelet of PyWavelets but dmey, which is not exactly invertible; "
+        "filters longer than Haar's look past a cell and work on dense volumes only, of any size",
     )
     details: Literal["identity", "mlp", "depthwise"] = Field(
         default="identity",
         description="what happens to the detail sub-bands: nothing; a pointwise MLP shared by all "
-        "of them; a depthwise 3 x 3 x 3 convolution for each orientation. Both start as nothing",
+        "of them; a depthwise 3 x 3 x 3 convolution for each orientation, to which the sub-bands "
+        "of hidden cells are zeros. Both start as nothing",
     )
     attention: Literal["coarsest", "every_level"] = Field(
         default="coarsest",
@@ -110,7 +126,13 @@ class WaveFormer(BackboneConfig):
         "with shared weights, up-sampled and summed (arXiv 2503.23764)",
     )
     window: PerAxis = Field(
-        default=(8, 8, 8), description="tokens (z, y, x) of a window, for attention every_level"
+        default=WINDOW, description="tokens (z, y, x) of a window, for attention every_level"
+    )
+    image: PerAxis | None = Field(
+        default=None,
+        description="in place of `window`, voxels (z, y, x) of the volumes: a window is then the "
+        "whole of the deepest grid, image / 16 by default, as published",
+        json_schema_extra={"unit": "voxels"},
     )
     positions: Literal["rope", "relative_bias", "none"] = Field(
         default="rope",
@@ -127,6 +149,18 @@ class WaveFormer(BackboneConfig):
         gt=0,
         le=64,
         description="hidden channels of the FFN for each channel of the stage",
+    )
+    drop_path: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="stochastic depth: chance that a sample goes without a part of the last block, "
+        "in training; from 0 at the first block it rises linearly. 0.1 as published",
+    )
+    output_norm: bool = Field(
+        default=False,
+        description="layer norm, without learned scale, on the map of each stage that is given "
+        "out; the next stage reads it unnormed",
     )
 
     @field_validator("widths", "heads")
@@ -183,6 +217,45 @@ class WaveFormer(BackboneConfig):
             wide_enough_to_rotate(widths, info.data["heads"] or default_heads(widths))
         return value
 
+    @model_validator(mode="after")
+    def _one_window(self) -> Self:
+        if self.image is not None:
+            if not divides(self.strides[-1], self.image):
+                raise ValueError(
+                    f"image is {show(self.image)} voxels: must be a multiple of the total stride "
+                    f"{show(self.strides[-1])} on each axis"
+                )
+            if self.window not in (WINDOW, self.tokens):
+                raise ValueError(
+                    f"window {show(self.window)} and image {show(self.image)} say different "
+                    "things of the windows: give one of them"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _as_published(self) -> Self:
+        if not self.published:
+            return self
+        if self.preset != "paper":
+            raise ValueError("published is preset paper to the letter: give preset paper as well")
+        twos = {(2, 2, 2)}
+        if {*self.factors} != twos or self.levels is not None:
+            raise ValueError(
+                "published has patch and merging 2 on each axis and levels that follow from them: "
+                "leave out patch, merging and levels"
+            )
+        return self
+
+    @property
+    def tokens(self) -> Triple:
+        """Tokens of a window, per axis."""
+        return self.window if self.image is None else quotient(self.image, self.strides[-1])
+
+    @property
+    def norms_output(self) -> bool:
+        """True where the maps that are given out pass a layer norm."""
+        return self.output_norm or self.published
+
     @property
     def stage_depths(self) -> tuple[int, ...]:
         """Blocks of each stage."""
@@ -204,8 +277,13 @@ class WaveFormer(BackboneConfig):
         """Wavelet levels of each stage, per axis."""
         if self.levels is not None:
             return self.levels
-        total = self.total_stride
-        return tuple(deepest_level(quotient(total, stage.stride)) for stage in self.stages())
+        *_, total = self.strides
+        return tuple(deepest_level(quotient(total, stride)) for stride in self.strides)
+
+    @property
+    def strides(self) -> tuple[Triple, ...]:
+        """Voxels per site of each stage."""
+        return tuple(itertools.accumulate(self.factors, times))
 
     @property
     def divisor(self) -> Triple:
@@ -223,13 +301,13 @@ class WaveFormer(BackboneConfig):
         return tuple(max(1, round(width * self.mlp_ratio)) for width in self.widths)
 
     def stages(self) -> tuple[Stage, ...]:
-        """Stride and channels of each stage."""
-        stride: Triple = (1, 1, 1)
-        stages = []
-        for factor, width in zip(self.factors, self.widths, strict=True):
-            stride = times(stride, factor)
-            stages.append(Stage(stride, width))
-        return tuple(stages)
+        """Stride, channels and details of each stage; of longer filters it hands on none."""
+        parts = zip(self.strides, self.widths, self.stage_levels, strict=True)
+        haar = is_haar(self.wavelet)
+        return tuple(
+            Stage(stride, width, detail_stages(stride, width, levels=levels) if haar else ())
+            for stride, width, levels in parts
+        )
 
     def plan(self, *, in_channels: int = 1) -> tuple[StagePlan, ...]:
         """What the module is made of."""
@@ -240,13 +318,26 @@ class WaveFormer(BackboneConfig):
         return operations_in(self.plan())
 
     def problems(self, *, cell: Triple, sparse: bool) -> Iterable[Problem]:
-        """Wavelet levels that are too deep for the cell; long filters on a sparse volume."""
+        """Wavelet levels that are too deep for the cell; long filters on a sparse volume; options
+        of sub-bands where there are none.
+        """
+        if not any(map(any, self.stage_levels)):
+            for option, given, usual in (
+                ("wavelet", self.wavelet, is_haar(self.wavelet)),
+                ("details", self.details, self.details == "identity"),
+            ):
+                if not usual:
+                    yield Problem(
+                        option,
+                        f"given {given!r}, which changes nothing, for no stage has a wavelet "
+                        "level: leave it out, or give `levels` or more stages",
+                    )
         if sparse and not is_haar(self.wavelet) and any(map(any, self.stage_levels)):
             yield Problem(
                 "wavelet",
                 f"given {self.wavelet!r}, whose filters look past a cell and would mix visible and "
                 "hidden voxels; allowed for visible cells: haar. Other wavelets need a dense pass "
-                "(encoder_input: zeroed)",
+                "(encoder_input: zeroed, or a feature_encoder)",
             )
         # Longer filters need no whole blocks; a cell off the total stride is reported by the spec.
         if is_haar(self.wavelet) and divides(self.total_stride, cell):

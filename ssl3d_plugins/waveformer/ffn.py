@@ -20,13 +20,17 @@ class FeedForward(nn.Module):
     """Pointwise MLP; `conv` and `conv_norm` have a depthwise 3 x 3 x 3 convolution inside.
 
     `conv_norm` is pointwise - norm - GELU - depthwise - norm - GELU - pointwise, the form of
-    WaveFormer (arXiv 2503.23764, section 3).
+    WaveFormer (arXiv 2503.23764, section 3). `again` adds the normed input once more, as the
+    public code does.
     """
 
-    def __init__(self, plan: BlockPlan, *, kind: FfnKind) -> None:
+    def __init__(
+        self, plan: BlockPlan, *, kind: FfnKind, eps: float = 1e-5, again: bool = False
+    ) -> None:
         super().__init__()
         width, hidden = plan.width, plan.hidden
-        self.norm = nn.LayerNorm(width)
+        self.again = again
+        self.norm = nn.LayerNorm(width, eps=eps)
         self.wide = nn.Linear(width, hidden)
         self.depthwise = None if plan.depthwise is None else Conv3d.of(plan.depthwise)
         self.inner = nn.ModuleList(nn.LayerNorm(hidden) for _ in range(2 * (kind == "conv_norm")))
@@ -38,7 +42,8 @@ class FeedForward(nn.Module):
         boxes = boxes_of(x)
         # Rows: PyTorch adds a bias inside the product for two axes only.
         rows = boxes.flatten(0, -2)
-        hidden: Tensor = self.wide(self.norm(rows))
+        normed: Tensor = self.norm(rows)
+        hidden: Tensor = self.wide(normed)
         if self.inner:
             hidden = F.gelu(self.inner[0](hidden))
         if self.depthwise is not None:
@@ -48,4 +53,6 @@ class FeedForward(nn.Module):
             hidden = self.inner[1](hidden)
         change: Tensor = self.narrow(F.gelu(hidden))
         change += rows
+        if self.again:
+            change = change + normed
         return like(x, change.view_as(boxes))

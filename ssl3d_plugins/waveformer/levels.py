@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-from ssl3d.geometry import Stage, Triple, quotient
+from ssl3d.geometry import Stage, Triple, product, quotient, times
 from ssl3d.plugin.config import Problem
 
 AXES = ("z", "y", "x")
@@ -50,6 +50,15 @@ def factors_of(levels: Triple) -> tuple[Triple, ...]:
         z, y, x = (2 if level >= depth else 1 for level in levels)
         factors.append((z, y, x))
     return tuple(factors)
+
+
+def detail_stages(stride: Triple, width: int, *, levels: Triple) -> tuple[Stage, ...]:
+    """The details of a stage of this stride and width: of each level, fine to coarse."""
+    found = []
+    for factor in factors_of(levels):
+        stride = times(stride, factor)
+        found.append(Stage(stride, width * (product(factor) - 1)))
+    return tuple(found)
 
 
 def depth_problems(

@@ -24,6 +24,8 @@ class Options(Protocol):
     @property
     def ffn(self) -> str: ...
     @property
+    def published(self) -> bool: ...
+    @property
     def factors(self) -> tuple[Triple, ...]: ...
     @property
     def stage_depths(self) -> tuple[int, ...]: ...
@@ -66,7 +68,7 @@ class BlockPlan:
         levels: wavelet levels per axis.
         bands: of depthwise details; empty for others.
         ups: up-sampling from each level to the one before, fine to coarse; empty where attention
-            sees the coarsest level alone.
+            sees the coarsest level alone, or levels are up-sampled at once.
         hidden: channels inside the FFN.
         depthwise: convolution inside the FFN, None for a pointwise one.
     """
@@ -82,9 +84,16 @@ class BlockPlan:
 
 @dataclass(frozen=True)
 class StagePlan:
-    """Patch embedding or merging, then the blocks of one resolution."""
+    """Patch embedding or merging, then the blocks of one resolution.
 
-    reduce: Operation
+    Attributes:
+        channels: before and after.
+        reduce: the convolution; None for the merging of the public code.
+        blocks: those of one resolution.
+    """
+
+    channels: tuple[int, int]
+    reduce: Operation | None
     blocks: tuple[BlockPlan, ...]
 
 
@@ -94,7 +103,13 @@ def plan_of(config: Options, *, in_channels: int) -> tuple[StagePlan, ...]:
     before = in_channels
     for i, (factor, width) in enumerate(zip(config.factors, config.widths, strict=True)):
         reduce = Operation.convolution((before, width), kernel=factor, stride=factor)
-        planned.append(StagePlan(reduce, (_block(config, index=i),) * config.stage_depths[i]))
+        planned.append(
+            StagePlan(
+                (before, width),
+                None if config.published and i else reduce,
+                (_block(config, index=i),) * config.stage_depths[i],
+            )
+        )
         before = width
     return tuple(planned)
 
@@ -114,7 +129,8 @@ def _block(config: Options, *, index: int) -> BlockPlan:
     width, hidden = config.widths[index], config.hidden_widths[index]
     levels = config.stage_levels[index]
     bands = band_names(levels) if config.details == "depthwise" else ()
-    factors = factors_of(levels) if config.attention == "every_level" else ()
+    pyramid = config.attention == "every_level" and not config.published
+    factors = factors_of(levels) if pyramid else ()
     return BlockPlan(
         width=width,
         heads=config.stage_heads[index],

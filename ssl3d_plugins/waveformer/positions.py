@@ -43,12 +43,15 @@ def rotate(x: Tensor, *, coordinates: Tensor) -> Tensor:
 class RelativeBias(nn.Module):
     """A learned number for each head and each offset between two tokens (Swin, eq. 4).
 
-    Offsets beyond `reach` tokens on an axis share the outermost entry, so any grid works.
+    Offsets beyond `reach` tokens on an axis share the outermost entry, so any grid works. With
+    `shared` offsets share entries as in WaveFormer's public code, whose stride along z is too
+    small.
     """
 
-    def __init__(self, heads: int, *, reach: int = REACH) -> None:
+    def __init__(self, heads: int, *, reach: int = REACH, shared: bool = False) -> None:
         super().__init__()
         self.reach = reach
+        self.shared = shared
         self.bias = nn.Parameter(torch.zeros((2 * reach + 1) ** 3, heads))
         nn.init.trunc_normal_(self.bias, std=0.02)
 
@@ -58,4 +61,5 @@ class RelativeBias(nn.Module):
         offset = places[:, :, None] - places[:, None]
         z, y, x = (offset.clamp(-self.reach, self.reach) + self.reach).unbind(-1)
         edge = 2 * self.reach + 1
-        return F.embedding((z * edge + y) * edge + x, self.bias).permute(0, 3, 1, 2)
+        plane = edge + self.reach + 1 if self.shared else edge * edge
+        return F.embedding(z * plane + y * edge + x, self.bias).permute(0, 3, 1, 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import locale
 import shutil
 from pathlib import Path
 
@@ -61,6 +62,7 @@ def simple_itk_series(folder: Path) -> Path:
     """Slices as another library writes them."""
     itk = pytest.importorskip("SimpleITK")
     pytest.importorskip("pydicom")
+    before = locale.setlocale(locale.LC_ALL)
     writer = itk.ImageFileWriter()
     writer.KeepOriginalImageUIDOn()
     for number in range(VOXELS.shape[2]):
@@ -79,6 +81,7 @@ def simple_itk_series(folder: Path) -> Path:
             image.SetMetaData(tag, value)
         writer.SetFileName(str(folder / f"{number}.dcm"))
         writer.Execute(image)
+    locale.setlocale(locale.LC_ALL, before)  # which the writer sets to C, for the whole process
     return folder / "1.2.7.dcm"
 
 

@@ -62,6 +62,15 @@ def test_resampling_counts(tmp_path: Path) -> None:
     assert "a.nii.gz, 4 × 4 × 4 voxels" in line
 
 
+def test_of_crops_that_are_larger_than_the_patch(tmp_path: Path) -> None:
+    """Views of several levels are made of them."""
+    write(tmp_path / "a.nii.gz", (16, 16, 16), (1.0, 1.0, 1.0))
+    assert said(tmp_path, patch=(16, 16, 16)) == []
+    spec = DataSpec(volumes=str(tmp_path), patch=(16, 16, 16))
+    (line,) = size_warnings(find_sources(spec), spec=spec, extent=(32, 32, 32))
+    assert "fill less than 25% of a crop, 32 × 32 × 32 voxels" in line
+
+
 def test_mixed_spacings(tmp_path: Path) -> None:
     for i, step in enumerate((1.0, 1.2, 5.0)):
         write(tmp_path / f"{i}.nii.gz", (16, 16, 16), (0.5, 0.5, step))

@@ -24,6 +24,10 @@ class TestPaper(DecoderConformance):
     stages = (Stage((2, 2, 2), 6), Stage((4, 4, 4), 10), Stage((8, 8, 8), 12))
 
 
+class TestPublicSpark(DecoderConformance):
+    config = Spark(width=32, narrows="last", initial="spark", epsilon=1e-6, head_stride=2)
+
+
 class TestInstanceNorm(DecoderConformance):
     config = Spark(norm="instance", head_stride=4)
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ssl3d.geometry import Stage, Triple
 from ssl3d.sparse import CellGrid, SparseVolume
+from ssl3d.sparse.layers import Densify
 from ssl3d_plugins.decoders import Spark
-from ssl3d_plugins.decoders.densify import Densify
 from ssl3d_plugins.sparse_dense import Dense
 
 STEPS = st.lists(

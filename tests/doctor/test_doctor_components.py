@@ -201,6 +201,8 @@ def test_all_installed_views_pass() -> None:
     assert set(results) == set(installed().names("views")) >= {"single", "nested"}
     assert {result.status for result in results.values()} == {"ok"}, results
     assert results["single"].detail == "1 views of a sample, with the masker mim"
+    assert results["mask_in_mask"].detail == "1 + 4 + 16 views of a sample, with the masker mim"
+    assert results["pair"].detail == "2 views of a sample, with the masker mim"
     assert results["nested"].detail == "1 + 1 views of a sample, with the masker mim"
 
 
@@ -209,7 +211,13 @@ class Twice(ViewsConfig):
 
     name: Literal["twice"] = "twice"
 
-    def levels(self, patch: Triple, *, masker: MaskerConfig) -> tuple[Level, ...]:
+    def levels(
+        self,
+        patch: Triple,
+        *,
+        cell: Triple,  # noqa: ARG002
+        masker: MaskerConfig,
+    ) -> tuple[Level, ...]:
         return (Level(1, patch, hidden=masker.weights()),)
 
     def problems(self, *, patch: Triple, cell: Triple, masker: MaskerConfig) -> list[Problem]:  # noqa: ARG002

@@ -8,7 +8,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-from evaluated_runs import KINDS, SEGMENTATION, labelled_set, spec_of
+from evaluated_runs import AGES, KINDS, SEGMENTATION, labelled_set, spec_of
 from rich.console import Console
 
 from ssl3d import finetune
@@ -52,12 +52,15 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a set of 12 cases, and the runs `voxels` and `cases` on it."""
+    """A folder with a set of 12 cases, and the runs `voxels`, `cases` and `ages` on it."""
     folder = tmp_path_factory.mktemp("runs")
     labelled_set(folder, cases=12)
     console = Console(quiet=True)
-    voxels = spec_of(folder, task=SEGMENTATION, select="best")
-    finetune(voxels, out=folder / "voxels", console=console)
+    voxels = spec_of(folder, task=SEGMENTATION, select="best", windows={"overlap": 0.25})
+    # Long enough to prefer one label to another: what is predicted is kept in half precision.
+    learned = voxels.with_values({"trainer.steps": 20, "optimizer.lr": 0.03})
+    finetune(learned, out=folder / "voxels", console=console)
     cases = spec_of(folder, task=KINDS).with_values({"trainer.loggers": ["tensorboard"]})
     finetune(cases, out=folder / "cases", console=console)
+    finetune(spec_of(folder, task=AGES), out=folder / "ages", console=console)
     return folder

@@ -11,8 +11,8 @@ from ssl3d import FinetuneSpec
 
 
 def labelled_set(folder: Path, *, cases: int) -> None:
-    """Noise that is brighter where labels 1 and 2 are, and a table of two kinds of cases."""
-    lines = ["image,label,kind,group"]
+    """Noise that is brighter where labels 1 and 2 are, and a table of kinds and ages of cases."""
+    lines = ["image,label,kind,group,age"]
     for case in range(cases):
         rng = np.random.default_rng(case)
         labels = np.zeros((16, 14, 12), np.uint8)
@@ -21,14 +21,17 @@ def labelled_set(folder: Path, *, cases: int) -> None:
         image = rng.normal(size=labels.shape).astype(np.float32) + 4 * labels + 3 * (case % 2)
         for kind, array in (("images", image), ("labels", labels)):
             (folder / kind).mkdir(parents=True, exist_ok=True)
-            nibabel.Nifti1Image(array, np.eye(4)).to_filename(folder / kind / f"{case}.nii")
+            nibabel.Nifti1Image(array, np.diag([1.0, 1.5, 2.5, 1.0])).to_filename(
+                folder / kind / f"{case}.nii"
+            )
         kind = ("dark", "bright")[case % 2]
-        lines.append(f"images/{case}.nii,labels/{case}.nii,{kind},{case // 2}")
+        lines.append(f"images/{case}.nii,labels/{case}.nii,{kind},{case // 2},{40 + 3 * case}")
     (folder / "table.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 SEGMENTATION = {"name": "segmentation", "labels": {"front": 1, "back": 2}}
 KINDS = {"name": "classification", "classes": ["dark", "bright"], "column": "kind"}
+AGES = {"name": "regression", "values": ["age"]}
 
 
 def spec_of(folder: Path, *, task: dict, **options: object) -> FinetuneSpec:

@@ -147,6 +147,9 @@ def test_all_that_lie_elsewhere_are_named(folders: Path, write, command) -> None
         (("out", "truth", "--label", "a"), "give NAME=VALUE"),
         (("out", "truth", "--group-by", "(q)"), "must match every path"),
         (("out", "truth", "--side", "left"), "give one of testing"),
+        (("out", "truth", "--side", "training"), "--side: for a run, and these are predictions"),
+        (("out", "truth", "--device", "cpu"), "--device: for a run, and these are predictions"),
+        (("out", "truth", "--out", "truth/p0.nii"), "is no folder"),
         (("out", "truth", "--data", "spec.yaml"), "--data is for a fine-tuning run"),
     ],
 )

@@ -10,8 +10,11 @@ import pytest
 from evaluated_runs import labelled_set
 
 import ssl3d
+from ssl3d.tasks.evaluate.maps import evaluate_maps
 from ssl3d.tasks.evaluate.outputs import evaluate_outputs
 from ssl3d.tasks.evaluate.run import evaluate_run
+from ssl3d.tasks.finetune.model import FinetuneModel
+from ssl3d.tasks.finetune.window_spec import WindowSpec
 
 
 def numbers(folder: Path) -> dict:
@@ -26,6 +29,20 @@ def test_a_run_is_measured_as_it_measured_itself(kind: str, runs: Path, command,
     for name, own in numbers(runs / kind / "test").items():
         found = numbers(tmp_path / "scores")[name]
         assert found == {end: pytest.approx(value, nan_ok=True) for end, value in own.items()}
+
+
+def test_a_run_and_what_it_predicts_have_the_same_numbers(runs: Path, tmp_path, quiet) -> None:
+    """Windows, labels and spacing are those of the run on the whole way through files."""
+    own = evaluate_run(runs / "voxels", console=quiet)
+    images = [next((runs / "images").glob(Path(name).name)) for name in own.rows]
+    predicted = ssl3d.predict(runs / "voxels", images, out=tmp_path / "out", console=quiet)
+    found = evaluate_maps(predicted.out, runs / "labels", allow_missing=True, console=quiet)
+    by_case = {Path(name).name.partition(".")[0]: row for name, row in found.rows.items()}
+    assert len(by_case) == len(own.rows) == 4
+    for name, row in own.rows.items():
+        assert by_case[Path(name).stem] == pytest.approx(row, nan_ok=True)
+    assert any(0 < row["dice"] < 1 for row in own.rows.values())
+    assert found.numbers == pytest.approx(own.numbers, nan_ok=True)
 
 
 def test_other_sides_and_other_volumes(runs: Path, command, tmp_path: Path, quiet) -> None:
@@ -53,6 +70,11 @@ def test_other_sides_and_other_volumes(runs: Path, command, tmp_path: Path, quie
         (runs / "cases", "--side", "choosing"): "no cases on the side 'choosing'",
         (tmp_path / "moved/voxels",): "which cases the run was tested on cannot be read",
         (runs / "voxels", "--data", "none.yaml"): "no such file",
+        (runs / "voxels", "--label", "a=1", "--ignore", "3"): "--label, --ignore: for predictions",
+        (runs / "voxels", "--allow-missing"): "--allow-missing: for predictions",
+        (runs / "voxels", "--data", "data.yaml", "--side", "training"): "--side: for a run's own",
+        (runs / "voxels", "--device", "gpu"): "device: given 'gpu'",
+        (runs / "voxels", "--out", runs / "cases"): "holds a run, whose metrics.csv",
     }.items():
         code, _, err = command("evaluate", *arguments)
         assert (code, message in err) == (2, True), err
@@ -90,5 +112,23 @@ def test_tables_that_do_not_fit(runs: Path, tmp_path: Path, command, quiet) -> N
         code, _, err = command("evaluate", "out", "truth.csv")
         assert (code, message in err) == (2, True), err
     assert "give a table of what is true" in command("evaluate", "out")[2]
+    table = runs / "table.csv"
+    for idle in (("--ignore", "3"), ("--group-by", "(.)"), ("--label", "a=1"), ("--device", "cpu")):
+        code, _, err = command("evaluate", "out", table, *idle)
+        assert (code, f"{idle[0]}: for " in err) == (2, True), err
     with pytest.raises(ValueError, match=r"holds no predictions\.json"):
         evaluate_outputs(tmp_path, runs / "table.csv", console=quiet)
+
+
+def test_crops_of_a_case_are_computed_a_batch_at_a_time(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, quiet
+) -> None:
+    sizes = []
+    crops = FinetuneModel._crops
+    monkeypatch.setattr(
+        FinetuneModel,
+        "_crops",
+        lambda self, volume, *a, **b: sizes.append(len(volume)) or crops(self, volume, *a, **b),
+    )
+    evaluate_run(runs / "cases", console=quiet, windows=WindowSpec(batch=3))
+    assert sizes == [3, 3, 2] * 4  # 8 tiles of each of 4 cases

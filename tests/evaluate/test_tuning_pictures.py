@@ -13,10 +13,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from ssl3d.measure.discrimination import classes_summary
 from ssl3d.report.confusion import draw_confusion
 from ssl3d.report.overlay import draw_overlay
+from ssl3d.report.predicted_values import draw_predicted
 from ssl3d.report.roc import draw_roc
 from ssl3d.report.segmented_case import SegmentedCase
 from ssl3d.report.tuning_curves import draw_tuning_curves
-from ssl3d.tasks.finetune.pictures import confusion_of, extremes, roc_curves
+from ssl3d.tasks.finetune.measure import Measured
+from ssl3d.tasks.finetune.pictures import confusion_of, extremes, roc_curves, values_of
 
 
 def test_a_run_leaves_its_pictures(runs: Path) -> None:
@@ -24,7 +26,9 @@ def test_a_run_leaves_its_pictures(runs: Path) -> None:
     assert [name.partition("-")[0] for name in voxels] == ["best", "losses.png", "median", "worst"]
     cases = sorted(path.name for path in (runs / "cases/pictures").iterdir())
     assert cases == ["confusion.png", "losses.png", "roc.png"]
-    for kind, names in (("voxels", voxels), ("cases", cases)):
+    ages = sorted(path.name for path in (runs / "ages/pictures").iterdir())
+    assert ages == ["losses.png", "predicted.png"]
+    for kind, names in (("voxels", voxels), ("cases", cases), ("ages", ages)):
         for name in names:
             assert imread(runs / kind / "pictures" / name).std() > 0.01
     events = EventAccumulator(str(runs / "cases/tensorboard"))
@@ -118,3 +122,20 @@ def test_confusion_and_roc_are_of_the_rows(tmp_path: Path) -> None:
     draw_roc({**curves, **one_sided}, title="t", path=tmp_path / "roc.png")
     draw_confusion(counts, names=("a", "b"), title="t", path=tmp_path / "confusion.png")
     assert {path.name for path in tmp_path.iterdir()} == {"roc.png", "confusion.png"}
+
+
+def test_predicted_numbers_are_of_the_rows(tmp_path: Path) -> None:
+    rows = {
+        str(case): {"predicted/age": guess, "target/age": truth, "predicted/bmi": 20.0 + case}
+        | {"target/bmi": math.nan}
+        for case, (guess, truth) in enumerate([(41.0, 40.0), (50.0, math.nan), (58.0, 60.0)])
+    }
+    found = Measured(rows, list("abc"), {"mae/age": 1.5, "r2/age": 0.98})
+    values = values_of(found, names=("age", "bmi"))
+    assert values["age"].predicted.tolist() == [41, 58]
+    assert values["age"].true.tolist() == [40, 60]
+    assert values["age"].numbers == "MAE 1.5, R² 0.98"
+    assert not len(values["bmi"].true)
+    assert values_of(Measured({"1": {"dice": 1.0}}, ["a"], {}), names=("age",)) == {}
+    path = draw_predicted(values, title="t", path=tmp_path / "new/predicted.png")
+    assert imread(path).std() > 0.01

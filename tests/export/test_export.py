@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import re
@@ -32,6 +33,8 @@ def test_an_encoder_in_a_folder_of_its_own(tmp_path: Path) -> None:
     (run / "encoder.json").unlink()
     card = json.loads((done.out / "card.json").read_text())
     assert card == done.card
+    for name in done.files:
+        assert card["files"][name] == hashlib.sha256((done.out / name).read_bytes()).hexdigest()
     assert card["to"] == {"name": "encoder"}
     assert card["encoder"]["input"]["spacing"] == [2.0, 1.0, 1.0]
     assert card["encoder"]["trained"]["steps"] == 5
@@ -146,3 +149,9 @@ def test_the_example_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert done.card["to"] == {"name": "prefixed", "prefix": "trunk."}
     weights = torch.load(done.out / "weights.pth", weights_only=True)
     assert all(name.startswith("trunk.") for name in weights)
+
+
+def test_a_fine_tuning_run_is_no_encoder(tmp_path: Path) -> None:
+    (tmp_path / "spec.json").write_text('{"task": {"name": "segmentation"}}')
+    with pytest.raises(ValueError, match="is a fine-tuning run: what is exported is an encoder"):
+        ssl3d.export(tmp_path, to="encoder")

@@ -16,6 +16,7 @@ from ssl3d.tasks.finetune.recipe import Recipe
 from ssl3d_plugins.decoders import Spark, UNet
 from ssl3d_plugins.resunet import ResUNet
 from ssl3d_plugins.tasks import Classification, Segmentation
+from ssl3d_plugins.waveformer import WaveFormer, Wavelet
 
 STAGES = (Stage((2, 2, 2), 8), Stage((4, 4, 4), 12))
 TASK = Segmentation(labels={"ball": 1})
@@ -40,7 +41,7 @@ def test_what_does_not_fit_is_said_before_anything_is_built() -> None:
     assert not list(model_problems(TASK, decoder=None, stages=STAGES))
 
 
-@pytest.mark.parametrize("config", [UNet(deep_supervision=True), Spark()])
+@pytest.mark.parametrize("config", [UNet(deep_supervision=True), Spark(), Wavelet()])
 def test_a_pre_trained_decoder_is_taken_over_but_for_heads_and_tokens(config) -> None:
     before = config.build(stages=STAGES, out_channels=1, sparse=True)
     after = config.build(stages=STAGES, out_channels=3, sparse=False)
@@ -79,7 +80,19 @@ class Balls:
     counts: tuple[int, ...] = (1, 1)
 
 
-def test_two_cases_are_overfitted() -> None:
+WAVE = WaveFormer(widths=(16, 32), depths=(1, 1))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "decoder", "dice"),
+    [
+        (RESUNET, None, 0.95),
+        (WAVE, Wavelet(), 0.75),
+        (WAVE, Wavelet(details="handed_on", width=16), 0.75),
+    ],
+    ids=["unet", "wavelet", "wavelet, details handed on"],
+)
+def test_two_cases_are_overfitted(backbone, decoder, dice) -> None:
     place = torch.stack(torch.meshgrid(*(torch.arange(16.0),) * 3, indexing="ij"))
     middles = torch.tensor([[5.0, 6, 7], [10, 8, 7]])
     balls = torch.stack(
@@ -88,7 +101,7 @@ def test_two_cases_are_overfitted() -> None:
     noise = torch.randn(2, 1, 16, 16, 16, generator=torch.Generator().manual_seed(0))
     batch = Balls(balls[:, None] + noise, balls.short())
     torch.manual_seed(0)
-    model = build_model(RESUNET.build(in_channels=1), task=TASK, decoder=None, **PLAIN).train()
+    model = build_model(backbone.build(in_channels=1), task=TASK, decoder=decoder, **PLAIN).train()
     optimizer = torch.optim.AdamW(finetune_groups(model), lr=1.0)
     for step in range(60):
         for group in optimizer.param_groups:
@@ -100,4 +113,4 @@ def test_two_cases_are_overfitted() -> None:
         row = overlap_row(
             model.task.decided(p), truth=truth, legend={"ball": 1}, spacing=(1.0, 1.0, 1.0)
         )
-        assert row["dice"] > 0.95
+        assert row["dice"] > dice

@@ -13,7 +13,7 @@ import torch
 from small_runs import BACKBONE, EACH_ALONE, LABELS, SEGMENTATION, different, rows_of, weights_of
 
 import ssl3d
-from ssl3d import FinetuneSpec
+from ssl3d import ExperimentSpec, FinetuneSpec
 
 MakeSpec = Callable[..., FinetuneSpec]
 
@@ -40,6 +40,39 @@ def test_a_backbone_of_one_stage_gets_patches(make_spec: MakeSpec, tmp_path: Pat
     described = json.loads((tmp_path / "a" / "model.json").read_text())
     assert described["decoder"]["name"] == "patch"
     assert result.finished
+
+
+def test_the_published_network_is_pre_trained_whole_and_fine_tuned(
+    make_spec: MakeSpec, labelled_set: Path, tmp_path: Path
+) -> None:
+    """Encoder and decoder that reads details and volume, taken over but for the head."""
+    before = ExperimentSpec(
+        backbone={"name": "waveformer", "preset": "paper", "widths": (4, 8), "depths": (1, 1)},
+        decoder="waveformer",
+        data={
+            "volumes": str(labelled_set / "images"),
+            "patch": 16,
+            "normalise": {"name": "percentile"},
+            "workers": 0,
+            "cache": {"folder": str(tmp_path / "cache")},
+        },
+        trainer={"steps": 2, "accelerator": "cpu", "loggers": (), "pictures": 0},
+    )
+    ssl3d.pretrain(before, out=tmp_path / "pretrained")
+    left = {}
+    for transfer in ("encoder", "encoder+decoder"):
+        spec = make_spec(
+            encoder=str(tmp_path / "pretrained"),
+            transfer=transfer,
+            decoder="waveformer",
+            trainer={"steps": 2},
+        )
+        result = ssl3d.finetune(spec, out=tmp_path / transfer)
+        assert 0 <= result.numbers["dice"] <= 1
+        left[transfer] = weights_of(tmp_path / transfer)
+    assert "decoder.stem.conv1.weight" in different(*left.values(), by=1e-3)
+    tuned = ssl3d.load_model(tmp_path / "encoder").model
+    assert tuned.predict(torch.zeros(1, 1, 8, 16, 24)).shape == (1, 3, 8, 16, 24)
 
 
 def test_what_nobody_labelled_is_measured_nowhere(make_spec: MakeSpec, tmp_path: Path) -> None:

@@ -64,8 +64,10 @@ def test_resumes_bitwise(make_spec: MakeSpec, pretrained: Path, tmp_path: Path, 
     stopped = ssl3d.finetune(cut, out=tmp_path / "parts")
     assert (stopped.step, stopped.finished, stopped.ended) == (1, False, "hours")
     assert not (tmp_path / "parts" / "test").exists()
+    assert ssl3d.load_model(tmp_path / "parts").description["trained"]["finished"] is False
     resumed = ssl3d.finetune(spec, out=tmp_path / "parts", resume=True)
     assert resumed.finished
+    assert ssl3d.load_model(tmp_path / "parts").description["trained"]["finished"] is True
     assert not different(weights_of(tmp_path / "whole"), weights_of(tmp_path / "parts"))
     ends = [checkpoint_of(tmp_path / one, step=4)["state_dict"] for one in ("whole", "parts")]
     assert not different(*ends)

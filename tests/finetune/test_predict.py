@@ -30,10 +30,16 @@ class Prepared:
     volume: Tensor
     valid: Tensor
 
-    def restore(self, values, **_):
-        turned = values.numpy()[..., ::-1, ::-1]
-        back = turned.transpose(*range(turned.ndim - 3), -1, -2, -3)
-        return np.ascontiguousarray(back), AFFINE
+    source_affine = AFFINE
+
+    @property
+    def source_shape(self):
+        return tuple(self.valid.shape[::-1])
+
+    def pieces(self, values, **_):
+        whole = values.numpy()[..., ::-1, ::-1].transpose(0, 3, 2, 1)
+        for x in range(0, whole.shape[1], 4):
+            yield (slice(x, x + 4), slice(None), slice(None)), whole[:, x : x + 4]
 
 
 def model_of(task, seed: int = 0) -> FinetuneModel:
@@ -92,6 +98,25 @@ def test_outputs_of_a_case_are_those_of_all_its_windows_at_once(crops: str) -> N
     valid[2, ..., 4:] = False
     alone = model.predict(volume[:3], valid=valid[:3], counts=(3,))[0]
     torch.testing.assert_close(fewer, alone)
+
+
+def test_windows_of_a_case_are_cut_when_they_are_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mirrored ones, too: those of one batch are there at a time, and all say the mean."""
+    model, prepared = model_of(Classification(labels=("a",), crops="attention")), case(8, 8, 28)
+    sizes = []
+    crops = FinetuneModel._crops
+    monkeypatch.setattr(
+        FinetuneModel,
+        "_crops",
+        lambda self, volume, *a, **b: sizes.append(len(volume)) or crops(self, volume, *a, **b),
+    )
+    windows = WindowSpec(batch=2, mirror=(0, 2))
+    found = predict_outputs([model], prepared, patch=PATCH, windows=windows)
+    assert sizes == [2, 2, 2] * 4
+    rows = torch.stack([prepared.volume[..., i : i + 8] for i in range(0, 24, 4)])
+    turned = [rows.flip(axes) for axes in ((), (-3,), (-1,), (-3, -1))]
+    wanted = torch.stack([model.predict(one, counts=(6,))[0] for one in turned]).mean(0)
+    torch.testing.assert_close(found, wanted)
 
 
 def test_models_of_different_tasks_are_refused() -> None:

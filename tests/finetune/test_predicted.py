@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel
 import numpy as np
@@ -47,14 +48,15 @@ def test_a_threshold_comes_back_to_its_place(codes: str, tmp_path: Path) -> None
         nibabel.io_orientation(canonical.affine), nibabel.io_orientation(affine)
     )
 
-    def restore(maps: torch.Tensor):
+    def pieces(maps: torch.Tensor, **_):
         own = [nibabel.orientations.apply_orientation(one.numpy().T, back) for one in maps]
-        return np.stack(own), affine
+        yield (slice(None),) * 3, np.stack(own)
 
     probabilities = torch.stack([1 - prepared, prepared])
-    classes, found = restored_classes(probabilities, restore=restore)
+    stand_in = SimpleNamespace(pieces=pieces, source_shape=source.shape)
+    classes = restored_classes(probabilities, prepared=stand_in)
     file = tmp_path / "case.nii.gz"
-    write_segmentation(file, classes, affine=found, legend={"vessel": 300})
+    write_segmentation(file, classes, affine=affine, legend={"vessel": 300})
     again = nibabel.load(file)
     assert again.shape == source.shape
     assert np.allclose(again.affine, affine, atol=1e-4)
@@ -77,15 +79,29 @@ def test_a_threshold_comes_back_to_its_place(codes: str, tmp_path: Path) -> None
 def test_the_likeliest_class_wins_and_what_was_not_prepared_is_background() -> None:
     probabilities = torch.rand(4, 3, 3, 3, generator=torch.Generator().manual_seed(0))
 
-    def restore(maps: torch.Tensor):
-        padded = np.full((len(maps), 5, 5, 5), np.nan, dtype=np.float32)
+    def pieces(maps: torch.Tensor, *, mode: str, fill: float):
+        assert (mode, fill) == ("bilinear", 0.0)
+        padded = np.full((len(maps), 5, 5, 5), fill, dtype=np.float32)
         padded[:, 1:4, 1:4, 1:4] = maps.numpy()
-        return padded, np.eye(4)
+        for x in range(5):
+            yield (slice(x, x + 1), slice(None), slice(None)), padded[:, x : x + 1]
 
-    classes, _ = restored_classes(probabilities, restore=restore)
+    stand_in = SimpleNamespace(pieces=pieces, source_shape=(5, 5, 5))
+    classes = restored_classes(probabilities, prepared=stand_in)
     assert (classes[1:4, 1:4, 1:4] == probabilities.argmax(0).numpy()).all()
     classes[1:4, 1:4, 1:4] = 0
     assert not classes.any()
+
+
+def test_each_class_has_the_value_of_its_name(tmp_path: Path) -> None:
+    """In the order of the names, which is not that of the values."""
+    classes = np.arange(8, dtype=np.uint8).reshape(2, 2, 2) % 4
+    legend = {"vein": 300, "artery": 2, "bone": 41}
+    write_segmentation(tmp_path / "a.nii", classes, affine=np.eye(4), legend=legend)
+    image = nibabel.load(tmp_path / "a.nii")
+    assert np.asarray(image.dataobj).ravel().tolist() == [0, 300, 2, 41] * 2
+    assert json.loads((tmp_path / "a.labels.json").read_text()) == {"background": 0, **legend}
+    assert image.header.get_xyzt_units()[0] == "mm"
 
 
 def test_a_map_is_kept_in_half_precision_outside_of_memory(tmp_path: Path) -> None:

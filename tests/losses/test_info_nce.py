@@ -407,7 +407,7 @@ class TestErrors:
 
     @pytest.mark.parametrize(
         ("option", "value"),
-        [("temperature", 0), ("width", 0), ("samples", 1), ("between", "views"), ("weight", -1)],
+        [("temperature", 0), ("width", 0), ("samples", 1), ("between", "levels"), ("weight", -1)],
     )
     def test_options_out_of_range(self, option, value):
         with pytest.raises(ValidationError, match=option):

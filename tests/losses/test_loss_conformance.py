@@ -10,12 +10,24 @@ class TestMSE(LossConformance):
     config = MSE()
 
 
+class TestMSEOverPatches(LossConformance):
+    config = MSE(over="patches")
+
+
 class TestL1(LossConformance):
     config = L1(label="absolute", weight=0.5)
 
 
 class TestInfoNCE(LossConformance):
     config = InfoNCE(samples=8, width=4)
+
+
+class TestInfoNCEOfViews(LossConformance):
+    config = InfoNCE(between="views", width=4)
+
+
+class TestInfoNCEOfViewsOverTheBatch(LossConformance):
+    config = InfoNCE(between="views", width=4, negatives="batch")
 
 
 class TestInfoNCEOverTheBatch(LossConformance):

@@ -3,12 +3,9 @@
 import subprocess
 import sys
 
-import pytest
-
 from ssl3d import ExperimentSpec
 from ssl3d.geometry import Stage
 from ssl3d.kinds.loss import Loss
-from ssl3d.plugin.spec_error import SpecError
 from ssl3d_plugins.losses import L1, MSE, InfoNCE, ssl3d_components
 
 STAGES = (Stage((2, 2, 2), 4), Stage((4, 4, 4), 8))
@@ -40,8 +37,8 @@ def test_heads_take_the_widths_of_their_stages():
     assert {head[2].out_features for head in (*loss.query_heads, *loss.key_heads)} == {7}
 
 
-def test_between_stages_is_what_info_nce_does():
-    """Older specs say so; what it does not do is refused."""
+def test_between_stages_is_the_default():
+    """Older specs say so."""
     assert InfoNCE.model_validate({"between": "stages", "width": 8}) == InfoNCE(width=8)
     assert InfoNCE.model_validate_json('{"name": "info_nce", "between": "stages"}') == InfoNCE()
     spec = ExperimentSpec(
@@ -49,5 +46,3 @@ def test_between_stages_is_what_info_nce_does():
     )
     assert spec.losses == (InfoNCE(),)
     assert spec.with_values({"losses.0.between": "stages"}) == spec
-    with pytest.raises(SpecError, match=r"losses\.0\.between: unknown option"):
-        spec.with_values({"losses.0.between": "views"})

@@ -26,7 +26,7 @@ from ssl3d.sparse import SparseBackend
 from ssl3d_plugins.maskers import Random
 
 OURS = [entry for entry in installed().entries() if entry.distribution == "ssl3d"]
-STAGES = (Stage((2, 2, 2), 4), Stage((4, 4, 4), 6))
+STAGES = (Stage((2, 2, 2), 4, details=(Stage((4, 4, 4), 28),)), Stage((4, 4, 4), 6))
 NOUNS = {
     "backbone": ("Backbone", Backbone),
     "sparse_backend": ("Backend", SparseBackend),
@@ -48,7 +48,7 @@ def build(config: ComponentConfig) -> object:
     if isinstance(config, BackboneConfig):
         return config.build(in_channels=1)
     if isinstance(config, DecoderConfig):
-        return config.build(stages=STAGES, out_channels=1, sparse=True)
+        return config.build(stages=STAGES, out_channels=1, sparse=True, in_channels=1)
     if isinstance(config, LossConfig | TaskConfig):
         return config.build(stages=STAGES)
     if isinstance(config, ViewsConfig):

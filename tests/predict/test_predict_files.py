@@ -13,7 +13,11 @@ import torch
 from tuned_runs import KINDS, threshold, write_image, write_run
 
 import ssl3d
+from ssl3d.folder import RunFolder
+from ssl3d.run.lock import RunLock
 from ssl3d.tasks.finetune.model import FinetuneModel
+from ssl3d.tasks.finetune.window_spec import WindowSpec
+from ssl3d.tasks.predict.windows import windows_of
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +85,7 @@ ssl3d.predict("run", "s", out="out")
     )
     assert done.returncode == -9, done.stderr
     before = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert before[1:] == ["a.labels.json", "a.nii.gz", "predictions.json"]
+    assert before[1:] == ["a.labels.json", "a.nii.gz", "predictions.json", "run.lock"]
     assert before[0].startswith(".b.nii.gz.")
     again = run_python("import ssl3d; print(ssl3d.predict('run', 's', out='out').kept)")
     assert "('a',)" in again.stdout, again.stderr
@@ -206,6 +210,117 @@ def test_mirrored_windows_are_averaged(tmp_path: Path, monkeypatch, command) -> 
     assert np.array_equal(labels == 7, np.asarray(nibabel.load(image).dataobj) >= 50)
 
 
+@pytest.mark.parametrize("again", [(), ("--again",)])
+def test_what_nobody_predicted_is_not_written_over(command, tmp_path: Path, again) -> None:
+    """A folder of true labels, and a table of another program."""
+    image = write_image(tmp_path / "scans/a.nii")
+    run, cases = write_run(tmp_path / "run"), write_run(tmp_path / "cases", task=KINDS)
+    label = write_image(tmp_path / "labels/a.nii.gz", seed=1)
+    before = label.read_bytes()
+    (tmp_path / "table").mkdir()
+    (tmp_path / "table/predictions.csv").write_text("case,dark,bright\na,1,0\n")
+    for folder, one in (("labels", run), ("table", cases)):
+        code, _, err = command("predict", one, image, "--out", folder, *again)
+        assert (code, "no predictions.json beside it says" in err) == (2, True), err
+        assert len(list((tmp_path / folder).iterdir())) == 1
+    assert label.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("out/predictions.json", '{"format": 1}', "is not whole, it lacks backbone, cases, models"),
+        ("out/predictions.json", "{", "is not readable as JSON"),
+        ("out/predictions.json", '{"format": 9}', "is not of format 1"),
+        ("run/model.json", '{"format": 1, "task": {}}', "is not whole, it lacks backbone"),
+        ("run/model.json", "{", "is not readable as JSON"),
+        ("run/model.safetensors", "{", "cannot be read as weights"),
+    ],
+)
+def test_a_damaged_file_is_one_message(command, tmp_path: Path, file, content, message) -> None:
+    run, image = write_run(tmp_path / "run"), write_image(tmp_path / "a.nii")
+    (tmp_path / "out").mkdir()
+    (tmp_path / file).write_text(content)
+    code, _, err = command("predict", run, image, "--out", "out")
+    assert (code, message in err) == (2, True), err
+    assert not list((tmp_path / "out").glob("*.nii.gz"))
+
+
+def test_windows_are_the_runs_own_where_nothing_else_is_asked(command, tmp_path: Path) -> None:
+    own = {"overlap": 0.25, "mirror": (0,), "precision": "bf16", "batch": 3}
+    run, image = write_run(tmp_path / "run", windows=own), write_image(tmp_path / "a.nii")
+    tuned = ssl3d.load_model(run)
+    assert tuned.windows == WindowSpec(**own)
+    assert not tuned.model.training
+
+    def used(*options: str) -> dict:
+        code, _, err = command("predict", run, image, *options, "--again", "--out", "out")
+        assert code == 0, err
+        return json.loads((tmp_path / "out/predictions.json").read_text())["windows"]
+
+    assert used() == {"overlap": 0.25, "mirror": [0], "precision": "bf16"}
+    assert used("--overlap", "0.5") == {"overlap": 0.5, "mirror": [0], "precision": "bf16"}
+    assert used("--mirror", "none", "--precision", "32")["mirror"] == []
+
+
+def test_models_of_before_windows_were_written_have_the_defaults(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", windows={"overlap": 0.25})
+    content = json.loads((run / "model.json").read_text())
+    del content["windows"]
+    (run / "model.json").write_text(json.dumps(content))
+    assert ssl3d.load_model(run).windows == WindowSpec()
+
+
+def test_runs_that_differ_in_windows_are_asked_about(command, tmp_path: Path) -> None:
+    spans = {"a": {"overlap": 0.25, "batch": 4}, "b": {"overlap": 0.5, "batch": 2}}
+    runs = [write_run(tmp_path / name, windows=own) for name, own in spans.items()]
+    image = write_image(tmp_path / "a.nii")
+    code, _, err = command("predict", *runs, image, "--out", "out")
+    assert (code, "differ in windows.overlap, 0.25 and 0.5: say which by --overlap" in err) == (
+        2,
+        True,
+    )
+    assert not (tmp_path / "out").exists()
+    assert command("predict", *runs, image, "--overlap", "0.5", "--out", "out")[0] == 0
+    both = [WindowSpec(**own) for own in spans.values()]
+    assert windows_of(both, asked=WindowSpec(overlap=0), outputs=()).batch == 2
+
+
+def test_what_models_are_is_said(command, tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / f"folds/fold-{i}", seed=i) for i in range(2)]
+    image = write_image(tmp_path / "a.nii")
+    description = json.loads((runs[1] / "model.json").read_text())
+    description["trained"]["finished"] = False
+    (runs[1] / "model.json").write_text(json.dumps(description))
+    code, out, _ = command("predict", "folds", image, "--out", "out")
+    assert code == 0
+    assert "The mean of 2 models: folds/fold-0, folds/fold-1" in out
+    assert "folds/fold-1 was stopped after step 1 and has not ended" in out
+    (tmp_path / "folds/fold-2").mkdir()
+    (tmp_path / "folds/fold-2/spec.json").write_text("{}")
+    code, _, err = command("predict", "folds", image, "--out", "out")
+    assert (code, "fold-2 has no fine-tuned model yet" in err) == (2, True), err
+    assert command("predict", *runs, image, "--out", "out")[0] == 0
+
+
+def test_left_and_right_are_not_mirrored_into_each_other(command, tmp_path: Path) -> None:
+    task = {"name": "segmentation", "labels": {"left lung": 1, "right lung": 2}}
+    run, image = write_run(tmp_path / "run", task=task), write_image(tmp_path / "a.nii")
+    code, _, err = command("predict", run, image, "--mirror", "zyx", "--out", "out")
+    assert (code, "'left lung' and 'right lung' change places" in err) == (2, True)
+
+
+def test_one_process_predicts_into_a_folder(command, tmp_path: Path) -> None:
+    run, image = write_run(tmp_path / "run"), write_image(tmp_path / "a.nii")
+    with RunLock(RunFolder(tmp_path / "out")):
+        code, _, err = command("predict", run, image, "--out", "out")
+    assert (code, "is in use by another" in err) == (2, True)
+    assert err.count("Error: ") == 1
+    assert not list((tmp_path / "out").iterdir())
+    assert command("predict", run, image, "--out", "out")[0] == 0
+    assert not (tmp_path / "out/run.lock").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -221,6 +336,8 @@ def test_mirrored_windows_are_averaged(tmp_path: Path, monkeypatch, command) -> 
         (("run", "a.nii", "--mirror", "zz"), "name each axis once"),
         (("run", "a.nii", "--precision", "8"), "precision"),
         (("run", "a.nii", "--overlap", "1"), "overlap"),
+        (("run", "a.nii", "--device", "gpu"), "device: given 'gpu'"),
+        (("run", "a.nii", "--device", "cuda:99"), "device: given 'cuda:99'"),
     ],
 )
 def test_wrong_use_is_one_message(command, tmp_path: Path, arguments, message: str) -> None:

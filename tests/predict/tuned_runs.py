@@ -18,7 +18,14 @@ KINDS = {"name": "classification", "classes": ["dark", "bright"]}
 WINDOW = {"name": "ct_window", "lower": 0, "upper": 100}
 
 
-def write_run(folder: Path, *, task: dict = BRIGHT, seed: int = 0, **data: object) -> Path:
+def write_run(
+    folder: Path,
+    *,
+    task: dict = BRIGHT,
+    seed: int = 0,
+    windows: dict | None = None,
+    **data: object,
+) -> Path:
     """A run of a network of two stages with untrained weights."""
     files = {"images": "-/*.nii", "labels": "-/l/*.nii", "normalise": WINDOW, "workers": 0}
     if task is KINDS:
@@ -28,6 +35,8 @@ def write_run(folder: Path, *, task: dict = BRIGHT, seed: int = 0, **data: objec
         task=task,
         data={**files, **data},
         patch=8,
+        windows=windows or {},
+        augment={"flips": (True, True, False)},
         seed=seed,
     )
     made = resolved(spec)

@@ -17,7 +17,23 @@ MakeSpec = Callable[..., ExperimentSpec]
 RES = {"name": "resunet", "widths": [4, 8], "blocks": [1, 1], "norm": "batch"}
 
 
-@pytest.mark.parametrize("changes", [{}, {"backbone": RES}], ids=["waveformer", "batch norm"])
+PUBLISHED = {
+    "backbone": {
+        "name": "waveformer",
+        "widths": [6, 12],
+        "depths": [1, 1],
+        "preset": "paper",
+        "drop_path": 0.5,
+    },
+    "decoder": {"name": "waveformer", "refine_details": True},
+}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"backbone": RES}, PUBLISHED],
+    ids=["waveformer", "batch norm", "details and drop path"],
+)
 def test_a_run_is_the_same_with_activations_computed_again(
     make_spec: MakeSpec, tmp_path: Path, changes: dict[str, Any]
 ) -> None:

@@ -19,6 +19,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "single": {"masker": {"name": "random", "ratio": (0.3, 0.7)}},
     "mim": {"masker": "mim"},
     "nested": {"masker": "mim", "views": "nested"},
+    "three levels": {"views": "mask_in_mask", "masker": {"name": "random", "ratio": (0.3, 0.7)}},
 }
 parts = pytest.mark.parametrize("name", PARTS)
 
@@ -35,9 +36,10 @@ def rows(batch: Batch) -> Iterator[tuple[Any, ...]]:
     for i, number in enumerate(batch.samples):
         tensors: list[Tensor] = []
         for view in batch.views:
+            own = slice(i * view.level.count, (i + 1) * view.level.count)
             valid = torch.ones_like(view.volume[:, 0]).bool() if view.valid is None else view.valid
-            tensors += [view.volume[i], valid[i], view.cells.visible[i]]
-            tensors += [level[i] for level in view.hidden.levels]
+            tensors += [view.volume[own], valid[own], view.cells.visible[own]]
+            tensors += [level[own] for level in view.hidden.levels]
         yield number, batch.sources[i], *tensors
 
 

@@ -40,11 +40,11 @@ def step(*, padded: bool = True, patch: int = 16, **parts: Any) -> None:
     spec = ExperimentSpec(data=data, sparse_backend="cells", **{"losses": LOSSES, **parts})
     with torch.device("meta"):
         model = spec.build()
-    valid = torch.ones(2, patch, patch, patch, dtype=torch.bool)
+    valid = torch.ones(2, *model.views.extent, dtype=torch.bool)
     if padded:
         valid[1, patch // 2 :] = False
     batch = given_batch(
-        torch.rand(2, 1, patch, patch, patch),
+        torch.rand(2, 1, *model.views.extent),
         valid=valid,
         hidden=None,
         views=model.views,
@@ -69,11 +69,55 @@ def test_of_every_backbone(name: str) -> None:
     step(backbone=BACKBONES[name], patch=16 if "small" in name else 64)
 
 
+@pytest.mark.parametrize("options", [{}, {"preset": "paper", "published": True, "image": 16}])
+def test_of_the_published_decoder(options: dict[str, Any]) -> None:
+    """And of what is left out of a sample in training."""
+    backbone = {**SMALL_WAVE, "drop_path": 0.5, **options}
+    step(backbone=backbone, decoder={"name": "waveformer", "refine_details": True})
+
+
 @pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("views", ["single", "nested"])
 @pytest.mark.parametrize("target", ["patch_normalised", "voxels"])
 def test_of_views_and_targets(views: str, target: str, padded: bool) -> None:
     step(backbone=SMALL_WAVE, masker="mim", views=views, target=target, padded=padded)
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("negatives", NEGATIVES)
+def test_of_three_levels(negatives: str, padded: bool) -> None:
+    """The innermost are enlarged on the device."""
+    between = {"name": "info_nce", "between": "views", "negatives": negatives}
+    step(backbone=SMALL_WAVE, views="mask_in_mask", losses=[*LOSSES, between], padded=padded)
+
+
+@pytest.mark.parametrize("encoder_input", ["visible", "zeroed"])
+def test_of_primus(encoder_input: str) -> None:
+    """Which has one stage: nothing to align."""
+    primus = {"name": "primus", "width": 12, "depth": 2, "heads": 2, "patch": 4, "drop_path": 0.2}
+    decoder = {"name": "eva", "volume": 16, "drop_path": 0.2}
+    for padded in (False, True):
+        step(
+            backbone=primus,
+            decoder=decoder,
+            encoder_input=encoder_input,
+            padded=padded,
+            losses=["mse"],
+        )
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("target", ["patch_normalised", "voxels", "features"])
+def test_of_hidden_features(target: str, padded: bool) -> None:
+    encoder = {**SMALL_RES, "widths": (4, 6), "blocks": (1, 1)}
+    step(backbone=SMALL_WAVE, feature_encoder=encoder, target=target, padded=padded, patch=32)
+
+
+@pytest.mark.parametrize("details", ["stage", "handed_on"])
+@pytest.mark.parametrize("encoder_input", ["visible", "zeroed"])
+def test_of_the_decoder_wavelet(encoder_input: str, details: str) -> None:
+    decoder = {"name": "wavelet", "details": details, "width": 16}
+    step(backbone=SMALL_WAVE, decoder=decoder, encoder_input=encoder_input)
 
 
 def test_of_whole_volumes() -> None:

@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,12 +20,13 @@ import ssl3d
 from ssl3d import ExperimentSpec
 from ssl3d.files import write_json, write_text
 from ssl3d.run.metrics_file import MetricsFile, read_metrics
-from ssl3d.run.optimizer import decayed_names, optimizer_of, parameter_groups
+from ssl3d.run.optimizer import decayed_names, optimizer_of, parameter_groups, set_rates
 from ssl3d.run.optimizer_spec import OptimizerSpec
 from ssl3d.run.resume import differences
 from ssl3d.run.run_error import RunError
 from ssl3d.run.schedule import learning_rate, weight_decay
 from ssl3d.streams import Stream, derived_seed, generator, global_seed
+from ssl3d.tasks.pretrain import activations
 from ssl3d.tasks.pretrain.summary import print_summary, summarise
 
 MakeSpec = Callable[..., ExperimentSpec]
@@ -84,38 +86,51 @@ def test_weight_decay_goes_from_start_to_end() -> None:
     assert weight_decay(OptimizerSpec(weight_decay=0.3), step=7, steps=11) == 0.3
 
 
-def test_lamb_equals_the_paper() -> None:
-    """Algorithm 2 of arXiv 1904.00962 in NumPy, without bias correction."""
+@pytest.mark.parametrize("corrected", [False, True])
+@pytest.mark.parametrize("name", ["matrix", "bias"])
+def test_lamb_equals_the_paper(name: str, corrected: bool) -> None:
+    """Algorithm 2 of arXiv 1904.00962 in NumPy, with and without bias correction."""
     rng = np.random.default_rng(0)
-    matrix, bias = rng.normal(size=(20, 30)), rng.normal(size=3)
-    assert np.linalg.norm(matrix) > 10, "some implementations cut the norm at 10"
-    given = {"matrix": matrix, "bias": bias}
-    module = torch.nn.Module()
-    for name, value in given.items():
-        module.register_parameter(name, torch.nn.Parameter(torch.from_numpy(value.copy())))
-    spec = OptimizerSpec(name="lamb", lr=0.1, weight_decay=0.2, betas=(0.8, 0.9))
+    given = {"matrix": rng.normal(size=(20, 30)), "bias": rng.normal(size=3)}
+    assert np.linalg.norm(given["matrix"]) > 10, "some implementations cut the norm at 10"
+    module, expected = torch.nn.Module(), given[name]
+    module.register_parameter(name, torch.nn.Parameter(torch.from_numpy(expected.copy())))
+    parameter = module.get_parameter(name)
+    options = {"lr": 0.1, "weight_decay": 0.2, "betas": (0.8, 0.9), "schedule": "constant"}
+    spec = OptimizerSpec(name="lamb", bias_correction=corrected, warmup=0.0, **options)
     optimizer = optimizer_of(spec, groups=parameter_groups(module))
-    for name, expected in given.items():
-        parameter = module.get_parameter(name)
-        m = v = np.zeros_like(expected)
-        for _ in range(3):
-            gradient = rng.normal(size=expected.shape)
-            parameter.grad = torch.from_numpy(gradient)
-            m = 0.8 * m + 0.2 * gradient
-            v = 0.9 * v + 0.1 * gradient**2
-            update = m / (np.sqrt(v) + 1e-6)
-            if name == "matrix":
-                update = update + 0.2 * expected
-                update *= np.linalg.norm(expected) / np.linalg.norm(update)
-            expected = expected - 0.1 * update
-            optimizer.step()
-            parameter.grad = None
-        np.testing.assert_allclose(parameter.detach().numpy(), expected, rtol=1e-5)
+    m = v = np.zeros_like(expected)
+    for t in range(1, 5):
+        gradient = rng.normal(size=expected.shape)
+        parameter.grad = torch.from_numpy(gradient)
+        m = 0.8 * m + 0.2 * gradient
+        v = 0.9 * v + 0.1 * gradient**2
+        first, second = (1 - 0.8**t, 1 - 0.9**t) if corrected else (1, 1)
+        update = m / first / (np.sqrt(v / second) + 1e-6)
+        if name == "matrix":
+            update = update + 0.2 * expected
+            update *= np.linalg.norm(expected) / np.linalg.norm(update)
+        expected = expected - 0.1 * update
+        set_rates(optimizer, spec=spec, step=t + 3, steps=9, rate=the_rate)
+        optimizer.step()
+    np.testing.assert_allclose(parameter.detach().numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+def the_rate(group: Any, *, optimizer: OptimizerSpec, step: int, steps: int) -> float:  # noqa: ARG001
+    """As a task's, for a group like any other."""
+    return learning_rate(optimizer, step=step, steps=steps)
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_others_have_no_bias_correction_to_choose(name: str) -> None:
+    with pytest.raises(ValueError, match="bias_correction is LAMB's"):
+        OptimizerSpec(name=name, bias_correction=True)
 
 
 @pytest.mark.parametrize("name", ["sgd", "lamb"])
 def test_other_optimisers_resume_bitwise(make_spec: MakeSpec, tmp_path: Path, name: str) -> None:
     optimizer = {"name": name, "schedule": "poly", "weight_decay_end": 0.2, "lr": 1e-3}
+    optimizer |= {"bias_correction": True} if name == "lamb" else {}
     spec = make_spec(optimizer=optimizer, trainer={"steps": 4, "checkpoint_every": 2})
     ssl3d.pretrain(spec, out=tmp_path / "whole")
     ssl3d.pretrain(spec, out=tmp_path / "parts")
@@ -207,15 +222,26 @@ def test_summary_needs_no_data(make_spec: MakeSpec, capsys: pytest.CaptureFixtur
     assert found.parameters == sum(p.numel() for p in model.parameters())
     assert found.grid == (4, 4, 8)
     assert found.visible == 51  # 40 % of 128 cells
-    assert found.measured == (16, 16, 16)
+    assert found.measured == (16, 16, 32)
     print_summary(spec)
     assert "51 of 128" in capsys.readouterr().out
 
 
-def test_measured_activations_scale_with_cells(make_spec: MakeSpec) -> None:
-    """The rule by which large patches are estimated, on one that can be measured."""
-    half, whole = (
-        summarise(make_spec(data={"patch": patch})).activations
-        for patch in [(8, 16, 16), (16, 16, 16)]
+@pytest.mark.parametrize("precision", ["32", "bf16"])
+def test_activations_of_a_part_tell_those_of_the_whole(
+    make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    """On one that can be measured. Its weights are most of what it keeps in half precision."""
+    primus = {"name": "primus", "width": 96, "depth": 4, "heads": 2, "patch": 4, "volume": 16}
+    spec = make_spec(
+        backbone=primus,
+        decoder={"name": "patch", "head": "linear"},
+        data={"patch": (32, 32, 32)},
+        trainer={"precision": precision},
     )
-    assert whole == pytest.approx(2 * half, rel=0.1)
+    whole = summarise(spec)
+    assert whole.measured == (32, 32, 32)
+    monkeypatch.setattr(activations, "MOST_VOXELS", 1)
+    part = summarise(spec)
+    assert part.measured == (16, 16, 16)
+    assert part.activations == pytest.approx(whole.activations, rel=0.1)

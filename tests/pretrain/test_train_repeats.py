@@ -21,6 +21,12 @@ RANDOM_PARTS: dict[str, Any] = {
     "losses": ["mse", {"name": "info_nce", "weight": 0.1, "samples": 8}],
 }
 
+THREE_LEVELS: dict[str, Any] = {
+    "views": "mask_in_mask",
+    "losses": ["mse", {"name": "info_nce", "between": "views", "negatives": "batch"}],
+}
+"""Of volumes that are smaller than the large crop: many views lie in none."""
+
 
 def test_same_seed_same_run(make_spec: MakeSpec, tmp_path: Path) -> None:
     spec = make_spec(**RANDOM_PARTS)
@@ -46,12 +52,14 @@ def test_global_random_state_is_left_alone(make_spec: MakeSpec, tmp_path: Path) 
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize(
+    ("accumulate", "parts"), [(1, RANDOM_PARTS), (2, RANDOM_PARTS), (1, THREE_LEVELS)]
+)
 def test_resume_equals_never_having_stopped(
-    make_spec: MakeSpec, tmp_path: Path, accumulate: int
+    make_spec: MakeSpec, tmp_path: Path, accumulate: int, parts: dict[str, Any]
 ) -> None:
     """The end of the schedule stays where it is: the first run is stopped in its middle."""
-    spec = make_spec(**RANDOM_PARTS, trainer={"accumulate": accumulate, "log_every": 2})
+    spec = make_spec(**parts, trainer={"accumulate": accumulate, "log_every": 2})
     ssl3d.pretrain(spec, out=tmp_path / "whole")
     ssl3d.pretrain(spec, out=tmp_path / "parts")
     # As after a crash behind step 3: the later checkpoint is gone, the rows of its steps are not.
@@ -66,6 +74,32 @@ def test_resume_equals_never_having_stopped(
         assert torch.equal(value["exp_avg_sq"], moments[1][key]["exp_avg_sq"])
     counts = [content["ssl3d"]["samples"] for content in (whole, parts)]
     assert counts == [6 * accumulate * 2] * 2
+
+
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        {"name": "waveformer", "widths": (8, 16), "depths": (2, 1), "heads": (1, 2)},
+        {"name": "resunet", "widths": (4, 8), "blocks": (1, 2)},
+    ],
+    ids=lambda backbone: str(backbone["name"]),
+)
+def test_stochastic_depth_resumes_bitwise(
+    make_spec: MakeSpec, tmp_path: Path, backbone: dict[str, Any]
+) -> None:
+    """What a step leaves out follows from the seed and its samples."""
+    ends = []
+    for drop_path in (0.5, 0.0):
+        spec = make_spec(backbone={**backbone, "drop_path": drop_path}, cell=8)
+        folder = tmp_path / str(drop_path)
+        ssl3d.pretrain(spec, out=folder / "whole")
+        ssl3d.pretrain(spec, out=folder / "parts")
+        (folder / "parts/checkpoints/step-000000006.ckpt").unlink()
+        ssl3d.pretrain(spec, out=folder / "parts", resume=True)
+        assert rows_without_time(folder / "whole") == rows_without_time(folder / "parts")
+        assert_same_weights(weights(folder / "whole", step=6), weights(folder / "parts", step=6))
+        ends.append(training_rows(folder / "whole")[-1]["train/loss"])
+    assert ends[0] != ends[1]
 
 
 def test_workers_change_nothing(make_spec: MakeSpec, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 from pathlib import Path
 
@@ -10,12 +11,17 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
+import ssl3d
 from ssl3d import ExperimentSpec
 from ssl3d.cli import main
 from ssl3d.kinds.backbone import Backbone
+from ssl3d.measure.probe import LabelledCrop, neighbours
 from ssl3d.measure.probe.cases import case_features, class_probabilities
 from ssl3d.measure.probe.neighbours import neighbour_votes
+from ssl3d.measure.probe.queries import drawn_voxels, features_at
+from ssl3d.measure.probe.sites import dice_of_classes
 from ssl3d.tasks.pretrain.export import export_encoder
 from ssl3d.tasks.probe import cases as probed
 
@@ -32,8 +38,8 @@ def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
     """Run `ssl3d ARGUMENTS` in a folder with an encoder `enc` and 12 labelled cases."""
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
-    spec = ExperimentSpec(backbone=NETWORK, data={"volumes": "-", "patch": 8, "normalise": WINDOW})
-    torch.manual_seed(5)
+    data = {"volumes": "-", "patch": 8, "normalise": WINDOW}
+    spec = ExperimentSpec(backbone=NETWORK, data=data, seed=5)  # none of the seeds of probes
     export_encoder(spec.build().backbone.state_dict(), spec=spec, out=tmp_path / "enc", step=1)
     lines = ["image,label,kind,any,left,group"]
     for case in range(12):
@@ -124,6 +130,7 @@ def test_fewer_subjects_are_drawn_by_the_seed(command, tmp_path: Path) -> None:
         (DATA, "enc", "names no task"),
         ("task: {name: regression, values: [any]}\n" + DATA, "enc", "probes are for these alone"),
         (VOXELS, "enc", "data"),
+        (VOXELS + DATA, "enc --device gpu", "device: given 'gpu'"),
         (KINDS + DATA.replace("3", "9"), "enc", "data.folds is 9"),
         (VOXELS + DATA + "patch: 9\n", "enc", "must be a multiple of"),
         (VOXELS + DATA + "other: 1\n", "enc", "other"),
@@ -132,9 +139,113 @@ def test_fewer_subjects_are_drawn_by_the_seed(command, tmp_path: Path) -> None:
 )
 def test_wrong_use_is_one_message(command, tmp_path: Path, spec, encoder, message) -> None:
     (tmp_path / "spec.yaml").write_text(spec)
-    code, _, err = command("probe", encoder, "spec.yaml", "--out", "p")
+    encoder, *more = encoder.split()
+    code, _, err = command("probe", encoder, "spec.yaml", *more, "--out", "p")
     assert (code, message in err) == (2, True), err
     assert not (tmp_path / "p").exists()
+
+
+def test_a_number_of_voxels_is_looked_up_and_rare_classes_are_among_them(
+    command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "spec.yaml").write_text(VOXELS + DATA)
+    whole, seen = neighbours.neighbour_votes, []
+    monkeypatch.setattr(
+        neighbours,
+        "neighbour_votes",
+        lambda queries, **b: seen.append(len(queries)) or whole(queries, **b),
+    )
+    found = {}
+    for voxels in (131072, 4 * 256):
+        monkeypatch.setattr(neighbours, "VOXELS", voxels)
+        seen.clear()
+        code, out, err = command("probe", "enc", "spec.yaml", "--seeds", 1, "--out", f"p{voxels}")
+        assert code == 0, err
+        assert seen == [min(8**3, voxels // 4)] * 8  # of 4 test crops, by two encoders
+        lines, _ = read(tmp_path / f"p{voxels}")
+        found[voxels] = [float(x["value"]) for x in lines if x["method"] == "knn"]
+    assert np.allclose(found[131072], found[1024], atol=0.05)
+    assert "at most 131,072 voxels of the test crops" in out
+
+
+def test_drawn_voxels_stand_for_all_of_their_class() -> None:
+    labels = torch.zeros(10, 10, 10, dtype=torch.long)
+    labels[:2], labels[5, 5, :3] = 1, 7
+    valid = torch.ones(10, 10, 10, dtype=torch.bool)
+    valid[9] = False
+    crop = LabelledCrop(torch.zeros(1, 10, 10, 10), valid, labels)
+    draw = lambda n: drawn_voxels(crop, at_most=n, random=torch.Generator().manual_seed(0))  # noqa: E731
+    places, weights = draw(90)
+    at = labels[places.unbind(1)]
+    assert {v: int((at == v).sum()) for v in (0, 1, 7)} == {0: 44, 1: 43, 7: 3}
+    assert len(places.unique(dim=0)) == 90
+    assert valid[places.unbind(1)].all()
+    for value in (0, 1, 7):
+        true = int((valid & (labels == value)).sum())
+        assert float(weights[at == value].sum()) == pytest.approx(true)
+    again, _ = draw(90)
+    assert torch.equal(places, again)
+    places, weights = draw(1000)
+    assert len(places) == 900
+    assert (weights == 1).all()
+    nothing = LabelledCrop(crop.volume, torch.zeros_like(valid), labels)
+    assert len(drawn_voxels(nothing, at_most=5, random=torch.Generator())[0]) == 0
+
+
+def test_features_at_voxels_are_those_of_interpolated_maps() -> None:
+    random = torch.Generator().manual_seed(0)
+    stages = [torch.randn(1, 3, *size, generator=random) for size in ((6, 8, 4), (3, 4, 2))]
+    size = (12, 16, 8)
+    places = torch.ones(size).nonzero()[::7]
+    found = features_at(stages, places=places, size=size)
+    maps = [F.interpolate(stage, size=size, mode="trilinear")[0] for stage in stages]
+    z, y, x = places.unbind(1)
+    torch.testing.assert_close(found, torch.cat(maps)[:, z, y, x].T)
+
+
+def test_weights_count_in_dice() -> None:
+    guess, truth = torch.tensor([0, 1, 1, 0]), torch.tensor([0, 1, 0, 1])
+    weights = torch.tensor([5.0, 2.0, 3.0, 1.0])
+    times = weights.long()
+    want = dice_of_classes(
+        guess.repeat_interleave(times), truth=truth.repeat_interleave(times), classes=3
+    )
+    found = dice_of_classes(guess, truth=truth, classes=3, weights=weights)
+    torch.testing.assert_close(found, want, equal_nan=True)
+
+
+@pytest.mark.parametrize("task", [VOXELS, KINDS])
+def test_the_encoder_is_beside_others_and_tested_on_other_persons(
+    task: str, command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Random networks differ from the encoder and from each other; no case is on two sides."""
+    (tmp_path / "spec.yaml").write_text(task + DATA)
+    networks, sides = [], []
+    for kind in ("ProbedMaps", "ProbedCases"):
+        measured = getattr(probed, kind).measure
+        monkeypatch.setattr(
+            getattr(probed, kind),
+            "measure",
+            lambda self, encoder, measured=measured, **b: (
+                networks.append(torch.cat([p.detach().flatten() for p in encoder.parameters()]))
+                or measured(self, encoder, **b)
+            ),
+        )
+    batches = probed._batches
+    monkeypatch.setattr(
+        probed,
+        "_batches",
+        lambda v, side, **b: sides.append((side, v.sides)) or batches(v, side, **b),
+    )
+    assert command("probe", "enc", "spec.yaml", "--seeds", 2)[0] == 0
+    assert len(networks) == 3
+    for one, other in itertools.combinations(networks, 2):
+        assert not torch.equal(one, other)
+    own = torch.cat([p.detach().flatten() for p in ssl3d.load_encoder("enc").parameters()])
+    assert torch.equal(networks[0], own)
+    assert {side for side, _ in sides} == {"training", "testing"}
+    for _, split in sides:
+        assert not {c.group for c in split.training} & {c.group for c in split.testing}
 
 
 def test_votes_are_those_of_a_plain_loop() -> None:

@@ -85,6 +85,21 @@ def test_thick_slices_are_drawn_thick(tmp_path: Path) -> None:
     assert heights[1] > 2 * heights[0]
 
 
+def test_a_shrunk_crop_says_where_it_lies_in_the_volume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    affine = np.diag([1.0, 1.0, 5.0, 1.0])
+    one = replace(case(), affine=affine, shrink=(1, 2, 2), corner=(3, 4, 5))
+    assert one.spacing == (5.0, 2.0, 2.0)
+    assert one.place((0, 0, 1)) == [3, 5, 8]
+    titles: list[str] = []
+    monkeypatch.setattr(Figure, "suptitle", lambda _, text, **__: titles.append(text))
+    draw(one, tmp_path)
+    z, y, x = one.place([one.middle(axis) for axis in range(3)])
+    assert f"z y x = {z} {y} {x} of the volume as it was prepared, shrunk 1 × 2 × 2" in titles[0]
+    assert "(5 × 1 × 1 mm, z y x)" in titles[0]
+
+
 def test_the_patients_right_is_on_the_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last columns along x are drawn first, and the letters stand where they belong."""
     (axial, coronal, sagittal) = (row[0] for row in _panels(monkeypatch, tmp_path))

@@ -106,7 +106,7 @@ def test_import_gives_the_features_of_nnunet(config: ResUNet, tmp_path) -> None:
     same_features(backbone, network, generator)
 
 
-@pytest.mark.parametrize("size", ["S", "M", "L"])
+@pytest.mark.parametrize("size", ["S", "M", "L", "XL"])
 def test_presets_have_the_tensors_of_nnunet(size: Size) -> None:
     config = ResUNet(size=size)
     with torch.device("meta"):

@@ -17,6 +17,7 @@ from ssl3d_plugins.resunet import ResUNet
         ("S", [32, 64, 128, 256, 320], [1, 3, 4, 6, 6]),
         ("M", [32, 64, 128, 256, 320, 320], [1, 3, 4, 6, 6, 6]),
         ("L", [32, 64, 128, 256, 320, 320], [1, 3, 4, 6, 6, 6]),
+        ("XL", [32, 64, 128, 256, 320, 320], [1, 3, 4, 6, 6, 6]),
     ],
 )
 def test_presets(size: Any, widths: list[int], blocks: list[int]) -> None:
@@ -74,7 +75,7 @@ def test_instance_norm_stages() -> None:
         ({"widths": ()}, "at least 1 item"),
         ({"widths": (4, 0)}, "greater than 0"),
         ({"norm": "layer"}, "'instance' or 'batch'"),
-        ({"size": "XL"}, "'S', 'M' or 'L'"),
+        ({"size": "XXL"}, "'S', 'M', 'L' or 'XL'"),
         ({"depth": 4}, "depth"),
     ],
 )

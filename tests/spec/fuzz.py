@@ -71,12 +71,24 @@ def plausible(random: Random) -> dict[str, Any]:
         },
         "seed": random.randrange(2**32),
     }
+    if random.random() < 0.1:
+        spec["decoder"] = {"name": "wavelet", "width": random.choice((None, 8)), "mlp_ratio": 1}
+    if random.random() < 0.15:  # of total stride 1, so cells stay as they are
+        options = {"norm": random.choice(("instance", "batch"))}
+        spec["feature_encoder"] = {"name": "resunet", "widths": [8], "blocks": [1], **options}
+        spec["target"] = random.choice((spec["target"], "features"))
     if random.random() < 0.7:
         spec["data"]["volumes"] = random.choice(("scans", ["a.nii", "b.nii"]))
     else:
         spec["data"]["channels"] = {"t1": "*_t1.nii", "t2": "*_t2.nii"}
     if spec["masker"]["name"] == "mim" or random.random() < 0.1:  # or: nothing is nested
         spec["views"] = random.choice(("single", "nested", {"name": "nested"}))
+    if random.random() < 0.2:
+        spec["views"] = random.choice(
+            ("mask_in_mask", {"name": "mask_in_mask", "shrink": [1, 2, 2]})
+        )
+        if random.random() < 0.5:
+            spec["losses"] = ["mse", {"name": "info_nce", "between": "views"}]
     for name in random.sample(sorted(spec), random.randint(0, 4)):
         if name not in ("data", "backbone"):
             del spec[name]

@@ -10,6 +10,7 @@ import pytest
 from ssl3d import ExperimentSpec
 from ssl3d.geometry import Operation, Stage, Triple
 from ssl3d.kinds.backbone_config import BackboneConfig
+from ssl3d.kinds.decoder_config import Beside, DecoderConfig
 from ssl3d.plugin.config import Problem
 from ssl3d.plugin.registry import installed
 from ssl3d.plugin.spec_error import SpecError
@@ -81,8 +82,8 @@ def test_the_patch_must_be_a_multiple_of_the_cell() -> None:
 
 def test_a_masker_says_which_grids_it_cannot_work_on() -> None:
     ((path, message),) = problems(backbone=Net(), patch=4)
-    assert path.startswith("masker.")
-    assert message
+    assert path == "data.patch"
+    assert "the smallest patch has two, one to hide and one to show, 4 × 4 × 8" in message
     ((path, _),) = problems(backbone=Net(), patch=8, masker={"name": "random", "block": 4})
     assert path == "masker.block"
 
@@ -130,6 +131,81 @@ def test_an_operation_without_a_meaning_is_refused() -> None:
     ((path, message),) = problems(backbone=Net(op=wide))
     assert path == "backbone"
     assert "kernel 3, stride 3, padding 1" in message
+
+
+FEATURES: dict[str, Any] = {
+    "backbone": {"name": "waveformer", "widths": (8, 16), "heads": (1, 2)},  # stride 4
+    "feature_encoder": {"name": "resunet", "widths": (8, 8), "blocks": (1, 1)},  # stride 2
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "words"),
+    [
+        ({"feature_encoder": None, "target": "features"}, "target", "none is given: name one"),
+        ({"target": "features", "losses": ["info_nce"]}, "target", "no loss restores anything"),
+        ({"cell": 12}, "cell", "backbone and feature_encoder together, 8 × 8 × 8"),
+        ({"patch": 36}, "data.patch", "multiple of the cell 8 × 8 × 8"),
+        ({"patch": 8}, "data.patch", "the smallest patch has two"),
+        ({"patch": 8}, "data.patch", "8 × 8 × 16 voxels"),
+        ({"masker": {"name": "random", "block": 4}}, "masker.block", "4 × 4 × 8 cells"),
+        (
+            {"feature_encoder": {"name": "waveformer", "widths": (8,), "wavelet": "db2"}},
+            "feature_encoder.wavelet",
+            "no stage has a wavelet level",
+        ),
+        (
+            {
+                "feature_encoder": {
+                    "name": "waveformer",
+                    "widths": (8, 8),
+                    "patch": 1,
+                    "heads": (1, 1),
+                    "wavelet": "db2",
+                }
+            },
+            "feature_encoder.wavelet",
+            "look past a cell",
+        ),
+        ({"feature_encoder": "resunett"}, "feature_encoder", "Did you mean 'resunet'"),
+        (
+            {"feature_encoder": {"name": "resunet", "blocks": (1, 0), "widths": (8, 8)}},
+            "feature_encoder.blocks.1",
+            "greater than 0",
+        ),
+        ({"patch": (8, 8, 16)}, "data.patch", "sees 1 visible site of a sample"),
+    ],
+)
+def test_hidden_features_that_do_not_fit(changes: dict[str, Any], path: str, words: str) -> None:
+    found = problems(**{**FEATURES, **changes})
+    assert [words in message for where, message in found if where == path] == [True], found
+
+
+class ReadsTheVolume(DecoderConfig):
+    """A decoder for these tests."""
+
+    name: Literal["reads_the_volume"] = "reads_the_volume"
+
+    def needs(self) -> frozenset[Beside]:
+        return frozenset({"volume"})
+
+
+@pytest.mark.filterwarnings("ignore:data.patch")
+def test_a_decoder_that_reads_the_volume_has_none_where_features_are_hidden() -> None:
+    ((path, message),) = problems(**FEATURES, decoder=ReadsTheVolume())
+    assert path == "decoder"
+    assert "that is the backbone's map" in message
+    assert problems(**FEATURES, decoder=ReadsTheVolume(), target="features") == []
+    assert problems(decoder=ReadsTheVolume()) == []
+
+
+@pytest.mark.filterwarnings("ignore:data.patch")
+def test_hidden_features_that_fit() -> None:
+    """The backbone is dense: its wavelet may look past cells, and its norms see everything."""
+    assert problems(**FEATURES) == []
+    wave = {**FEATURES["backbone"], "wavelet": "db2", "levels": ((4, 4, 4), 0)}
+    assert problems(**FEATURES | {"backbone": wave}) == []
+    assert problems(**FEATURES, target="features", encoder_input="zeroed", cell=16) == []
 
 
 def test_everything_wrong_is_told_at_once() -> None:

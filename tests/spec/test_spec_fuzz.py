@@ -106,7 +106,7 @@ def test_plausible_specs_are_built_and_stepped() -> None:
         with torch.random.fork_rng(devices=[]):
             model = spec.build()
             generator = torch.Generator().manual_seed(seed)
-            shape = (2, spec.data.in_channels, *spec.data.patch)
+            shape = (2, spec.data.sample_channels, *model.views.extent)
             out = model(torch.rand(shape, generator=generator), generator=generator)
             out.loss.backward()
         assert torch.isfinite(out.loss), f"seed {seed}"

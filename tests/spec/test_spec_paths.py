@@ -44,6 +44,11 @@ def test_channels_keep_their_order() -> None:
     assert whole.init is None
 
 
+def test_visits() -> None:
+    spec = ExperimentSpec(views="pair", data={"volumes": "a", "visit_file": "v.csv"})
+    assert absolute(spec, folder=Path("/w")).data.visit_file == "/w/v.csv"
+
+
 def test_no_path_is_forgotten() -> None:
     """Every option of the core that takes a path is one of those above.
 
@@ -56,7 +61,8 @@ def test_no_path_is_forgotten() -> None:
         if "_as_text" in repr(hint) and name != "precision"
     }
     assert found - {"data.exclude"} == {
-        *("data.volumes", "data.channels", "data.group_file", "data.cache.folder", "init"),
+        *("data.volumes", "data.channels", "data.group_file", "data.visit_file"),
+        *("data.cache.folder", "init"),
         *("probe.images", "probe.labels", "probe.group_file"),
     }
 

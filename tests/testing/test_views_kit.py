@@ -70,7 +70,7 @@ def test_every_test_of_the_kit_finds_something() -> None:
 def test_collated_children_know_their_row_and_place_in_the_level_before() -> None:
     """Mask-in-mask holds through collation: the child's voxels are hidden in its parent's row."""
     views = ViewsUnderTest(Magnified(), MASKER)
-    levels = views.config.levels(views.patch, masker=MASKER)
+    levels = views.config.levels(views.patch, cell=views.cell, masker=MASKER)
     samples = [Sample(views.make(sample=n), number=n, source=str(n)) for n in range(3)]
     batch = collate(samples, levels=levels, cell=views.cell)
     assert [len(one) for one in batch.views] == [3, 6, 12]

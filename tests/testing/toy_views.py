@@ -36,7 +36,13 @@ class Magnified(ViewsConfig):
     name: Literal["magnified"] = "magnified"
     cell: Triple = (2, 2, 4)
 
-    def levels(self, patch: Triple, *, masker: MaskerConfig) -> tuple[Level, ...]:
+    def levels(
+        self,
+        patch: Triple,
+        *,
+        cell: Triple,  # noqa: ARG002
+        masker: MaskerConfig,
+    ) -> tuple[Level, ...]:
         hidden, size = masker.weights(), times(GRID, self.cell)
         return tuple(
             Level(count, edges, weight=1 / count, hidden=hidden)
@@ -109,8 +115,8 @@ class Wrong(Magnified):
     name: Literal["magnified"] = "magnified"
     fault: str
 
-    def levels(self, patch: Triple, *, masker: MaskerConfig) -> tuple[Level, ...]:
-        levels = super().levels(patch, masker=masker)
+    def levels(self, patch: Triple, *, cell: Triple, masker: MaskerConfig) -> tuple[Level, ...]:
+        levels = super().levels(patch, cell=cell, masker=masker)
         if self.fault == "half a cell":
             return (dataclasses.replace(levels[0], size=(patch[0] - 1, *patch[1:])), *levels[1:])
         return levels[:2] if self.fault == "a level too many" else levels

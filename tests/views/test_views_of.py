@@ -34,7 +34,7 @@ def made(spoil: Callable[[Made], Made]) -> Made:
     views = Spoilt(
         config,
         cell=UNDER_TEST.cell,
-        levels=config.levels(patch, masker=masker),
+        levels=config.levels(patch, cell=UNDER_TEST.cell, masker=masker),
         extent=config.extent(patch),
     )
     views.spoil = spoil

@@ -16,9 +16,13 @@ from ssl3d_plugins.waveformer import WaveFormer
 def test_defaults() -> None:
     config = WaveFormer()
     assert config.stages() == (
-        Stage((2, 2, 2), 48),
-        Stage((4, 4, 4), 96),
-        Stage((8, 8, 8), 192),
+        Stage(
+            (2, 2, 2),
+            48,
+            details=(Stage((4,) * 3, 336), Stage((8,) * 3, 336), Stage((16,) * 3, 336)),
+        ),
+        Stage((4, 4, 4), 96, details=(Stage((8, 8, 8), 672), Stage((16, 16, 16), 672))),
+        Stage((8, 8, 8), 192, details=(Stage((16, 16, 16), 1344),)),
         Stage((16, 16, 16), 384),
     )
     assert config.stage_levels == ((3, 3, 3), (2, 2, 2), (1, 1, 1), (0, 0, 0))
@@ -63,6 +67,7 @@ def test_levels_follow_from_the_strides(
         ({"levels": (3, 2, -1, 0)}, "levels", "whole number from 0"),
         ({"wavelet": "db22222"}, "wavelet", "Did you mean 'db2"),
         ({"wavelet": "morl"}, "wavelet", "unknown wavelet"),
+        ({"wavelet": "dmey"}, "wavelet", "its inverse transform is off"),
         ({"details": "mpl"}, "details", "'identity', 'mlp' or 'depthwise'"),
         ({"preset": "paper", "wavelet": "db2"}, "attention", "haar and details identity"),
         ({"attention": "every_level", "details": "mlp"}, "attention", "given 'haar' and 'mlp'"),
@@ -116,6 +121,16 @@ def test_long_filters_on_visible_cells() -> None:
     assert "haar" in found.message
     assert not list(config.problems(cell=(16, 16, 16), sparse=False))
     assert not list(WaveFormer(wavelet="db1").problems(cell=(16, 16, 16), sparse=True))
+
+
+@pytest.mark.parametrize("option", [{"wavelet": "db2"}, {"details": "mlp"}])
+def test_options_that_would_change_nothing(option: dict[str, Any]) -> None:
+    """Without a wavelet level there is no sub-band."""
+    config = WaveFormer(widths=(48,), **option)
+    (found,) = config.problems(cell=(2, 2, 2), sparse=False)
+    assert found.option == next(iter(option))
+    assert "no stage has a wavelet level" in found.message
+    assert not list(WaveFormer(**option).problems(cell=(16, 16, 16), sparse=False))
 
 
 def test_options_load_neither_torch_nor_numpy() -> None:

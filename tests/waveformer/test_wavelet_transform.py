@@ -16,6 +16,7 @@ from ssl3d.geometry import Triple
 from ssl3d_plugins.waveformer.wavelet import decompose, reconstruct
 
 WAVELETS = ("haar", "db2", "sym3", "bior2.2")
+ALL = [name for name in pywt.wavelist(kind="discrete") if name != "dmey"]
 levels_of = st.tuples(*[st.integers(0, 3)] * 3)
 sizes = st.tuples(*[st.integers(5, 17)] * 3)
 
@@ -56,6 +57,41 @@ def test_reconstruction_is_perfect(size: Triple, levels: Triple, wavelet: str) -
     volume = noise(1, 2, *size)
     again = reconstruct(decompose(volume, levels=levels, wavelet=wavelet))
     torch.testing.assert_close(again, volume, atol=1e-9, rtol=0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    size=st.tuples(*[st.integers(1, 9)] * 3),
+    levels=st.tuples(*[st.integers(0, 2)] * 3),
+    wavelet=st.sampled_from(ALL),
+)
+def test_every_wavelet_on_any_size_is_that_of_pywavelets_and_is_inverted(
+    size: Triple, levels: Triple, wavelet: str
+) -> None:
+    """Thin, odd and single sites, and filters that are longer than the volume, among them."""
+    volume = noise(1, 1, *size)
+    bands = decompose(volume, levels=levels, wavelet=wavelet)
+    smooth, details = by_pywavelets(volume.numpy(), levels=levels, wavelet=wavelet)
+    np.testing.assert_allclose(bands.approximation.numpy(), smooth, atol=1e-9)
+    for ours, theirs in zip(bands.details, details, strict=True):
+        assert set(ours) == set(theirs)
+        for name, band in theirs.items():
+            np.testing.assert_allclose(ours[name].numpy(), band, atol=1e-9, err_msg=name)
+    torch.testing.assert_close(reconstruct(bands), volume, atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("wavelet", ALL)
+def test_every_wavelet_is_inverted_on_an_odd_line(wavelet: str) -> None:
+    volume = noise(1, 2, 2, 1, 11)
+    again = reconstruct(decompose(volume, levels=(0, 0, 2), wavelet=wavelet))
+    torch.testing.assert_close(again, volume, atol=1e-9, rtol=0)
+
+
+def test_dmey_is_not_inverted() -> None:
+    """Which is why it is refused."""
+    volume = noise(1, 1, 1, 1, 8)
+    again = reconstruct(decompose(volume, levels=(0, 0, 1), wavelet="dmey"))
+    assert (again - volume).abs().max() > 1e-4
 
 
 @pytest.mark.parametrize("axis", range(3))
@@ -105,7 +141,9 @@ def test_autocast_does_not_reach_the_filters() -> None:
     torch.testing.assert_close(again, volume, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize(("levels", "wavelet"), [((2, 1, 1), "haar"), ((1, 1, 0), "db2")])
+@pytest.mark.parametrize(
+    ("levels", "wavelet"), [((2, 1, 1), "haar"), ((1, 1, 0), "db2"), ((1, 1, 0), "coif1")]
+)
 def test_gradients(levels: Triple, wavelet: str) -> None:
     volume = noise(1, 1, 4, 4, 4).requires_grad_()
 

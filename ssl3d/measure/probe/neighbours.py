@@ -13,10 +13,11 @@ from torch.nn import functional as F
 
 from ssl3d.kinds.backbone import Backbone
 from ssl3d.measure.probe.crops import LabelledCrop
+from ssl3d.measure.probe.queries import drawn_voxels, features_at
 from ssl3d.measure.probe.sites import (
-    mean_dice,
+    dice_of_classes,
+    mean_over_crops,
     present_values,
-    site_features,
     site_rows,
     stages_of,
 )
@@ -25,6 +26,9 @@ from ssl3d.streams import Stream, generator
 NEIGHBOURS, TEMPERATURE = 20, 0.07
 ROWS = 8192
 """Sites that neighbours are sought among, at most: more costs time in proportion."""
+
+VOXELS = 131072
+"""Voxels of all test crops together that are looked up, at most."""
 
 CHUNK = 4096
 """Queries at once."""
@@ -41,7 +45,9 @@ def neighbour_dice(
 ) -> dict[int, float]:
     """Dice of each class above 0 on the test crops, the mean over crops that have it.
 
-    Votes for the sites of the finest stage are interpolated to voxels.
+    Neighbours are sites of the training crops. Looked up are voxels of the test crops, all or as
+    many as `VOXELS` allows, with the features of each stage interpolated there; see
+    `drawn_voxels` for which.
 
     Args:
         encoder: in evaluation mode; it is not changed.
@@ -57,20 +63,21 @@ def neighbour_dice(
     drawn = torch.randperm(len(features), generator=generator(0, Stream.PROBE, len(fit)))[:ROWS]
     drawn = drawn.to(features.device)
     known = torch.searchsorted(values, labels[drawn].cpu()).to(features.device)
-    guesses = []
-    for crop in test:
-        stages = stages_of(encoder, crop)
+    scores = []
+    for number, crop in enumerate(test):
+        random = generator(0, Stream.PROBE, len(fit) + 1 + number)
+        places, weights = drawn_voxels(crop, at_most=max(1, VOXELS // len(test)), random=random)
         votes = neighbour_votes(
-            site_features(stages),
+            features_at(stages_of(encoder, crop), places=places, size=crop.labels.shape),
             among=features[drawn],
             labels=known,
             classes=len(values),
             neighbours=neighbours,
         )
-        grid = votes.T.reshape(1, len(values), *stages[0].shape[2:])
-        full = F.interpolate(grid, size=tuple(crop.labels.shape), mode="trilinear")
-        guesses.append(full[0].argmax(0))
-    return mean_dice(guesses, test=test, values=values)
+        truth = torch.searchsorted(values, crop.labels[places.unbind(1)])
+        guess = votes.argmax(1).cpu()
+        scores.append(dice_of_classes(guess, truth=truth, classes=len(values), weights=weights))
+    return mean_over_crops(scores, values=values)
 
 
 def neighbour_votes(

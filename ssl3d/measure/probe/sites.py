@@ -47,23 +47,35 @@ def mean_dice(
         valid = crop.valid.to(guess.device)
         truth = torch.searchsorted(values, crop.labels).to(guess.device)
         scores.append(dice_of_classes(guess[valid], truth=truth[valid], classes=len(values)))
-    means = torch.stack(scores).nanmean(0)[1:]
+    return mean_over_crops(scores, values=values)
+
+
+def mean_over_crops(scores: Sequence[Tensor], *, values: Tensor) -> dict[int, float]:
+    """Label to the mean of its Dice over the crops that have it; scores are (K,) of each crop."""
+    means = torch.stack(list(scores)).nanmean(0)[1:]
     pairs = zip(values[1:].tolist(), means.tolist(), strict=True)
     return {value: mean for value, mean in pairs if not math.isnan(mean)}
 
 
-def dice_of_classes(guess: Tensor, *, truth: Tensor, classes: int) -> Tensor:
+def dice_of_classes(
+    guess: Tensor, *, truth: Tensor, classes: int, weights: Tensor | None = None
+) -> Tensor:
     """Dice of each class, (K,); NaN for a class that `truth` does not have.
 
     Args:
         guess: (n,) long, a class of each voxel.
         truth: (n,) long.
         classes: K.
+        weights: (n,) how many voxels each stands for; 1 by default.
     """
-    both, guessed, true = (
-        torch.bincount(found, minlength=classes).float()
-        for found in (truth[guess == truth], guess, truth)
-    )
+
+    def counted(found: Tensor, where: Tensor) -> Tensor:
+        own = None if weights is None else weights[where]
+        return torch.bincount(found[where], weights=own, minlength=classes).float()
+
+    everywhere = torch.ones_like(truth, dtype=torch.bool)
+    both = counted(truth, guess == truth)
+    guessed, true = counted(guess, everywhere), counted(truth, everywhere)
     return torch.where(true > 0, 2 * both / (guessed + true), torch.nan)
 
 

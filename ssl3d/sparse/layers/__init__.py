@@ -5,8 +5,11 @@ no backend.
 """
 
 from ssl3d.sparse.layers.conv import Conv3d, ConvTranspose3d
+from ssl3d.sparse.layers.densify import Densify
+from ssl3d.sparse.layers.drop_path import DropPath, rising
 from ssl3d.sparse.layers.norm import BatchNorm, InstanceNorm, LayerNorm, NormKind, make_norm
 from ssl3d.sparse.layers.one_site import OneSiteError
+from ssl3d.sparse.layers.patch_up import PatchUp
 from ssl3d.sparse.layers.pointwise import Activation, Linear, elementwise, on_channels
 from ssl3d.sparse.layers.pool import AvgPool3d, Interpolate, MaxPool3d
 
@@ -16,6 +19,8 @@ __all__ = [
     "BatchNorm",
     "Conv3d",
     "ConvTranspose3d",
+    "Densify",
+    "DropPath",
     "InstanceNorm",
     "Interpolate",
     "LayerNorm",
@@ -23,7 +28,9 @@ __all__ = [
     "MaxPool3d",
     "NormKind",
     "OneSiteError",
+    "PatchUp",
     "elementwise",
     "make_norm",
     "on_channels",
+    "rising",
 ]

@@ -78,14 +78,16 @@ class BatchNorm(nn.BatchNorm3d):
 
 
 class InstanceNorm(nn.InstanceNorm3d):
-    """Over the visible sites of each sample (Ulyanov et al. 2016), with a learned scale and shift.
+    """Over the visible sites of each sample (Ulyanov et al. 2016).
+
+    With a learned scale and shift, unless `affine` is False.
 
     Raises:
         OneSiteError: a sample shows one site only; the dense layer raises a ValueError too.
     """
 
-    def __init__(self, channels: int, *, eps: float = 1e-5) -> None:
-        super().__init__(channels, eps=eps, affine=True)
+    def __init__(self, channels: int, *, eps: float = 1e-5, affine: bool = True) -> None:
+        super().__init__(channels, eps=eps, affine=affine)
 
     def forward(self, x: FeatureMap) -> FeatureMap:  # type: ignore[override]
         """Same shape as the input."""

@@ -20,7 +20,7 @@ from ssl3d.kinds.task import IGNORE, Row
 from ssl3d.measure.overlap import overlap_row, overlap_summary
 from ssl3d.tasks.evaluate.legend import legend_beside, legend_of_values
 from ssl3d.tasks.evaluate.pairs import Pair, find_pairs
-from ssl3d.tasks.evaluate.result import Evaluated, evaluated
+from ssl3d.tasks.evaluate.result import Evaluated, check_out, evaluated
 from ssl3d.tasks.predict.progress import CaseProgress
 
 PathLike = str | os.PathLike[str]
@@ -54,6 +54,7 @@ def evaluate_maps(
         DataError: predictions and label maps do not go together, or hold values that are no labels.
     """
     console = console or Console()
+    check_out(out)
     given = None if labels is None else os.fspath(labels)
     pairs, missing = find_pairs(
         os.fspath(predictions), given, group_by=group_by, allow_missing=allow_missing

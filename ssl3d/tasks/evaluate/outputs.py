@@ -20,7 +20,7 @@ from ssl3d.kinds.task import Row
 from ssl3d.kinds.task_config import TaskConfig
 from ssl3d.plugin.registry import installed
 from ssl3d.tasks.evaluate.pairs import GROUP, SHOWN
-from ssl3d.tasks.evaluate.result import Evaluated, evaluated
+from ssl3d.tasks.evaluate.result import Evaluated, check_out, evaluated
 from ssl3d.tasks.finetune.resolved import truth_of
 from ssl3d.tasks.predict.outputs import TABLE, as_numbers, read_outputs
 from ssl3d.tasks.predict.record import RECORD, read_record
@@ -51,6 +51,7 @@ def evaluate_outputs(
         ValueError: there are no predictions, or a case has no row, or two.
     """
     folder, console = Path(predictions), console or Console()
+    check_out(out)
     record = read_record(folder)
     if record is None:
         raise DataError(f"{folder} holds no {RECORD}: give a folder of `ssl3d predict`")

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ssl3d.data.data_error import shown
+from ssl3d.folder import RunFolder
 from ssl3d.measure.bootstrap import Interval, intervals
 from ssl3d.measure.tables import Row, cases_table, write_results
 
@@ -38,6 +39,23 @@ class Evaluated:
     rows: Mapping[str, Row]
     worst: tuple[str, ...]
     out: Path | None
+
+
+def check_out(out: str | os.PathLike[str] | None) -> None:
+    """Refuse a folder whose own numbers would be written over.
+
+    Raises:
+        ValueError: it is one of a run, or no folder.
+    """
+    if out is None:
+        return
+    if Path(out).exists() and not Path(out).is_dir():
+        raise ValueError(f"out: {out} is no folder")
+    if RunFolder(out).spec_json.exists():  # numbers of before may be written over
+        raise ValueError(
+            f"out: {out} holds a run, whose metrics.csv and summary.json would be lost: give "
+            "another folder"
+        )
 
 
 def evaluated(

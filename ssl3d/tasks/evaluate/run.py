@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-import torch
 from rich.console import Console
 
 from ssl3d.data.data_error import DataError, DataWarning, shown
@@ -22,13 +21,15 @@ from ssl3d.data.listing import Listing
 from ssl3d.folder import RunFolder
 from ssl3d.kinds.task_config import TaskConfig
 from ssl3d.run.evaluating import evaluating
-from ssl3d.tasks.evaluate.result import Evaluated, evaluated
+from ssl3d.tasks.device import device_of
+from ssl3d.tasks.evaluate.result import Evaluated, check_out, evaluated
 from ssl3d.tasks.finetune.cases import TABLES
 from ssl3d.tasks.finetune.measure import measure
 from ssl3d.tasks.finetune.model_file import Tuned, load_model
 from ssl3d.tasks.finetune.resolved import truth_of
 from ssl3d.tasks.finetune.resumable import spec_of
 from ssl3d.tasks.finetune.window_spec import WindowSpec
+from ssl3d.tasks.predict.runs import unfinished
 
 PathLike = str | os.PathLike[str]
 Side = Literal["testing", "choosing", "training", "unused"]
@@ -63,10 +64,14 @@ def evaluate_run(
             volumes cannot be used.
     """
     console = console or Console()
+    check_out(out)
     tuned, spec = load_model(Path(run)), spec_of(RunFolder(run))
+    remark = unfinished(Path(run), tuned.description)
+    if remark is not None:
+        console.print(remark, style="yellow", markup=False, highlight=False, soft_wrap=True)
     volumes = _volumes(tuned, RunFolder(run), data=data, side=side, console=console)
     batches = LabelledBatches(volumes, patch=tuned.patch, augment=AugmentSpec(), seed=0)
-    model = tuned.model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    model = tuned.model.to(device_of(device))
     with evaluating(model):
         found = measure(
             model,

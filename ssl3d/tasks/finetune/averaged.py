@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -21,19 +21,55 @@ def averaged(
     *,
     windows: WindowSpec,
     valid: Tensor | None = None,
-    counts: Sequence[int] | None = None,
 ) -> Tensor:
-    """The mean over models and mirrorings, in single precision.
+    """The mean over models and mirrorings of maps, in single precision.
 
     Args:
-        models: in evaluation mode, of one task, on one device.
+        models: in evaluation mode, of one task on voxels, on one device.
         volume: (R, C, D, H, W), on any device: `windows.batch` rows at a time go to the models'.
         windows: says what is mirrored, the precision, and how many rows are computed at once.
         valid: (R, D, H, W) bool; None where all voxels are valid.
-        counts: rows of each case; one each by default.
 
     Returns:
-        (R, K, D, H, W) for tasks on voxels, (B, K) for tasks on cases.
+        (R, K, D, H, W).
+    """
+
+    def turned(model: FinetuneModel, axes: list[int]) -> Tensor:
+        seen = None if valid is None else valid.flip(axes)
+        return model.predict(volume.flip(axes), valid=seen, at_once=windows.batch).flip(axes)
+
+    return mean_of_all(models, windows=windows, one=turned)
+
+
+@torch.no_grad()
+def averaged_cases(
+    models: Sequence[FinetuneModel],
+    volume: Tensor,
+    *,
+    windows: WindowSpec,
+    valid: Tensor | None,
+    counts: Sequence[int],
+) -> Tensor:
+    """The same of tasks on cases: (B, K) of B cases with `counts` crops each."""
+
+    def turned(model: FinetuneModel, axes: list[int]) -> Tensor:
+        seen = None if valid is None else valid.flip(axes)
+        return model.predict(volume.flip(axes), valid=seen, counts=counts, at_once=windows.batch)
+
+    return mean_of_all(models, windows=windows, one=turned)
+
+
+@torch.no_grad()
+def mean_of_all(
+    models: Sequence[FinetuneModel],
+    *,
+    windows: WindowSpec,
+    one: Callable[[FinetuneModel, list[int]], Tensor],
+) -> Tensor:
+    """The mean of what `one` gives for each model and the axes, from the last, of each mirroring.
+
+    Raises:
+        ValueError: there is no model.
     """
     if not models:
         raise ValueError("there is no model to predict with: give at least one run")
@@ -42,17 +78,10 @@ def averaged(
     dtype = DTYPES.get(windows.precision)
     total: Tensor | None = None
     for model, axes in itertools.product(models, flips):
-        turned = [axis - 3 for axis in axes]
         with torch.autocast(
             next(model.parameters()).device.type, dtype=dtype, enabled=dtype is not None
         ):
-            found = model.predict(
-                volume.flip(turned),
-                valid=None if valid is None else valid.flip(turned),
-                counts=counts,
-                at_once=windows.batch,
-            )
-        found = found.flip(turned) if found.dim() == 5 else found
+            found = one(model, [axis - 3 for axis in axes])
         total = found if total is None else total + found
     assert total is not None
     return total / (len(models) * len(flips))

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from ssl3d.geometry import Stage
-from ssl3d.kinds.decoder_config import DecoderConfig
+from ssl3d.kinds.decoder_config import DecoderConfig, decoder_problems
 from ssl3d.kinds.task_config import TaskConfig
 from ssl3d.plugin.config import Problem
 from ssl3d.plugin.registry import installed
@@ -51,7 +51,7 @@ def model_problems(
             )
         return
     chosen = default_decoder(stages) if decoder is None else decoder
-    for problem in chosen.problems(stages=stages):
+    for problem in decoder_problems(chosen, stages=stages):
         yield Problem(f"decoder.{problem.option}", problem.message)
 
 
@@ -82,7 +82,12 @@ def build_model(
     if task.per == "voxel":
         config = default_decoder(backbone.stages) if decoder is None else decoder
         channels = len(task.outputs())
-        made = config.build(stages=backbone.stages, out_channels=channels, sparse=False)
+        made = config.build(
+            stages=backbone.stages,
+            out_channels=channels,
+            sparse=False,
+            in_channels=backbone.in_channels,
+        )
     return FinetuneModel(
         backbone,
         decoder=made,

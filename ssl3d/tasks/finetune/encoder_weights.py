@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -89,9 +90,8 @@ def backbone_from_file(
             "many, and inputs what those of the volumes get"
         ) from error
     channels = (file_channels, in_channels)
-    return module, fill_from(
-        source, module, channels=channels, inputs=inputs, left=report.unexpected
-    )
+    filled = fill_from(source, module, channels=channels, inputs=inputs, left=report.unexpected)
+    return module, replace(filled, changed={**(report.resized or {}), **filled.changed})
 
 
 def _grids(

@@ -71,7 +71,9 @@ def finish(
                 warnings = (*warnings, NO_BEST.format(spec.task.primary))
             else:
                 weights, step = best
-        write_model(folder.root, resolved=resolved, weights=weights, step=step)
+        write_model(
+            folder.root, resolved=resolved, weights=weights, step=step, finished=fitted.finished
+        )
     step = of_all_ranks(step)[0]  # by then the file is there
     file = folder.root / WEIGHTS
     result: dict[str, Any] = {

@@ -13,7 +13,7 @@ from ssl3d.data.labelled.batches import LabelledBatches
 from ssl3d.geometry import Triple
 from ssl3d.kinds.task import Row
 from ssl3d.run.ranks import of_all_ranks
-from ssl3d.tasks.finetune.averaged import averaged
+from ssl3d.tasks.finetune.averaged import averaged_cases
 from ssl3d.tasks.finetune.model import FinetuneModel
 from ssl3d.tasks.finetune.sliding import predicted_slabs
 from ssl3d.tasks.finetune.window_spec import WindowSpec
@@ -73,15 +73,15 @@ def measure(
             assert batch.targets is not None
             truth = batch.targets[0]
             # `windows.batch` crops at a time: tiles of a large volume do not fit a GPU at once.
-            found = averaged(
+            found = averaged_cases(
                 [model], batch.volume, windows=windows, valid=batch.valid, counts=batch.counts
             )
             decided = model.task.decided(found[0]).cpu()
         own[batch.sources[0]] = model.task.row(decided, truth=truth, spacing=batch.spacings[0])
     parts = of_all_ranks(own) if world > 1 else [own]
-    joined = {name: row for part in parts for name, row in part.items()}
+    every = {name: row for part in parts for name, row in part.items()}
     cases = getattr(batches.volumes.sides, side)
-    rows = {case.name: joined[case.name] for case in cases}
+    rows = {case.name: every[case.name] for case in cases}
     return Measured(rows, [case.group for case in cases], model.task.summary(list(rows.values())))
 
 

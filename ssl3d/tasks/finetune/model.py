@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from typing import Protocol, Self
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl3d.kinds.backbone import Backbone
-from ssl3d.kinds.decoder import Decoder
+from ssl3d.kinds.decoder import Decoder, encoded
 from ssl3d.kinds.task import DownstreamTask, Labelled
 from ssl3d.kinds.task_config import TaskConfig
 from ssl3d.tasks.finetune.recipe import Recipe
@@ -97,24 +97,37 @@ class FinetuneModel(nn.Module):
         Returns:
             (R, K, D, H, W) for tasks on voxels, (B, K) for tasks on cases, in single precision.
         """
+        step = at_once or len(volume)
+        parts = (
+            (volume[i : i + step], None if valid is None else valid[i : i + step])
+            for i in range(0, len(volume), step)
+        )
+        return self.predict_parts(parts, counts=counts or (1,) * len(volume))
+
+    @torch.no_grad()
+    def predict_parts(
+        self, parts: Iterable[tuple[Tensor, Tensor | None]], *, counts: Sequence[int]
+    ) -> Tensor:
+        """As `predict`, of rows that come part by part, (volume, valid), and need not all be there.
+
+        Args:
+            parts: on any device.
+            counts: rows of each case, over all parts.
+        """
         device = next(self.parameters()).device
-        rows, step = len(volume), at_once or len(volume)
-        parts = [
+        outputs = [
             self._crops(
-                volume[i : i + step].to(device),
-                None if valid is None else valid[i : i + step].to(device),
-                learn=False,
+                volume.to(device), None if valid is None else valid.to(device), learn=False
             )[0]
-            for i in range(0, rows, step)
+            for volume, valid in parts
         ]
-        outputs = torch.cat(parts)
-        return self.task.probabilities(self._cases((outputs,), counts or (1,) * rows)[0])
+        return self.task.probabilities(self._cases((torch.cat(outputs),), counts)[0])
 
     def _crops(self, volume: Tensor, valid: Tensor | None, *, learn: bool) -> tuple[Tensor, ...]:
         """What the task makes of each crop."""
         with nullcontext() if learn else torch.no_grad():
-            stages = self.backbone(volume)
-        decoded = None if self.decoder is None else self.decoder(stages)
+            stages, beside = encoded(self.backbone, volume, decoder=self.decoder)
+        decoded = None if self.decoder is None else self.decoder(stages, **beside)
         found: tuple[Tensor, ...] = self.task(stages, decoded=decoded, valid=valid)
         return found
 

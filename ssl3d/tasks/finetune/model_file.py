@@ -17,6 +17,7 @@ from ssl3d.plugin.config import ComponentConfig
 from ssl3d.plugin.origin import origin
 from ssl3d.plugin.registry import installed
 from ssl3d.tasks.finetune.recipe import Recipe
+from ssl3d.tasks.finetune.window_spec import WindowSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,6 +38,7 @@ class Tuned(NamedTuple):
         preparation: of volumes.
         patch: size of a window.
         channels: names of the channels, in their order.
+        windows: how the run took them.
         description: all that `model.json` says.
     """
 
@@ -44,13 +46,27 @@ class Tuned(NamedTuple):
     preparation: DataSpec
     patch: Triple
     channels: tuple[str, ...]
+    windows: WindowSpec
     description: Mapping[str, Any]
 
 
 def write_model(
-    folder: Path, *, resolved: Resolved, weights: Mapping[str, Tensor], step: int
+    folder: Path,
+    *,
+    resolved: Resolved,
+    weights: Mapping[str, Tensor],
+    step: int,
+    finished: bool = True,
 ) -> Path:
-    """Write `model.safetensors` and `model.json`; returns the file of weights."""
+    """Write `model.safetensors` and `model.json`; returns the file of weights.
+
+    Args:
+        folder: of the run.
+        resolved: what it is made of.
+        weights: of the result.
+        step: that they are of.
+        finished: False where the run was stopped, to go on later.
+    """
     from safetensors.torch import save
 
     spec, decoder = resolved.spec, resolved.decoder
@@ -72,8 +88,10 @@ def write_model(
                 "patch": resolved.patch,
                 **resolved.preparation.model_dump(mode="json", include=set(PREPARED_BY)),
             },
+            "windows": spec.windows.model_dump(mode="json"),
             "trained": {
                 "steps": step,
+                "finished": finished,
                 "encoder": spec.encoder,
                 "recipe": spec.how.name,
                 "select": spec.select,
@@ -126,6 +144,7 @@ def load_model(folder: str | Path) -> Tuned:
         DataSpec(volumes="-", patch=(z, y, x), **known),
         (z, y, x),
         tuple(inputs["channels"]),
+        WindowSpec(**description["windows"]),
         description,
     )
 
@@ -151,7 +170,12 @@ def describe_model(folder: str | Path) -> dict[str, Any]:
         raise ValueError(
             f"{root / DESCRIPTION} has format {found.get('format')!r}; this version reads {FORMAT}"
         )
-    return found
+    lacking = {"backbone", "decoder", "task", "from", "input", "trained"} - set(found)
+    if lacking:
+        raise ValueError(
+            f"{root / DESCRIPTION} is not whole, it lacks {', '.join(sorted(lacking))}"
+        )
+    return {"windows": {}, **found}  # models of before windows were written had the defaults
 
 
 def _config(description: Mapping[str, Any], kind: str) -> ComponentConfig | None:

@@ -17,6 +17,7 @@ from ssl3d.folder import RunFolder
 from ssl3d.kinds.task import Row
 from ssl3d.report.confusion import draw_confusion
 from ssl3d.report.overlay import draw_overlay
+from ssl3d.report.predicted_values import Values, draw_predicted
 from ssl3d.report.roc import Curve, draw_roc
 from ssl3d.report.segmented_case import SegmentedCase
 from ssl3d.report.tuning_curves import draw_tuning_curves
@@ -38,7 +39,8 @@ def draw_pictures(
     folder: RunFolder,
     step: int,
 ) -> list[Path]:
-    """Curves; overlays of the best, the median and the worst test case; confusion and ROC.
+    """Curves; overlays of the best, the median and the worst test case; confusion and ROC;
+    predicted numbers against true ones.
 
     Args:
         model: in evaluation mode, on its device.
@@ -61,8 +63,12 @@ def draw_pictures(
     config = resolved.spec.task
     if config.per == "voxel" and config.legend() and resolved.trainer.pictures:
         paths += _overlays(model, found=found, resolved=resolved, batches=batches, folder=where)
+    title = f"{len(found.rows)} test cases, model of step {step}"
+    if config.targets == "number" and config.per == "case":
+        values = values_of(found, names=config.outputs())
+        if values:
+            paths.append(draw_predicted(values, title=title, path=where / "predicted.png"))
     if config.targets == "class" and config.per == "case":
-        title = f"{len(found.rows)} test cases, model of step {step}"
         curves = roc_curves(found.rows, names=config.outputs())
         if curves:
             paths.append(draw_roc(curves, title=title, path=where / "roc.png"))
@@ -85,6 +91,25 @@ def roc_curves(rows: Mapping[str, Row], *, names: tuple[str, ...]) -> dict[str, 
         if known.any():
             found[name] = guess[known], truth[known] > 0
     return found
+
+
+def values_of(found: Measured, *, names: tuple[str, ...]) -> dict[str, Values]:
+    """Of each column that rows hold numbers of."""
+    columns: dict[str, Values] = {}
+    for name in names:
+        pairs = np.array(
+            [
+                (row[f"predicted/{name}"], row[f"target/{name}"])
+                for row in found.rows.values()
+                if f"predicted/{name}" in row and f"target/{name}" in row
+            ]
+        ).reshape(-1, 2)
+        if len(pairs):
+            guess, truth = pairs[~np.isnan(pairs).any(axis=1)].T
+            told = {"MAE": found.summary.get(f"mae/{name}"), "R²": found.summary.get(f"r2/{name}")}
+            numbers = ", ".join(f"{n} {v:.3g}" for n, v in told.items() if v is not None)
+            columns[name] = Values(guess, truth, numbers)
+    return columns
 
 
 def confusion_of(summary: Row, *, names: tuple[str, ...]) -> NDArray[np.int64] | None:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
 
 import nibabel
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ssl3d.files import scratch_folder
 from ssl3d.geometry import Triple
 from ssl3d.kinds.task_config import TaskConfig
-from ssl3d.tasks.finetune.averaged import averaged
+from ssl3d.tasks.finetune.averaged import mean_of_all
 from ssl3d.tasks.finetune.model import FinetuneModel
 from ssl3d.tasks.finetune.predicted import (
+    OnGrid,
     kept_map,
     restored_classes,
     write_image,
@@ -26,25 +24,6 @@ from ssl3d.tasks.finetune.predicted import (
 )
 from ssl3d.tasks.finetune.sliding import at_least, box_of, predicted_slabs, window_corners
 from ssl3d.tasks.finetune.window_spec import WindowSpec
-
-
-class OnGrid(Protocol):
-    """A prepared volume that knows its way back to the file.
-
-    Attributes:
-        volume: (C, D, H, W).
-        valid: (D, H, W) bool.
-    """
-
-    @property
-    def volume(self) -> Tensor: ...
-    @property
-    def valid(self) -> Tensor: ...
-
-    def restore(
-        self, values: Tensor, *, mode: Literal["nearest", "bilinear"], fill: float
-    ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-        """Values (..., D, H, W) on the grid of the file, and its affine to RAS in mm."""
 
 
 def predict_map(
@@ -82,8 +61,8 @@ def predict_map(
             file=folder / "probabilities",
         )
         if config.legend():
-            restore = partial(prepared.restore, mode="bilinear", fill=0.0)
-            classes, affine = restored_classes(kept, restore=restore)
+            classes = restored_classes(kept, prepared=prepared)
+            affine = prepared.source_affine
             write_segmentation(file, classes, affine=affine, legend=config.legend())
         else:
             decided = task.decided(kept.float())
@@ -113,13 +92,18 @@ def predict_outputs(
     corners = window_corners((depth, height, width), patch=patch, overlap=windows.overlap)
     boxes = [box_of(corner, patch=patch) for corner in corners]
     boxes = [box for box in boxes if valid[box].any()] or boxes[:1]
-    return averaged(
-        models,
-        torch.stack([volume[:, *box] for box in boxes]),
-        windows=windows,
-        valid=torch.stack([valid[box] for box in boxes]),
-        counts=(len(boxes),),
-    )[0].cpu()
+
+    def parts(axes: list[int]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Cut when they are due: windows that overlap are many times the volume."""
+        for at in range(0, len(boxes), windows.batch):
+            some = boxes[at : at + windows.batch]
+            crops = torch.stack([volume[:, *box] for box in some])
+            yield crops.flip(axes), torch.stack([valid[box] for box in some]).flip(axes)
+
+    def one(model: FinetuneModel, axes: list[int]) -> Tensor:
+        return model.predict_parts(parts(axes), counts=(len(boxes),))
+
+    return mean_of_all(models, windows=windows, one=one)[0].cpu()
 
 
 def config_of(models: Sequence[FinetuneModel]) -> TaskConfig:

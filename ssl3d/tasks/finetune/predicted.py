@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, Literal, Protocol
 
 import nibabel
 import numpy as np
@@ -13,11 +14,37 @@ from torch import Tensor
 
 from ssl3d.files import write_json, written_whole
 
-Restore = Callable[[Tensor], tuple[NDArray[np.float32], NDArray[np.float64]]]
-"""(K, D, H, W) on the grid of the prepared volume to (K, ...) on that of its file, interpolated
-linearly, 0 or NaN where nothing was prepared; and the file's affine (4, 4) to RAS in mm."""
-
 LABELS = ".labels.json"
+
+
+class OnGrid(Protocol):
+    """A prepared volume that knows its way back to the file.
+
+    Attributes:
+        volume: (C, D, H, W).
+        valid: (D, H, W) bool.
+        source_shape: of the file, along its own axes.
+        source_affine: (4, 4) from its indices to RAS in mm.
+    """
+
+    @property
+    def volume(self) -> Tensor: ...
+    @property
+    def valid(self) -> Tensor: ...
+    @property
+    def source_shape(self) -> tuple[int, int, int]: ...
+    @property
+    def source_affine(self) -> NDArray[np.float64]: ...
+
+    def restore(
+        self, values: Tensor, *, mode: Literal["nearest", "bilinear"], fill: float
+    ) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        """Values (..., D, H, W) on the grid of the file, and its affine to RAS in mm."""
+
+    def pieces(
+        self, values: Tensor, *, mode: Literal["nearest", "bilinear"], fill: float
+    ) -> Iterator[tuple[tuple[slice, ...], NDArray[Any]]]:
+        """Boxes along the file's own axes, and the values (K, ...) in each."""
 
 
 def kept_map(
@@ -43,29 +70,23 @@ def kept_map(
 
 
 def restored_classes(
-    probabilities: Tensor, *, restore: Restore
-) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """The likeliest class of each voxel of the file, and its affine.
+    probabilities: Tensor, *, prepared: OnGrid
+) -> NDArray[np.unsignedinteger[Any]]:
+    """The likeliest class of each voxel of the file, along its own axes.
 
-    Probabilities are brought back one class at a time: that is smoother than bringing back the
-    classes, and needs three volumes at once, whatever their number. What was not prepared is
-    background.
+    Probabilities are brought back and not the classes, which is smoother. The file is filled piece
+    by piece, so that memory grows neither with it, its classes aside, nor with their number. What
+    was not prepared is background.
     """
-    best: NDArray[np.float32] | None = None
-    for number, one in enumerate(probabilities):
-        (values,), affine = restore(one[None].float())
-        if best is None:
-            best, classes = np.nan_to_num(values), np.zeros(values.shape, dtype=np.int32)
-            continue
-        more = values > best
-        best[more], classes[more] = values[more], number
-    assert best is not None
-    return classes, affine
+    classes = np.zeros(prepared.source_shape, dtype=np.min_scalar_type(len(probabilities)))
+    for box, values in prepared.pieces(probabilities, mode="bilinear", fill=0.0):
+        classes[box] = values.argmax(axis=0)
+    return classes
 
 
 def write_segmentation(
     file: Path,
-    classes: NDArray[np.int32],
+    classes: NDArray[np.unsignedinteger[Any]],
     *,
     affine: NDArray[np.float64],
     legend: Mapping[str, int],
@@ -89,7 +110,8 @@ def write_segmentation(
 
 
 def write_image(file: Path, image: nibabel.Nifti1Image) -> None:
-    """A NIfTI file, whole or not at all."""
+    """A NIfTI file, its geometry in mm, whole or not at all."""
+    image.header.set_xyzt_units("mm")
     with written_whole(file) as unfinished:
         # nibabel tells the format from the ending, so the file gets its name from within.
         ending = ".nii.gz" if file.name.endswith(".gz") else ".nii"

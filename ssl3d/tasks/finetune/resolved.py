@@ -122,6 +122,7 @@ def resolved(spec: FinetuneSpec) -> Resolved:
     if trained is not None and trained != now and spec.inputs is not None:
         channels = "channel" if trained == 1 else "channels"
         remarks.append(f"The encoder had {trained} {channels}, now {now}: {spec.inputs}")
+    remarks += [f"backbone: {said}" for said in backbone.warnings(patch=patch)]
     decoder = None
     if spec.task.per == "voxel":
         decoder = spec.decoder or (

@@ -11,6 +11,7 @@ from ssl3d.kinds.backbone import Backbone
 from ssl3d.run.checkpoint_file import read_checkpoint
 from ssl3d.run.run_error import RunError
 from ssl3d.streams import weights_seed
+from ssl3d.tasks.encoder import describe_encoder
 from ssl3d.tasks.finetune.build import build_model, fill_decoder
 from ssl3d.tasks.finetune.encoder_weights import backbone_from_file, pretrained_backbone
 from ssl3d.tasks.finetune.model import FinetuneModel
@@ -82,6 +83,11 @@ def _decoder(model: FinetuneModel, *, resolved: Resolved) -> Loaded:
     newest = folder.newest_checkpoint()
     if newest is None:
         raise no_run(folder)
+    if describe_encoder(folder.root)["trained"].get("feature_encoder"):
+        raise RunError(
+            f"transfer: the decoder of {folder.root} reads the maps of a feature encoder, which "
+            "fine-tuning does not have: transfer the encoder alone"
+        )
     state: dict[str, torch.Tensor] = read_checkpoint(newest)["state_dict"]
     weights = {
         name.removeprefix(DECODER): value

@@ -50,6 +50,9 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         raise ValueError(f"{path} is not readable as JSON: {error}") from None
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise ValueError(f"{path} is not of format {FORMAT}, which this version reads")
+    lacking = {"task", "backbone", "cases", *HOW} - set(found)
+    if lacking:
+        raise ValueError(f"{path} is not whole, it lacks {', '.join(sorted(lacking))}: put it back")
     return found
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ssl3d.data.data_error import shown
 from ssl3d.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from ssl3d.geometry import Triple
     from ssl3d.kinds.task_config import TaskConfig
     from ssl3d.tasks.finetune.model import FinetuneModel
+    from ssl3d.tasks.finetune.window_spec import WindowSpec
 
 SAME = ("task", "input")
 """What runs must have in common so that their probabilities may be averaged."""
@@ -28,8 +30,10 @@ class Models(NamedTuple):
         preparation: of volumes.
         patch: size of a window.
         channels: names of the channels, in their order.
+        windows: how each run took them.
         described: what `model.json` of each says.
         digests: SHA-256 of each file of weights.
+        remarks: what must be said of them.
     """
 
     models: tuple[FinetuneModel, ...]
@@ -37,8 +41,10 @@ class Models(NamedTuple):
     preparation: DataSpec
     patch: Triple
     channels: tuple[str, ...]
+    windows: tuple[WindowSpec, ...]
     described: tuple[dict[str, Any], ...]
     digests: tuple[str, ...]
+    remarks: tuple[str, ...]
 
 
 def runs_in(path: Path) -> list[Path]:
@@ -76,18 +82,19 @@ def load_runs(paths: Sequence[str | Path], *, device: str | None = None) -> Mode
 
     Raises:
         ValueError: a folder is no fine-tuning run that has ended, or the runs were trained for
-            different tasks, channels, patches or preparations.
+            different tasks, channels, patches or preparations, a fold has left no model, or there
+            is no such device.
     """
-    import torch
-
+    from ssl3d.tasks.device import device_of
     from ssl3d.tasks.finetune.model_file import WEIGHTS, load_model
 
+    where = device_of(device)
     folders: list[Path] = []
     for path in paths:
         found = runs_in(Path(path).expanduser())
         if not found:
             raise ValueError(no_run(Path(path)))
-        folders += found
+        folders += _all_ended(Path(path).expanduser(), found)
     if not folders:
         raise ValueError("there is no model: give at least one run")
     tuned = [load_model(folder) for folder in folders]
@@ -99,16 +106,43 @@ def load_runs(paths: Sequence[str | Path], *, device: str | None = None) -> Mode
                     f"{folder} and {folders[0]} differ in {part}: {one.description[part]} and "
                     f"{first.description[part]}. Average runs that were trained alike"
                 )
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    said = [unfinished(f, one.description) for f, one in zip(folders, tuned, strict=True)]
+    if len(folders) > 1:
+        said.append(f"The mean of {len(folders)} models: {', '.join(map(shown, folders))}")
     return Models(
         tuple(one.model.to(where) for one in tuned),
         task=first.model.task.config,  # type: ignore[arg-type]
         preparation=first.preparation,
         patch=first.patch,
         channels=first.channels,
+        windows=tuple(one.windows for one in tuned),
         described=tuple(dict(one.description) for one in tuned),
         digests=tuple(_digest(folder / WEIGHTS) for folder in folders),
+        remarks=tuple(line for line in said if line is not None),
     )
+
+
+def unfinished(folder: str | Path, description: Mapping[str, Any]) -> str | None:
+    """What to say of a model whose run was stopped; None where it has ended."""
+    trained = description["trained"]
+    if trained.get("finished", True):
+        return None
+    return (
+        f"{folder} was stopped after step {trained['steps']} and has not ended: this is its model "
+        f"of then. Go on with: ssl3d resume {folder}"
+    )
+
+
+def _all_ended(path: Path, found: list[Path]) -> list[Path]:
+    """The runs of a folder, where all of its folds that were begun are among them."""
+    begun = [one for one in path.glob("fold-*") if RunFolder(one).holds_a_run]
+    lacking = sorted(one.name for one in begun if one not in found)
+    if lacking and found != [path]:
+        raise ValueError(
+            f"{path}: {', '.join(lacking)} has no fine-tuned model yet: finish it by `ssl3d "
+            "finetune ... --fold all --resume`, or give the folds that have one by one"
+        )
+    return found
 
 
 def no_run(path: Path) -> str:

@@ -32,13 +32,13 @@ def print_data_summary(spec: DataSpec, *, console: Console | None = None) -> Non
 def _rows(found: Outline, *, spec: DataSpec) -> Iterable[tuple[str, str]]:
     usable = found.training + found.held_out
     channels = f" of {spec.in_channels} channels" if spec.in_channels > 1 else ""
+    channels = " of two volumes" if spec.pairs else channels
     yield "samples", f"{usable + len(found.bad)} found{channels}, {usable} usable by their headers"
     if found.bad:
         lines = [*found.bad.values()][:MOST_NAMED]
         more = len(found.bad) - len(lines)
         yield "left out", "\n".join([*lines, *([f"and {more} more"] if more else [])])
-    grouped = spec.group_by is not None or spec.group_file is not None
-    groups = f", in {found.groups} groups" if grouped else ""
+    groups = f", in {found.groups} groups" if spec.grouped else ""
     yield "split", f"{found.training} to train on, {found.held_out} held out{groups}"
     sizes, spacings = zip(*found.grids, strict=True)
     yield "spacing", f"{_ranges(spacings)} mm"

@@ -51,6 +51,7 @@ def describe(spec: ExperimentSpec, *, step: int) -> dict[str, Any]:
         "trained": {
             "steps": step,
             "encoder_input": spec.encoder_input,
+            "feature_encoder": spec.feature_encoder.name if spec.feature_encoder else None,
             "seed": spec.seed,
             "ema": spec.optimizer.ema,
             "init": spec.init,

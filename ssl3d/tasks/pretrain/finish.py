@@ -55,7 +55,7 @@ def finish(
     if fitted.finished:
         curves = folder.pictures / "losses.png"
         pictures.append(draw_curves(rows, labels=model.labels, path=curves))
-        if spec.restores:
+        if spec.shows:
             pictures += draw_held_out(
                 model, spec=spec, batches=batches, folder=folder.pictures, step=fitted.step
             )

@@ -80,9 +80,9 @@ class HeldOut:
     ) -> tuple[dict[int, Crop], list[Tensor]]:
         """This rank's crops by number, and for each stage the sum of their features' products."""
         quality, crops = self._spec.quality, dict[int, Crop]()
-        images = quality.images and self._spec.restores
+        images = quality.images and self._spec.shows
         device = next(module.parameters()).device
-        channels = [stage.channels for stage in module.model.backbone.stages]
+        channels = [stage.channels for stage in module.model.encoder.stages]
         grams = [torch.zeros(c, c, dtype=torch.float64) for c in channels]
         for batch in self._batches.held_out(rank=rank, world=world):
             (number,), (volume,) = batch.samples, batch.sources

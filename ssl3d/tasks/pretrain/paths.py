@@ -14,7 +14,8 @@ def absolute(spec: ExperimentSpec, *, folder: Path) -> ExperimentSpec:
     Raises:
         RunError: a whole path is not UTF-8.
     """
-    data = whole_paths(spec.data, "volumes", "channels", "group_file", folder=folder)
+    names = ("volumes", "channels", "group_file", "visit_file")
+    data = whole_paths(spec.data, *names, folder=folder)
     cache = whole_paths(data.cache, "folder", folder=folder)
     probe = spec.probe and whole_paths(spec.probe, "images", "labels", "group_file", folder=folder)
     parts = {"data": data.model_copy(update={"cache": cache}), "probe": probe}

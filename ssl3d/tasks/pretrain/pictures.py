@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ssl3d.data import BadVolume, Batches, Source
 from ssl3d.data.read import read_source
+from ssl3d.geometry import divides, quotient
 from ssl3d.masked.model import PretrainModel
 from ssl3d.masked.output import PretrainOutput
 from ssl3d.masked.target import restored_volume
@@ -62,6 +63,9 @@ def draw_held_out(
         losses = measured(output, model=model)
         restored = restored_volume(output.step.views[0])[0].cpu().float().numpy()
         quality = list(image_quality(output.step.views[0]))
+        # The first view shows all of the region, at its own size or shrunk.
+        size, extent = batches.views.levels[0].size, batches.views.extent
+        shrink = quotient(extent, size) if divides(size, extent) else (1, 1, 1)
         for i, channel in enumerate(names):
             one = RestoredCrop(
                 original=output.volume[0, i].cpu().float().numpy(),
@@ -70,6 +74,7 @@ def draw_held_out(
                 hidden=[level[0].cpu().numpy() for level in output.hidden],
                 corner=case.corner,
                 affine=affine,
+                shrink=shrink,
             )
             parts = [f"{number:02d}", _plain(name), *([_plain(channel)] if channel else [])]
             title = f"Held-out {Path(name).name}{f', {channel}' if channel else ''}, step {step}"

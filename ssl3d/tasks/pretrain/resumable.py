@@ -23,6 +23,7 @@ DATA_PATHS = (
     "data.volumes",
     "data.channels",
     "data.group_file",
+    "data.visit_file",
     "probe.images",
     "probe.labels",
     "probe.group_file",
@@ -31,6 +32,7 @@ DATA_PATHS = (
 
 FREE_ON_RESUME = (
     "sparse_backend",
+    "views_at_once",
     "data.cache",
     "data.workers",
     "optimizer.lr",

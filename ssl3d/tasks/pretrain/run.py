@@ -15,7 +15,6 @@ from ssl3d.data.data_error import shown
 from ssl3d.data.resumed import Earlier
 from ssl3d.data.sizes import size_warnings
 from ssl3d.folder import RunFolder
-from ssl3d.masked.model import PretrainModel
 from ssl3d.plugin.origin import plugins_of
 from ssl3d.run.environment import add_start, environment
 from ssl3d.run.fit import fit
@@ -28,6 +27,7 @@ from ssl3d.run.run_error import RunError
 from ssl3d.run.training import KEY
 from ssl3d.tasks.encoder import WEIGHTS, warm_start
 from ssl3d.tasks.loaded import write_loaded
+from ssl3d.tasks.pretrain.greeting import greet
 from ssl3d.tasks.pretrain.paths import absolute
 from ssl3d.tasks.pretrain.result import RunResult, print_result
 from ssl3d.tasks.pretrain.resumable import check_same_run, resumable
@@ -104,7 +104,8 @@ def pretrain(
             warn(remark)
         batches = Batches(data, views=model.views, masker=model.masker, seed=spec.seed)
         if main:
-            for text in size_warnings((*data.train_files, *data.held_out_files), spec=spec.data):
+            files, extent = (*data.train_files, *data.held_out_files), model.views.extent
+            for text in size_warnings(files, spec=spec.data, extent=extent):
                 warn(text)
         loaded = []
         if spec.init is not None and checkpoint is None:
@@ -118,7 +119,7 @@ def pretrain(
                 write_loaded(folder.root, loaded)
             entry = environment(spec.components(), device=str(fabric.device), step=step)
             add_start(folder.environment, entry)
-            _greet(console, model, spec=spec, data=data, folder=folder, step=step)
+            greet(console, model, spec=spec, data=data, folder=folder, step=step)
 
         task = PretrainTask(
             model,
@@ -169,30 +170,3 @@ def _volumes(
     data.find()
     data.read_held_out()
     return data
-
-
-def _greet(
-    console: Console,
-    model: PretrainModel,
-    *,
-    spec: ExperimentSpec,
-    data: RunVolumes,
-    folder: RunFolder,
-    step: int,
-) -> None:
-    """Say what is about to happen."""
-    encoder = sum(p.numel() for p in model.backbone.parameters())
-    console.print(
-        f"Pre-training {spec.backbone.name} ({encoder / 1e6:.3g} M parameters) on "
-        f"{len(data.train_files)} volumes, {len(data.held_out_files)} held out, into "
-        f"{shown(folder.root)}",
-        markup=False,
-        soft_wrap=True,
-    )
-    if not spec.restores:
-        console.print(
-            "No loss needs a restored volume: there is no decoder, and there will be no PSNR, SSIM "
-            "or pictures of restored volumes"
-        )
-    if step:
-        console.print(f"Going on from step {step} of {spec.trainer.steps}")

@@ -6,41 +6,60 @@ from collections import Counter
 from collections.abc import Iterator
 
 from ssl3d.geometry import Operation, divides, quotient, show, times
+from ssl3d.kinds.decoder_config import decoder_problems
+from ssl3d.kinds.views_config import ViewsConfig
 from ssl3d.plugin.config import ComponentConfig
 from ssl3d.plugin.registry import installed
 from ssl3d.sparse.backend_config import SparseBackendConfig
 from ssl3d.tasks.pretrain.spec_fields import ExperimentFields
-from ssl3d.tasks.pretrain.visible_sites import INSTANCE, FewSites, batch_norm, few_sites
+from ssl3d.tasks.pretrain.view_checks import drawn_grids, hidden_problems, sites_of_norms
 
 
 def problems(spec: ExperimentFields) -> Iterator[tuple[str, str]]:
     """(path, message) of everything in `spec` that cannot work together."""
     yield from _losses(spec)
+    yield from _features(spec)
     sizes = list(_sizes(spec))
     yield from sizes
+    if spec.views.partners and not spec.data.pairs:
+        yield (
+            "views",
+            f"{spec.views.name} restores a volume and its partner: say by data.visit_by or "
+            "data.visit_file which volumes are of a visit",
+        )
+    if spec.data.pairs and not spec.views.partners:
+        option = "visit_by" if spec.data.visit_by is not None else "visit_file"
+        yield (
+            f"data.{option}",
+            f"makes samples of two volumes, and views {spec.views.name!r} take one: take views "
+            "pair, or leave it out",
+        )
     if not sizes:
-        grid = quotient(spec.data.patch, spec.cell_size)
-        for option, message in spec.masker.problems(grid=grid):
-            yield f"masker.{option}", message
-        for option, message in spec.views.problems(
-            patch=spec.data.patch, cell=spec.cell_size, masker=spec.masker
-        ):
-            yield f"views.{option}", message
+        sizes = list(hidden_problems(spec))
+        yield from sizes
     sparse = spec.encoder_input == "visible"
-    for option, message in spec.backbone.problems(cell=spec.cell_size, sparse=sparse):
-        yield f"backbone.{option}", message
+    yield from _encoders(spec, sparse=sparse)
     if spec.restores:
-        for option, message in spec.decoder.problems(stages=spec.backbone.stages()):
+        for option, message in decoder_problems(spec.decoder, stages=spec.decoder_stages):
             yield f"decoder.{option}", message
     if sparse:
         yield from _operations(spec)
     if not sizes:
-        yield from (("data.patch", few.message) for few in _few_sites(spec) if few.level == "error")
+        yield from (
+            ("data.patch", few.message) for few in sites_of_norms(spec) if few.level == "error"
+        )
 
 
 def warnings_of(spec: ExperimentFields) -> Iterator[str]:
     """What can run but is likely not what is wanted; `spec` has no problems."""
-    yield from (f"data.patch: {few.message}" for few in _few_sites(spec) if few.level == "warning")
+    yield from (
+        f"data.patch: {few.message}" for few in sites_of_norms(spec) if few.level == "warning"
+    )
+    for grid in drawn_grids(spec):
+        for option, message in spec.masker.cautions(grid=grid, cell=spec.cell_size):
+            yield f"masker.{option}: {message}"
+    for part in (spec.backbone, spec.decoder) if spec.restores else (spec.backbone,):
+        yield from (f"{part.kind}: {said}" for said in part.warnings(patch=spec.data.patch))
     if not spec.restores and spec.decoder.model_dump(exclude_defaults=True):
         yield (
             "decoder: none is built, since no loss needs a restored volume, so the options of "
@@ -48,36 +67,57 @@ def warnings_of(spec: ExperimentFields) -> Iterator[str]:
         )
 
 
-def _few_sites(spec: ExperimentFields) -> Iterator[FewSites]:
-    """Norms over too few visible sites; a dense pass sees all of them."""
-    grid = quotient(spec.data.patch, spec.cell_size)
-    if spec.encoder_input != "visible" or not spec.masker.fewest_visible(grid):
-        return
-    devices = spec.trainer.devices  # "auto" may be one
-    ranks = spec.trainer.nodes * (devices if isinstance(devices, int) and devices > 0 else 1)
-    instance, batch = spec.backbone.instance_norm_stages(), spec.backbone.batch_norm_stages()
-    if spec.restores:
-        instance += spec.decoder.instance_norm_stages(stages=spec.backbone.stages())
-        batch += spec.decoder.batch_norm_stages(stages=spec.backbone.stages())
-    for norm, stages in ((INSTANCE, instance), (batch_norm(spec.data.batch_size * ranks), batch)):
-        few = few_sites(
-            stages,
-            norm=norm,
-            cell=spec.cell_size,
-            grid=grid,
-            visible_cells=lambda grid: spec.masker.fewest_visible(grid) or 0,
+def _features(spec: ExperimentFields) -> Iterator[tuple[str, str]]:
+    """What is about features, where features are not what is hidden and restored."""
+    reads = spec.restores and "volume" in spec.decoder.needs()
+    if reads and spec.site != spec.restored_site:
+        yield (
+            "decoder",
+            f"{spec.decoder.name} reads the volume that was encoded, and with a feature_encoder "
+            "that is the backbone's map: use another decoder, or target: features",
         )
-        if few is not None:
-            yield few
+    if spec.target != "features":
+        return
+    if spec.feature_encoder is None:
+        yield (
+            "target",
+            "given 'features', which are the backbone's where a feature_encoder encodes the "
+            "visible ones, and none is given: name one, such as resunet, or restore voxels",
+        )
+    elif not spec.restores:
+        yield "target", "given 'features', and no loss restores anything: add one, such as mse"
+
+
+def _encoders(spec: ExperimentFields, *, sparse: bool) -> Iterator[tuple[str, str]]:
+    """What the encoders themselves have against the sizes."""
+    if spec.feature_encoder is None:
+        cell = spec.cell_size
+        for option, message in spec.backbone.problems(cell=cell, sparse=sparse):
+            yield f"backbone.{option}", message
+        return
+    # To the backbone nothing is hidden: the patch is its one cell.
+    for option, message in spec.backbone.problems(cell=spec.data.patch, sparse=False):
+        yield f"backbone.{option}", message
+    if divides(spec.site, spec.cell_size):
+        cell = quotient(spec.cell_size, spec.site)
+        for option, message in spec.feature_encoder.problems(cell=cell, sparse=sparse):
+            yield f"feature_encoder.{option}", message
 
 
 def _sizes(spec: ExperimentFields) -> Iterator[tuple[str, str]]:
-    total, cell, patch = spec.backbone.total_stride, spec.cell_size, spec.data.patch
+    total, cell, patch = (
+        times(spec.site, spec.encoder.total_stride),
+        spec.cell_size,
+        spec.data.patch,
+    )
     if not divides(total, cell):
+        whose = "the backbone's total stride"
+        if spec.feature_encoder is not None:
+            whose = "the total stride of backbone and feature_encoder together,"
         yield (
             "cell",
-            f"given {show(cell)} voxels; must be a multiple of the backbone's total stride "
-            f"{show(total)} on each axis, such as {show(total)}",
+            f"given {show(cell)} voxels; must be a multiple of {whose} {show(total)} on each axis, "
+            f"such as {show(total)}",
         )
     elif not divides(cell, patch):
         up = tuple(-(-p // c) for p, c in zip(patch, cell, strict=True))
@@ -85,6 +125,14 @@ def _sizes(spec: ExperimentFields) -> Iterator[tuple[str, str]]:
             "data.patch",
             f"given {show(patch)} voxels; must be a multiple of the cell {show(cell)} on each "
             f"axis, such as {show(times((up[0], up[1], up[2]), cell))}",
+        )
+    elif cell == patch:
+        smallest = show((patch[0], patch[1], 2 * patch[2]))
+        yield (
+            "data.patch",
+            f"given {show(patch)} voxels, which is one cell: the smallest patch has two, one to "
+            f"hide and one to show, {smallest} voxels (in any order of the axes); or take a "
+            "network of fewer strides",
         )
 
 
@@ -94,21 +142,47 @@ def _losses(spec: ExperimentFields) -> Iterator[tuple[str, str]]:
     for label, count in Counter(loss.title for loss in spec.losses).items():
         if count > 1:
             yield "losses", f"{count} losses have the label {label!r}: give each its own `label`"
-    stages = len(spec.backbone.stages())
+    stages = len(spec.stages)
     for i, loss in enumerate(spec.losses):
         if "two_stages" in loss.needs() and stages < 2:
             yield (
                 f"losses.{i}",
-                f"{loss.name} needs two stages to compare; backbone {spec.backbone.name!r} has "
+                f"{loss.name} needs two stages to compare; backbone {spec.encoder.name!r} has "
                 f"{stages}: give it more stages or remove this loss",
             )
+        if "parents" in loss.needs():
+            yield from ((f"losses.{i}", message) for message in _parents(spec, name=loss.name))
+
+
+def _parents(spec: ExperimentFields, *, name: str) -> Iterator[str]:
+    """Why a loss cannot compare views with those that they lie in."""
+    if not spec.views.places:
+        able = [n for n in installed().names("views") if _places(n)]
+        yield (
+            f"{name} compares views with those that they lie in, and those of {spec.views.name!r} "
+            f"lie in none: take views that do ({', '.join(able) or 'none is installed'}), or "
+            "remove this loss"
+        )
+    if not spec.restores:
+        yield f"{name} looks at what a decoder makes: add a loss that restores, such as mse"
+    elif spec.decoder.features(stages=spec.decoder_stages) is None:
+        yield (
+            f"{name} needs the decoder's features, and decoder {spec.decoder.name!r} does not say "
+            "what they are: take another decoder"
+        )
+
+
+def _places(name: str) -> bool:
+    config = installed().config("views", name=name)
+    assert issubclass(config, ViewsConfig)
+    return config.places
 
 
 def _operations(spec: ExperimentFields) -> Iterator[tuple[str, str]]:
     asked: list[tuple[ComponentConfig, tuple[Operation, ...]]]
-    asked = [(spec.backbone, spec.backbone.operations())]
+    asked = [(spec.encoder, spec.encoder.operations())]
     if spec.restores:
-        asked += [(spec.decoder, spec.decoder.operations(stages=spec.backbone.stages()))]
+        asked += [(spec.decoder, spec.decoder.operations(stages=spec.decoder_stages))]
     for part, operations in asked:
         for op in dict.fromkeys(operations):
             yield from _operation(op, part=part, backend=spec.sparse_backend)

@@ -80,7 +80,7 @@ def noise_batch(
     random = generator(spec.seed, Stream.TRIAL)
     made = []
     for number in range(samples):
-        volume = torch.randn(spec.data.in_channels, *views.extent, generator=random)
+        volume = torch.randn(spec.data.sample_channels, *views.extent, generator=random)
         region = TensorRegion(volume, torch.ones_like(volume[0], dtype=torch.bool))
         seeds = Seeds(spec.seed, sample=number, first=0)
         drawn = views_of(region, views=views, masker=model.masker, seeds=seeds)

@@ -115,16 +115,16 @@ class PretrainTask(Task):
         )
 
     def compile(self) -> None:
-        """Encoder and decoder; shapes change with what is visible unless the masker fixes it."""
+        """Encoders and decoder; shapes change with what is visible unless the masker fixes it."""
         model = self.module.model
-        for part in (model.backbone, model.decoder):
+        for part in (model.backbone, model.feature_encoder, model.decoder):
             if part is not None:
                 part.compile()
 
     def checkpoint_activations(self) -> None:
-        """Those of each stage of the encoder and of the decoder."""
+        """Those of each stage of the encoders and of the decoder."""
         model = self.module.model
-        for part in (model.backbone, model.decoder):
+        for part in (model.backbone, model.feature_encoder, model.decoder):
             if part is not None:
                 compute_again(part)
 

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from rich.console import Console
 
 from ssl3d.data.data_error import DataError, DataWarning
@@ -17,13 +16,14 @@ from ssl3d.data.spec import DataSpec
 from ssl3d.geometry import Triple, divides, show
 from ssl3d.kinds.backbone import Backbone
 from ssl3d.kinds.task_config import TaskConfig
-from ssl3d.measure.probe.neighbours import NEIGHBOURS
+from ssl3d.measure.probe.neighbours import NEIGHBOURS, ROWS, VOXELS
 from ssl3d.streams import weights_seed
+from ssl3d.tasks.device import device_of
 from ssl3d.tasks.encoder import describe_encoder, encoder_config, load_encoder
 from ssl3d.tasks.finetune.resolved import truth_of
 from ssl3d.tasks.labelled_spec import LabelledSpec
 from ssl3d.tasks.predict.progress import CaseProgress
-from ssl3d.tasks.probe.cases import Probed, ProbedCases, ProbedMaps
+from ssl3d.tasks.probe.cases import FIT_SITES, Probed, ProbedCases, ProbedMaps
 from ssl3d.tasks.probe.result import RANDOM, TRAINED, Line, ProbeResult, print_probe, write_probe
 
 PathLike = str | os.PathLike[str]
@@ -65,9 +65,8 @@ def probe(
     console, task = console or Console(), _task(spec)
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds {list(seeds)}: give at least one, each once")
-    trained = load_encoder(encoder)
+    where, trained = device_of(device), load_encoder(encoder)
     how, patch = _preparation(encoder, spec, trained=trained, console=console)
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     trained.to(where)
     varies = spec.data.subjects is not None
     lines: list[Line] = []
@@ -96,9 +95,15 @@ def probe(
         "fold": spec.data.fold,
         "subjects": spec.data.subjects,
         "neighbours": neighbours,
-        "sites": sites,
         "patch": list(patch),
     }
+    if task.per == "voxel":
+        facts |= {"sites": sites, "fit_sites": FIT_SITES, "among": ROWS, "voxels": VOXELS}
+        console.print(
+            f"Fitted on at most {FIT_SITES:,} sites of the training crops. Neighbours are sought "
+            f"among {ROWS:,} of them, for at most {VOXELS:,} voxels of the test crops",
+            highlight=False,
+        )
     write_probe(result, facts=facts)
     print_probe(result, console=console)
     return result

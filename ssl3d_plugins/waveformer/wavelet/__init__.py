@@ -6,15 +6,18 @@ from ssl3d_plugins.waveformer.wavelet.fused import (
     join_blocks,
     split_blocks,
 )
+from ssl3d_plugins.waveformer.wavelet.haar import analyse, synthesise
 from ssl3d_plugins.waveformer.wavelet.transform import Bands, Decomposition, decompose, reconstruct
 
 __all__ = [
     "Bands",
     "Decomposition",
     "add_to_blocks_",
+    "analyse",
     "block_mean",
     "decompose",
     "join_blocks",
     "reconstruct",
     "split_blocks",
+    "synthesise",
 ]

@@ -24,6 +24,10 @@ from ssl3d_plugins.waveformer.levels import axes_at
 
 Bands = dict[str, Tensor]
 
+SHORT = 4
+"""Taps up to which one convolution over all axes is faster than one after another: at 48 channels
+of 32³ on a CPU 5 times with haar and 2 times with db2, and 4 times slower with sym4."""
+
 
 @dataclass(frozen=True, eq=False)
 class Decomposition:
@@ -94,26 +98,44 @@ def _analyse(x: Tensor, *, axes: tuple[int, ...], wavelet: str) -> Bands:
     last: Any = tuple(axis - 3 for axis in axes)
     found: Any
     filters = _filters(wavelet, like=x)
+    if len(axes) == 1 or len(filters[0]) > SHORT:
+        return _axis_by_axis(x, axes=last, filters=filters)
     if len(axes) == 3:
         found = wavedec3(x, filters, mode="zero", level=1, axes=last)
         return {"aaa": found[0], **found[1]}
-    if len(axes) == 2:
-        found = wavedec2(x, filters, mode="zero", level=1, axes=last)
-        return dict(zip(("aa", "da", "ad", "dd"), (found[0], *found[1]), strict=True))
-    found = wavedec(x, filters, mode="zero", level=1, axis=last[0])
-    return {"a": found[0], "d": found[1]}
+    found = wavedec2(x, filters, mode="zero", level=1, axes=last)
+    return dict(zip(("aa", "da", "ad", "dd"), (found[0], *found[1]), strict=True))
+
+
+def _axis_by_axis(x: Tensor, *, axes: tuple[int, ...], filters: Any) -> Bands:
+    """The same as products of filters along one axis, which long ones need to be affordable."""
+    bands = {"": x}
+    for axis in axes:
+        halves = {
+            name: wavedec(band, filters, mode="zero", level=1, axis=axis)
+            for name, band in bands.items()
+        }
+        bands = {name + "ad"[i]: half[i] for name, half in halves.items() for i in range(2)}
+    return bands
 
 
 def _synthesise(rest: Tensor, bands: Bands, *, axes: tuple[int, ...], wavelet: str) -> Tensor:
     """Inverse of `_analyse`."""
     last: Any = tuple(axis - 3 for axis in axes)
     filters = _filters(wavelet, like=rest)
+    if len(axes) == 1 or len(filters[0]) > SHORT:
+        joined = {"a" * len(axes): rest, **bands}
+        for axis in reversed(last):
+            names = dict.fromkeys(name[:-1] for name in joined)
+            joined = {
+                name: waverec([joined[name + "a"], joined[name + "d"]], filters, axis=axis)
+                for name in names
+            }
+        return joined[""]
     if len(axes) == 3:
         return waverec3((rest, bands), filters, axes=last)
-    if len(axes) == 2:
-        details = WaveletDetailTuple2d(bands["da"], bands["ad"], bands["dd"])
-        return waverec2((rest, details), filters, axes=last)
-    return waverec([rest, bands["d"]], filters, axis=last[0])
+    details = WaveletDetailTuple2d(bands["da"], bands["ad"], bands["dd"])
+    return waverec2((rest, details), filters, axes=last)
 
 
 def _filters(wavelet: str, *, like: Tensor) -> Any:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from ssl3d.sparse import FeatureMap, SparseVolume
-from ssl3d.sparse.layers import Conv3d, NormKind, make_norm
+from ssl3d.sparse.layers.conv import Conv3d
+from ssl3d.sparse.layers.norm import NormKind, make_norm
 
 
 class Densify(nn.Module):
@@ -18,13 +19,21 @@ class Densify(nn.Module):
         kernel: of the projection: 1 at the deepest stage (none where widths match), 3 elsewhere.
         norm: over visible sites; None leaves it out.
         token: False fills hidden sites with zeros.
+        epsilon: of the norm.
     """
 
     def __init__(
-        self, channels: int, *, width: int, kernel: int, norm: NormKind | None, token: bool
+        self,
+        channels: int,
+        *,
+        width: int,
+        kernel: int,
+        norm: NormKind | None,
+        token: bool,
+        epsilon: float = 1e-5,
     ) -> None:
         super().__init__()
-        self.norm = nn.Identity() if norm is None else make_norm(norm, channels)
+        self.norm = nn.Identity() if norm is None else make_norm(norm, channels, eps=epsilon)
         self.token = nn.Parameter(torch.empty(channels)) if token else None
         if self.token is not None:
             nn.init.trunc_normal_(self.token, std=0.02)

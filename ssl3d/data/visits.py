@@ -1,0 +1,52 @@
+"""Volumes of one visit, two by two: a pair is a sample of two files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+
+from ssl3d.data.data_error import BadVolume, DataError
+from ssl3d.data.files import Source
+from ssl3d.data.spec import DataSpec
+from ssl3d.data.split import group_of, visit_of
+
+
+def paired(
+    volumes: Sequence[Source], *, spec: DataSpec, folder: Path | None = None
+) -> tuple[list[Source], list[tuple[Source, BadVolume]]]:
+    """Every two volumes of each visit, and those that have no partner, with what to say of them.
+
+    Args:
+        volumes: of one file each.
+        spec: says which belong together.
+        folder: where `visit_by` and `group_by` see paths from; none: as they are given.
+
+    Raises:
+        DataError: a volume has no visit, no two are of one, or a visit is of several groups.
+    """
+    visits: dict[str, list[Source]] = {}
+    for volume, visit in zip(volumes, visit_of(volumes, spec=spec, folder=folder), strict=True):
+        visits.setdefault(visit, []).append(volume)
+    for visit, own in visits.items():
+        groups = sorted(set(group_of(own, spec=spec, folder=folder)))
+        if len(groups) > 1:
+            raise DataError(
+                f"data: visit {visit!r} has volumes of the groups {', '.join(map(repr, groups))}: "
+                "a visit is of one group"
+            )
+    pairs = [
+        Source((*one.files, *other.files))
+        for own in visits.values()
+        for one, other in combinations(own, 2)
+    ]
+    if not pairs:
+        raise DataError(
+            f"data: none of {len(volumes)} volumes has a partner: give data.visit_by or "
+            "data.visit_file so that the volumes of a visit, such as two sequences, have one match"
+        )
+    alone = [(visit, own[0]) for visit, own in visits.items() if len(own) == 1]
+    return pairs, [
+        (volume, BadVolume(volume.name, f"has no partner: it is alone in visit {visit!r}"))
+        for visit, volume in alone
+    ]

@@ -1,0 +1,1 @@
+"""The decoder `wavelet`. Importing this loads no torch."""
