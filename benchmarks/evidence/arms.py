@@ -1,0 +1,193 @@
+"""The arms: what each changes against its base. Imports no torch.
+
+An arm is a fine-tuning; its `weights` name the pre-training that its encoder comes from. A seed
+fixes subset, decoder initialisation and batches alike for all arms of a set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+NETWORK = {"name": "waveformer", "widths": [32, 64, 128]}
+"""Three stages, so cells of 8 voxels."""
+
+RESUNET = {"name": "resunet", "widths": [16, 32, 64, 128], "strides": [1, 2, 2, 2]}
+"""Cells of 8 voxels as well, and a stage at full resolution."""
+
+RATE = 1e-3
+"""Of fine-tuning, where an arm does not say another."""
+
+TUNING, CONFIRMING = (0, 1, 2), (0, 1, 2, 3, 4, 5)
+"""Seeds: of all arms, and of those that are measured on the final cases."""
+
+RATES = (1e-3, 2e-3, 4e-3, 5e-4)
+"""That scratch and pre-trained are each tuned over."""
+
+QUIET = {"loggers": [], "pictures": 0, "validate_every": 1_000_000, "log_every": 100}
+
+ON_GPU = {"trainer.accelerator": "gpu", "trainer.precision": "bf16", "data.workers": 2}
+
+PRETRAIN: Mapping[str, Any] = {
+    "backbone": NETWORK,
+    "masker": {"name": "random", "ratio": 0.6},
+    "decoder": {"name": "spark", "width": 64, "head_stride": 4},
+    "data": {"patch": 32, "batch_size": 8, "normalise": {"name": "zscore"}, "workers": 0},
+    "optimizer": {"lr": 1e-3},
+    "trainer": {"steps": 1200, "checkpoint_every": 200, "keep_checkpoints": 1, **QUIET},
+    "quality": {"images": False, "rank": False},
+}
+"""The base of pre-training, for both sets."""
+
+FINETUNE: Mapping[str, Any] = {
+    "decoder": {"name": "unet", "below": "interpolate"},
+    "data": {
+        "folds": 2,
+        "fold": 0,
+        "batch_size": 2,
+        "normalise": {"name": "zscore"},
+        "foreground": "otsu",
+        "workers": 0,
+    },
+    # What was the default when the first arms were measured.
+    "augment": {"flips": [True, True, True]},
+    "windows": {"overlap": 0.25},
+    "optimizer": {"lr": RATE},
+    "trainer": {"steps": 400, "checkpoint_every": 200, "keep_checkpoints": 1, **QUIET},
+}
+"""The base of fine-tuning, for both sets."""
+
+OF_SET: Mapping[str, Mapping[str, Any]] = {
+    "left_atrium": {"patch": [32, 48, 48], "data.subjects": 8},
+    "hippocampus": {"patch": [32, 40, 32], "data.subjects": 5, "data.batch_size": 4},
+}
+"""What a set changes in the base of fine-tuning."""
+
+
+WEIGHTS: Mapping[str, Mapping[str, Any]] = {
+    # One step at no rate: the control whose encoder has learned nothing.
+    "random": {"trainer.steps": 1, "optimizer.lr": 1e-12},
+    "x1": {},
+    "x5": {"trainer.steps": 6000},
+    "x20": {"trainer.steps": 24000},
+    "x5-75": {"trainer.steps": 6000, "masker.ratio": 0.75},
+    "x20-75": {"trainer.steps": 24000, "masker.ratio": 0.75},
+    "x5-unet": {"trainer.steps": 6000, "decoder": {"name": "unet", "below": "interpolate"}},
+    "x5-voxels": {"trainer.steps": 6000, "target": "voxels"},
+    "x5-cell16": {"trainer.steps": 6000, "cell": 16},
+    "x5-head2": {"trainer.steps": 6000, "decoder.head_stride": 2},
+    "x5-zeroed": {"trainer.steps": 6000, "encoder_input": "zeroed"},
+    "resunet-x5": {"trainer.steps": 6000, "backbone": RESUNET},
+    "gpu": {"trainer.steps": 12_000, "data.batch_size": 32, **ON_GPU},
+}
+"""Pre-trainings: what each changes in `PRETRAIN`. x1, x5, x20: their length."""
+
+
+OTHER_WEIGHTS = ("x20", "x5-75", "x20-75", "x5-head2", "x5-voxels", "x5-cell16", "x5-zeroed")
+"""That are compared at the base's fine-tuning, in the order in which they are run."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A fine-tuning.
+
+    Attributes:
+        of: the set.
+        name: what it changes in its base.
+        weights: the pre-training of its encoder; None from scratch.
+        values: what it changes, by path of the spec.
+        recipe: as the spec has it. Where everything trains, the course of rates is the same with
+            an encoder (`plain`) and without (`scratch`).
+        against: the arm that it is compared with.
+        seeds: that it is repeated with.
+    """
+
+    of: str
+    name: str
+    weights: str | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Mapping[str, Any] | None = None
+    against: str | None = None
+    seeds: tuple[int, ...] = TUNING
+
+    @property
+    def course(self) -> dict[str, Any]:
+        """The recipe with its peak; `optimizer.lr` is that peak unless the arm says otherwise."""
+        name = "scratch" if self.weights is None else "plain"
+        return {"name": name, "peak": 1.0, **(self.recipe or {})}
+
+
+CHOSEN: Mapping[str, tuple[str, ...]] = {
+    "left_atrium": (
+        "scratch-400-lr0.001",
+        "x5-400-lr0.001",
+        "scratch-1200-lr0.001",
+        "x5-1200-lr0.001",
+    ),
+    "hippocampus": (),
+}
+"""Arms that are measured on the final cases: from scratch first, then what it is compared with."""
+
+
+def at(of: str, weights: str | None, *, steps: int, lr: float = RATE) -> Arm:
+    """An arm named by length and rate; an encoder is compared with none, at the same rate."""
+    values = {"optimizer.lr": lr, "trainer.steps": steps}
+    against = None if weights is None else f"scratch-{steps}-lr{lr:g}"
+    name = f"{weights or 'scratch'}-{steps}-lr{lr:g}"
+    seeds = CONFIRMING if name in CHOSEN[of] else TUNING
+    return Arm(of, name, weights, values, against=against, seeds=seeds)
+
+
+def atria() -> Iterator[Arm]:
+    """Of the left atrium, in the order in which they are run."""
+    la = "left_atrium"
+    scratch, x5 = at(la, None, steps=400), at(la, "x5", steps=400)
+
+    def changed(name: str, weights: str | None = "x5", **more: Any) -> Arm:
+        return Arm(la, name, weights, **{"against": x5.name, **more})
+
+    for lr in RATES:
+        yield from (at(la, None, steps=400, lr=lr), at(la, "x5", steps=400, lr=lr))
+    yield at(la, "x1", steps=400)
+    yield changed("random-frozen", "random", recipe={"name": "frozen"}, against=scratch.name)
+    yield changed("x5-frozen", recipe={"name": "frozen"}, against="random-frozen")
+    for steps, lr in ((1200, 1e-3), (3600, 1e-3), (1200, 2e-3), (3600, 2e-3)):
+        yield from (at(la, None, steps=steps, lr=lr), at(la, "x5", steps=steps, lr=lr))
+    for weights in (*OTHER_WEIGHTS, "x5-unet"):
+        yield at(la, weights, steps=400)
+    decoder = {"transfer": "encoder+decoder"}
+    yield changed("x5-unet-decoder", "x5-unet", values=decoder, against=f"x5-unet-400-lr{RATE:g}")
+    yield changed("x5-sawtooth", recipe={"name": "sawtooth"})
+    yield changed("x5-slow-encoder", recipe={"encoder_rate": 0.1})
+    yield changed("x5-tenth-peak", recipe={"peak": 0.1})
+    for subjects in (4, 16):
+        few = {"data.subjects": subjects}
+        yield Arm(la, f"scratch-{subjects}", values=few)
+        yield changed(f"x5-{subjects}", values=few, against=f"scratch-{subjects}")
+    yield Arm(la, "resunet-scratch", values={"backbone": RESUNET})
+    yield changed("resunet-x5", "resunet-x5", against="resunet-scratch")
+
+
+def hippocampi() -> Iterator[Arm]:
+    """Of the hippocampus, with what was found on the atrium."""
+    of = "hippocampus"
+    yield from (at(of, None, steps=400), at(of, "x5", steps=400))
+    frozen = {"name": "frozen"}
+    yield Arm(of, "random-frozen", "random", recipe=frozen, against=f"scratch-400-lr{RATE:g}")
+    yield Arm(of, "x5-frozen", "x5", recipe=frozen, against="random-frozen")
+    yield Arm(of, "smallest", values={"trainer.steps": 40})
+
+
+def arms() -> Iterator[Arm]:
+    """Those that a CPU can run."""
+    yield from atria()
+    yield from hippocampi()
+
+
+def gpu_arms() -> Iterator[Arm]:
+    """A long schedule for one GPU: does the difference survive convergence?"""
+    values, seeds = {"trainer.steps": 6000, **ON_GPU}, (0, 1, 2, 3)
+    for of in OF_SET:
+        yield Arm(of, "gpu-scratch", None, values, seeds=seeds)
+        yield Arm(of, "gpu-pretrained", "gpu", values, against="gpu-scratch", seeds=seeds)

@@ -1,0 +1,45 @@
+"""What is left to run, in core minutes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from arms import FINETUNE, PRETRAIN, RESUNET, WEIGHTS, Arm
+from kept import read
+
+PRETRAIN_STEP, FINETUNE_STEP, MEASURING = 0.19, 0.28, 25.0
+"""Core seconds of WaveFormer on the machine of docs/evidence.md; the last of an arm's cases."""
+
+OF_RESUNET = 3.0
+"""What ResUNet takes, against WaveFormer."""
+
+
+def print_budget(todo: list[tuple[Arm, int]], *, results: Path) -> None:
+    """A line for each arm that is left, and the sum; encoders count once."""
+    total, there = 0.0, set[tuple[str, str]]()
+    for arm, seed in todo:
+        if read(results / arm.of / f"{arm.name}-s{seed}.json") is not None:
+            continue
+        seconds = cost_of(arm)
+        if arm.weights is not None and (arm.of, arm.weights) not in there:
+            there.add((arm.of, arm.weights))
+            if read(results / arm.of / f"pretrain-{arm.weights}.json") is None:
+                seconds += cost_of_weights(arm.weights)
+        print(f"{seconds / 60:7.1f} core minutes  {arm.of}/{arm.name}-s{seed}")
+        total += seconds
+    print(f"{total / 60:7.1f} core minutes in all (measured rates, one thread)", flush=True)
+
+
+def cost_of(arm: Arm) -> float:
+    """Core seconds of a fine-tuning."""
+    steps = arm.values.get("trainer.steps", FINETUNE["trainer"]["steps"])
+    weights = {} if arm.weights is None else WEIGHTS[arm.weights]
+    large = RESUNET in (arm.values.get("backbone"), weights.get("backbone"))
+    return (steps * FINETUNE_STEP + MEASURING) * (OF_RESUNET if large else 1.0)
+
+
+def cost_of_weights(name: str) -> float:
+    """Core seconds of a pre-training."""
+    steps = WEIGHTS[name].get("trainer.steps", PRETRAIN["trainer"]["steps"])
+    large = WEIGHTS[name].get("backbone") == RESUNET
+    return float(steps * PRETRAIN_STEP * (OF_RESUNET if large else 1.0))

@@ -1,0 +1,102 @@
+"""Figures of docs/evidence.md: Dice over pre-training, fine-tuning and labelled subjects."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from arms import RATE
+from compare import by_name, mean, restored, scores
+from text import TITLES
+
+STYLES = {"from scratch": ("black", "s", "--"), "pre-trained": ("black", "o", "-")}
+
+
+Points = Sequence[tuple[float | str, str]]
+"""Place on the axis, or the encoder whose length it is, and the arm."""
+
+OF_BASE = f"400-lr{RATE:g}"
+SCRATCH = f"scratch-{OF_BASE}"
+COST: Mapping[str, Mapping[str, Points]] = {
+    of: {
+        "from scratch": [(0, SCRATCH)],
+        "pre-trained": [(w, f"{w}-{OF_BASE}") for w in lengths],
+    }
+    for of, lengths in {"left_atrium": ("x1", "x5", "x20"), "hippocampus": ("x5",)}.items()
+}
+LENGTHS: Mapping[str, Mapping[str, Points]] = {
+    "left_atrium": {
+        legend: [(steps, f"{start}-{steps}-lr{RATE:g}") for steps in (400, 1200, 3600)]
+        for legend, start in (("from scratch", "scratch"), ("pre-trained", "x5"))
+    },
+}
+LABELS: Mapping[str, Mapping[str, Points]] = {
+    "left_atrium": {
+        "from scratch": [(4, "scratch-4"), (8, SCRATCH), (16, "scratch-16")],
+        "pre-trained": [(4, "x5-4"), (8, f"x5-{OF_BASE}"), (16, "x5-16")],
+    },
+    "hippocampus": {
+        "from scratch": [(5, SCRATCH)],
+        "pre-trained": [(5, f"x5-{OF_BASE}")],
+    },
+}
+
+
+def draw(results: Path) -> None:
+    """Write them beside the results, with the sets of which there is something to show."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    for name, curves, label in (
+        ("cost.png", COST, "pre-training, thousand steps"),
+        ("lengths.png", LENGTHS, "steps of fine-tuning"),
+        ("labels.png", LABELS, "labelled subjects"),
+    ):
+        shown = {of: _points(of, curves[of], results=results) for of in curves}
+        there = {of: lines for of, lines in shown.items() if any(lines.values())}
+        figure, axes = pyplot.subplots(1, max(1, len(there)), figsize=(6.5, 2.8), squeeze=False)
+        for axis, (of, lines) in zip(axes[0], there.items(), strict=False):
+            for legend, points in lines.items():
+                _line(axis, legend, points)
+            axis.set(title=TITLES[of], xlabel=label, ylabel="Dice, inner cases")
+            axis.legend(frameon=False, fontsize=8)
+        figure.tight_layout()
+        figure.savefig(results / name, dpi=160, metadata={"Software": None})
+        pyplot.close(figure)
+
+
+def _points(
+    of: str, lines: Mapping[str, Points], *, results: Path
+) -> dict[str, list[tuple[float, list[float]]]]:
+    """By line: place, and the mean Dice of each seed."""
+    found: dict[str, list[tuple[float, list[float]]]] = {}
+    for legend, points in lines.items():
+        found[legend] = []
+        for place, name in points:
+            seeds = scores(by_name(of)[name], "inner", results=results)
+            if seeds:
+                at = _steps(of, place, results=results) if isinstance(place, str) else place
+                found[legend].append((at, [mean({seed: one}) for seed, one in seeds.items()]))
+    return found
+
+
+def _line(axis: Any, legend: str, points: Sequence[tuple[float, list[float]]]) -> None:
+    """Means over seeds as a line, each seed as a mark; one place alone is a line all along."""
+    colour, mark, line = STYLES[legend]
+    for at, each in points:
+        axis.plot([at] * len(each), each, mark, color=colour, markersize=4, fillstyle="none")
+    means = [statistics.fmean(each) for _, each in points]
+    if len(points) == 1 and points[0][0] == 0:
+        axis.axhline(means[0], linestyle=line, color=colour, label=legend)
+    elif points:
+        axis.plot([at for at, _ in points], means, line, color=colour, label=legend)
+
+
+def _steps(of: str, weights: str, *, results: Path) -> float:
+    row = restored(of, weights, results=results)
+    assert row is not None, "an arm has finished, so has its pre-training"
+    return float(row["steps"]) / 1000

@@ -1,0 +1,74 @@
+"""What is kept between sittings: locks, and one small JSON an arm."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+class Busy(Exception):
+    """Another process is at it."""
+
+
+class Stopped(Exception):
+    """A run was asked to stop, and wrote its checkpoint."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code or 1
+
+
+@contextmanager
+def claimed(path: Path) -> Iterator[None]:
+    """Hold a lock that ends with the process, however that ends.
+
+    Raises:
+        Busy: another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Busy(path.stem) from error
+        yield
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """A result, or None where there is none yet."""
+    if not path.is_file():
+        return None
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def write(path: Path, result: dict[str, Any]) -> None:
+    """Whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_suffix(f".{os.getpid()}")
+    scratch.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    scratch.replace(path)
+
+
+def machine() -> dict[str, Any]:
+    """Where, with which versions."""
+    import torch
+
+    from ssl3d import __version__
+
+    model = [
+        line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
+    ]
+    return {
+        "cpu": model[0].split(":")[1].strip() if model else platform.processor(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "ssl3d": __version__,
+    }

@@ -1,0 +1,162 @@
+"""Write docs/evidence.md from the committed results.
+
+python benchmarks/evidence/page.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from arms import CHOSEN, WEIGHTS, arms
+from budget import cost_of, cost_of_weights
+from compare import best_rate, by_name, difference, restored, scores
+from kept import read
+from sets import persons
+from tables import arms_table, changes, dice, signed, worst_table
+from text import (
+    CONCLUSIONS,
+    END,
+    FIGURES,
+    FINAL,
+    HEAD,
+    INNER,
+    LEFT,
+    LENGTHS,
+    SAID,
+    STEPS,
+    TITLES,
+    TUNED,
+    WORST,
+)
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results" / "evidence"
+PAGE = ROOT / "docs" / "evidence.md"
+
+
+def page(results: Path = RESULTS) -> str:
+    """The text of the page."""
+    parts = [HEAD, CONCLUSIONS.format(**_said(results)), FIGURES]
+    for of, title in TITLES.items():
+        parts += [f"## {title}\n", *_final(of, results), *_tuned(of, results)]
+        parts += _inner(of, results)
+        parts += _lengths(of, results)
+    return "\n".join([*parts, *_left(results), END.format(machine=machines(results))])
+
+
+def _said(results: Path) -> dict[str, str]:
+    """The numbers in the conclusions: differences from what an arm is compared with, and shares."""
+    found = {}
+    for key, (of, name, side) in SAID.items():
+        arm = by_name(of)[name]
+        assert arm.against is not None, "it is compared with something"
+        pair = [scores(one, side, results=results) for one in (by_name(of)[arm.against], arm)]
+        apart = difference(*pair, of=of, side=side)
+        found[key] = "not measured yet" if apart is None else signed(*apart)
+    return found
+
+
+def _final(of: str, results: Path) -> Iterator[str]:
+    chosen = [by_name(of)[name] for name in CHOSEN[of]]
+    found = {arm.name: scores(arm, "final", results=results) for arm in chosen}
+    chosen = [arm for arm in chosen if found[arm.name]]
+    if not chosen:
+        yield "The final cases have not been looked at.\n"
+        return
+    yield FINAL.format(cases=len(persons(of, "final")))
+    yield arms_table(chosen, found, of=of, side="final")
+    yield WORST + worst_table({arm.name: found[arm.name] for arm in chosen})
+
+
+def _tuned(of: str, results: Path) -> Iterator[str]:
+    """Scratch against each encoder, each at its own best rate."""
+    lines = []
+    for steps in STEPS:
+        scratch = best_rate(of, None, steps=steps, results=results)
+        for weights in WEIGHTS:
+            arm = best_rate(of, weights, steps=steps, results=results)
+            if scratch is None or arm is None:
+                continue
+            pair = [scores(one, "inner", results=results) for one in (scratch, arm)]
+            apart = difference(*pair, of=of, side="inner")
+            assert apart is not None, "both have run with all seeds"
+            cells = [
+                f"{dice(one)} (`{by.name}`)" for one, by in zip(pair, (scratch, arm), strict=True)
+            ]
+            lines.append(f"| {steps:,} | {' | '.join(cells)} | {signed(*apart)} |")
+    if lines:
+        yield TUNED
+        yield "\n".join(
+            ["| steps | from scratch | pre-trained | difference |", "|---|---|---|---|", *lines, ""]
+        )
+
+
+def _inner(of: str, results: Path) -> Iterator[str]:
+    mine = [arm for arm in arms() if arm.of == of]
+    found = {arm.name: scores(arm, "inner", results=results) for arm in mine}
+    there = [arm for arm in mine if found[arm.name]]
+    if not there:
+        yield "No arm has finished.\n"
+        return
+    yield INNER.format(cases=len(persons(of, "inner")), pool=len(persons(of, "pool")))
+    yield arms_table(there, found, of=of, side="inner")
+
+
+def _lengths(of: str, results: Path) -> Iterator[str]:
+    rows = [(name, restored(of, name, results=results)) for name in WEIGHTS]
+    there = [(name, row) for name, row in rows if row is not None]
+    if there:
+        yield LENGTHS
+        lines = [
+            "| encoder | changes | steps | held-out loss, share of trivial |",
+            "|---|---|---|---|",
+        ]
+        for name, row in there:
+            lines.append(
+                f"| {name} | {changes(WEIGHTS[name])} | {row['steps']:,} | {row['relative']:.3f} |"
+            )
+        yield "\n".join(lines) + "\n"
+
+
+def _left(results: Path) -> Iterator[str]:
+    """What has not been run, and what it would take."""
+    lines, there = ["| arms that are not finished | seeds | core minutes |", "|---|---|---|"], set()
+    for arm in arms():
+        done = scores(arm, "inner", results=results)
+        seeds = [seed for seed in arm.seeds if seed not in done]
+        if not seeds:
+            continue
+        seconds = len(seeds) * cost_of(arm)
+        weights = arm.weights
+        if (
+            weights
+            and (arm.of, weights) not in there
+            and not restored(arm.of, weights, results=results)
+        ):
+            there.add((arm.of, weights))
+            seconds += cost_of_weights(weights)
+        lines.append(f"| {arm.of}/{arm.name} | {', '.join(map(str, seeds))} | {seconds / 60:.0f} |")
+    yield LEFT
+    yield "\n".join(lines) + "\n"
+
+
+def machines(results: Path) -> str:
+    """Where the results came from, in a line."""
+    found = set[str]()
+    for file in results.glob("*/*.json"):
+        result = read(file)
+        assert result is not None
+        at = result["machine"]
+        found.add(
+            f"{at['cpu']}, {at['threads']} thread, Python {at['python']}, torch {at['torch']}, "
+            f"ssl3d {at['ssl3d']}"
+        )
+    return "; ".join(sorted(found))
+
+
+if __name__ == "__main__":
+    from figures import draw
+
+    draw(RESULTS)
+    PAGE.write_text(page(), encoding="utf-8")

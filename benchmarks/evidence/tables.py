@@ -1,0 +1,60 @@
+"""Tables and words of docs/evidence.md, made of results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from arms import Arm
+from compare import Scores, difference, mean, spread
+from sets import Side
+
+
+def arms_table(shown: Sequence[Arm], found: Mapping[str, Scores], *, of: str, side: Side) -> str:
+    """Arms with their seeds, Dice, and what they are compared with."""
+    lines = [
+        "| arm | seeds | Dice | against | paired difference |",
+        "|---|---|---|---|---|",
+    ]
+    for arm in shown:
+        scored, base = found[arm.name], arm.against
+        between = None
+        if base is not None and found.get(base):
+            between = difference(found[base], scored, of=of, side=side)
+        told = f"| {base} | {signed(*between)} |" if between else "| | |"
+        lines.append(f"| {arm.name} | {_seeds(scored)} | {dice(scored)} {told}")
+    return "\n".join(lines) + "\n"
+
+
+def _seeds(found: Scores) -> str:
+    return ", ".join(map(str, sorted(found)))
+
+
+def dice(found: Scores) -> str:
+    """Mean and deviation over seeds."""
+    deviation = spread(found)
+    return f"{mean(found):.1f}" + ("" if deviation is None else f" ± {deviation:.1f}")
+
+
+def signed(value: float, low: float, high: float) -> str:
+    """A difference with its interval."""
+    return f"{value:+.1f} ({low:+.1f} to {high:+.1f})"
+
+
+def worst_table(found: Mapping[str, Scores]) -> str:
+    """The three cases with the lowest mean, for each arm."""
+    lines = ["| arm | worst cases, mean Dice over seeds |", "|---|---|"]
+    for name, one in found.items():
+        cases = sorted({case for values in one.values() for case in values})
+        means = {case: mean({s: {case: v[case]} for s, v in one.items()}) for case in cases}
+        worst = sorted(means, key=means.__getitem__)[:3]
+        lines.append(f"| {name} | {', '.join(f'{case} {means[case]:.1f}' for case in worst)} |")
+    return "\n".join(lines) + "\n"
+
+
+def changes(values: Mapping[str, Any]) -> str:
+    """What a pre-training changes, but for its length."""
+    shown = [
+        f"{name.split('.')[-1]} {value}" for name, value in values.items() if "steps" not in name
+    ]
+    return ", ".join(f"`{one}`" for one in shown)

@@ -1,0 +1,189 @@
+"""Nothing final is chosen on or pre-trained on; page and results agree; numbers come again."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EVIDENCE = ROOT / "benchmarks" / "evidence"
+RESULTS = ROOT / "benchmarks" / "results" / "evidence"
+SETS = ("left_atrium", "hippocampus")
+SIDES = ("final", "inner", "pool")
+SMALLEST = "smallest"
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Import a module of the benchmark by its name; forget all of them afterwards."""
+    own = {file.stem for file in EVIDENCE.glob("*.py")}
+    monkeypatch.syspath_prepend(EVIDENCE)
+    for name in own & set(sys.modules):
+        monkeypatch.delitem(sys.modules, name)
+    yield importlib.import_module
+    for name in own:
+        sys.modules.pop(name, None)
+
+
+def splits() -> dict[str, dict[str, dict[str, str]]]:
+    found: dict[str, dict[str, dict[str, str]]] = json.loads(
+        (EVIDENCE / "splits.json").read_text(encoding="utf-8")
+    )
+    return found
+
+
+def results(of: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for file in sorted((RESULTS / of).glob("*.json")):
+        yield file.stem, json.loads(file.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("of", SETS)
+def test_no_person_is_on_two_sides(of: str) -> None:
+    sides = splits()[of]
+    assert set(sides) == set(SIDES)
+    for one, other in (("final", "inner"), ("final", "pool"), ("inner", "pool")):
+        assert not set(sides[one].values()) & set(sides[other].values())
+        assert not set(sides[one]) & set(sides[other])
+
+
+def test_the_sides_have_the_sizes_that_the_page_says() -> None:
+    found = splits()
+    assert {side: len(found["left_atrium"][side]) for side in SIDES} == {
+        "final": 16,
+        "inner": 12,
+        "pool": 52,
+    }
+    assert len(set(found["hippocampus"]["final"].values())) == 20
+
+
+@pytest.mark.parametrize("of", SETS)
+def test_results_are_of_their_sides_alone(of: str) -> None:
+    """Encoders read the pool; choices are measured on all inner cases, and final ones apart."""
+    sides = splits()[of]
+    for name, result in results(of):
+        if "read" in result:
+            assert set(result["read"]) <= set(sides["pool"]), name
+        else:
+            assert set(result["inner"]) == set(sides["inner"]), name
+            assert set(result.get("final", sides["final"])) == set(sides["final"]), name
+
+
+def test_only_chosen_arms_were_measured_on_the_final_cases(load: Any) -> None:
+    chosen = load("arms").CHOSEN
+    for of in SETS:
+        measured = {result["arm"] for _, result in results(of) if "final" in result}
+        assert measured <= set(chosen[of])
+
+
+@pytest.mark.parametrize("of", SETS)
+def test_each_result_is_of_an_arm_and_says_what_made_it(of: str, load: Any) -> None:
+    arms = load("arms")
+    known = {(arm.of, arm.name): arm for arm in (*arms.arms(), *arms.gpu_arms())}
+    for name, result in results(of):
+        assert result["machine"]["torch"]
+        assert result["machine"]["ssl3d"]
+        if "read" in result:
+            assert result["values"] == json.loads(json.dumps(arms.WEIGHTS[result["weights"]])), name
+            continue
+        arm = known[of, result["arm"]]
+        said = json.loads(json.dumps({**arms.OF_SET[of], **arm.values}))
+        assert {key: result["values"][key] for key in said} == said, name
+        assert result["weights"] == arm.weights, name
+        assert result["seed"] in arm.seeds, name
+
+
+def test_arms_differ_from_what_they_are_compared_with_in_one_thing(load: Any) -> None:
+    """Encoder, recipe or one value; the network comes with the encoder."""
+    arms: ModuleType = load("arms")
+    named = {(arm.of, arm.name): arm for arm in (*arms.arms(), *arms.gpu_arms())}
+    base = {"optimizer.lr": arms.RATE, "trainer.steps": arms.FINETUNE["trainer"]["steps"]}
+
+    def made_of(arm: Any) -> tuple[Any, Any, dict[str, Any]]:
+        values = {**base, **arm.values}
+        values.pop("backbone", None)
+        return None if arm.weights == "random" else arm.weights, arm.recipe or {}, values
+
+    for arm in named.values():
+        if arm.against is not None:
+            other = named[arm.of, arm.against]
+            apart = [one != its for one, its in zip(made_of(arm), made_of(other), strict=True)]
+            assert sum(apart) == 1, (arm.name, other.name)
+
+
+def test_page_and_results_agree(load: Any) -> None:
+    page = load("page")
+    assert page.PAGE.read_text(encoding="utf-8") == page.page()
+
+
+def test_the_interval_of_a_constant_difference_is_that_difference(load: Any) -> None:
+    compare = load("compare")
+    cases = splits()["hippocampus"]["inner"]
+    first = {seed: dict.fromkeys(cases, 0.5) for seed in range(3)}
+    second = {seed: dict.fromkeys(cases, 0.53) for seed in range(1, 4)}
+    found = compare.difference(first, second, of="hippocampus", side="inner")
+    assert tuple(found) == pytest.approx((3.0, 3.0, 3.0))
+    assert compare.difference(first, {9: second[1]}, of="hippocampus", side="inner") is None
+
+
+def test_an_arm_that_is_being_run_is_passed_over(load: Any, tmp_path: Path) -> None:
+    kept, lock = load("kept"), tmp_path / "arm-s0.lock"
+    entered = []
+    with kept.claimed(lock), pytest.raises(kept.Busy, match="arm-s0"), kept.claimed(lock):
+        entered.append("while another had it")
+    with kept.claimed(lock):
+        entered.append("after it")
+    assert entered == ["after it"]
+
+
+def test_arms_are_run_in_the_order_of_the_patterns(load: Any) -> None:
+    chosen = load("run").chosen
+    names = [f"{arm.name}-s{seed}" for arm, seed in chosen(["*/smallest-s1", "*/smallest*"])]
+    assert names == ["smallest-s1", "smallest-s0", "smallest-s2"]
+    assert not [arm for arm, _ in chosen([]) if arm.name.startswith("gpu")]
+    assert [arm.name for arm, _ in chosen(["left_atrium/gpu-scratch-s0"])] == ["gpu-scratch"]
+
+
+def test_the_budget_counts_what_is_left_and_each_encoder_once(
+    load: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    budget, kept, todo = load("budget"), load("kept"), load("run").chosen(["*/x5-frozen*"])
+    arm = todo[0][0]
+    budget.print_budget(todo, results=tmp_path)
+    whole = 2 * 3 * budget.cost_of(arm) + 2 * budget.cost_of_weights("x5")
+    assert f"{whole / 60:.1f} core minutes in all" in capsys.readouterr().out
+    kept.write(tmp_path / arm.of / "pretrain-x5.json", {})
+    kept.write(tmp_path / arm.of / "x5-frozen-s0.json", {})
+    budget.print_budget(todo, results=tmp_path)
+    left = whole - budget.cost_of(arm) - budget.cost_of_weights("x5")
+    assert f"{left / 60:.1f} core minutes in all" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_smallest_arm_comes_out_again(tmp_path: Path) -> None:
+    """Within twice the spread of its committed seeds."""
+    data = Path(os.environ.get("SSL3D_TEST_DATA", "nowhere"))
+    if not (data / "hippocampus" / "images").is_dir():
+        pytest.skip("SSL3D_TEST_DATA names no folder with hippocampus/images")
+    arm = f"hippocampus/{SMALLEST}"
+    command = [sys.executable, EVIDENCE / "run.py", "--data", data, "--work", tmp_path / "work"]
+    command += ["--results", tmp_path / "results", "--only", f"{arm}-s0"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+
+    def mean(folder: Path, seed: int) -> float:
+        result = json.loads((folder / f"{arm}-s{seed}.json").read_text(encoding="utf-8"))
+        return statistics.fmean(result["inner"].values())
+
+    committed = [mean(RESULTS, seed) for seed in range(3)]
+    spread = statistics.stdev(committed)
+    assert mean(tmp_path / "results", 0) == pytest.approx(committed[0], abs=2 * spread)
