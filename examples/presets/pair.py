@@ -9,7 +9,8 @@ SSL3D_VOLUMES=folder ssl3d pretrain examples/presets/pair.py --out runs/pair
 import os
 
 from ssl3d import ExperimentSpec, OptimizerSpec, TrainerSpec
-from ssl3d.data.spec import DataSpec, Percentile
+from ssl3d.data.intensity_spec import Percentile
+from ssl3d.data.spec import DataSpec
 from ssl3d_plugins.decoders import Spark
 from ssl3d_plugins.losses import MSE
 from ssl3d_plugins.maskers import Random

@@ -9,7 +9,8 @@ SSL3D_VOLUMES=folder ssl3d pretrain examples/presets/spark.py --out runs/spark
 import os
 
 from ssl3d import ExperimentSpec, OptimizerSpec, TrainerSpec
-from ssl3d.data.spec import DataSpec, ForegroundSpec, Percentile
+from ssl3d.data.intensity_spec import Percentile
+from ssl3d.data.spec import DataSpec, ForegroundSpec
 from ssl3d.masked.spec import NormalisationSpec
 from ssl3d_plugins.decoders import Spark
 from ssl3d_plugins.losses import MSE

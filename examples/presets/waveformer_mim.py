@@ -8,7 +8,8 @@ SSL3D_VOLUMES=folder ssl3d pretrain examples/presets/waveformer_mim.py --out run
 import os
 
 from ssl3d import ExperimentSpec, OptimizerSpec, TrainerSpec
-from ssl3d.data.spec import CTWindow, DataSpec, ForegroundSpec
+from ssl3d.data.intensity_spec import CTWindow
+from ssl3d.data.spec import DataSpec, ForegroundSpec
 from ssl3d_plugins.decoders import Spark
 from ssl3d_plugins.losses import MSE, InfoNCE
 from ssl3d_plugins.maskers import MiM

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl3d.data.spec import CTWindow, Percentile, ZScore
+from ssl3d.data.intensity_spec import CTWindow, Percentile, ZScore
 
 Floats = NDArray[np.float32]
 Booleans = NDArray[np.bool_]

@@ -2,109 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import re
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from ssl3d.geometry import as_triple
-from ssl3d.plugin.section import Section, by_name, name_of
-from ssl3d.plugin.shown import shown
-
-Voxels = Annotated[int, Field(ge=1, le=2048)]
-Millimetres = Annotated[float, Field(gt=0)]
-Patch = Annotated[
-    tuple[Voxels, Voxels, Voxels],
-    BeforeValidator(as_triple, json_schema_input_type=Voxels | tuple[Voxels, Voxels, Voxels]),
-]
-Spacing = Annotated[
-    tuple[Millimetres, Millimetres, Millimetres],
-    BeforeValidator(
-        as_triple,
-        json_schema_input_type=Millimetres | tuple[Millimetres, Millimetres, Millimetres],
-    ),
-]
-
-
-def _as_text(value: Any) -> Any:
-    """Accept `pathlib.Path`; leave everything else for pydantic to judge."""
-    text = os.fspath(value) if isinstance(value, os.PathLike) else value
-    if isinstance(text, str) and not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(
-                f"{text!a} is not UTF-8, which a spec must be: give its folder or a glob"
-            ) from error
-        try:
-            os.fsencode(text)
-        except UnicodeEncodeError as error:
-            raise ValueError(
-                f"{text!a} cannot be a file's name here, where Python takes names as "
-                f"{error.encoding}: set PYTHONUTF8=1, or a locale such as LC_ALL=C.UTF-8"
-            ) from error
-    if isinstance(text, str) and text.startswith("~"):
-        try:
-            Path(text).expanduser()
-        except RuntimeError as error:
-            raise ValueError(
-                f"{shown(text)} begins with the home of a user that is not known: give "
-                "the whole path of a file of this name"
-            ) from error
-    return text
-
-
-PathText = Annotated[str, BeforeValidator(_as_text), Field(min_length=1)]
-
-
-class _Range(Section):
-    lower: float
-    upper: float
-
-    @model_validator(mode="after")
-    def _ordered(self) -> _Range:
-        if self.lower >= self.upper:
-            raise ValueError(
-                f"lower is {self.lower:g} and upper is {self.upper:g}: lower must be below upper"
-            )
-        return self
-
-
-class CTWindow(_Range):
-    """CT numbers from `lower` to `upper` become 0 to 1; what lies outside is clipped."""
-
-    name: Literal["ct_window"] = "ct_window"
-    lower: float = Field(-1000.0, description="becomes 0, in HU")
-    upper: float = Field(1000.0, description="becomes 1, in HU")
-
-
-class Percentile(_Range):
-    """The volume's own `lower` and `upper` percentiles become 0 and 1, each channel apart.
-
-    Where the two coincide (a volume that is nearly all background) the extremes are used.
-    """
-
-    name: Literal["percentile"] = "percentile"
-    lower: float = Field(0.5, ge=0, le=100, description="percentile that becomes 0, in percent")
-    upper: float = Field(99.5, ge=0, le=100, description="percentile that becomes 1, in percent")
-    clip: bool = Field(True, description="clip what lies outside to 0 and 1")
-
-
-class ZScore(Section):
-    """Mean 0 and standard deviation 1 over the foreground, each channel apart."""
-
-    name: Literal["zscore"] = "zscore"
-
-
-Normalise = Annotated[
-    Annotated[CTWindow, Tag("ct_window")]
-    | Annotated[Percentile, Tag("percentile")]
-    | Annotated[ZScore, Tag("zscore")],
-    Discriminator(name_of),
-    BeforeValidator(by_name),
-]
+from ssl3d.data.intensity_spec import Normalise, Percentile
+from ssl3d.data.spec_checks import check_channels, check_expression
+from ssl3d.data.spec_types import Patch, PathText, Spacing
+from ssl3d.plugin.section import Section
 
 
 class ForegroundSpec(Section):
@@ -291,50 +196,3 @@ class DataSpec(Section):
     @classmethod
     def _check_expression(cls, expression: str | None) -> str | None:
         return None if expression is None else check_expression(expression)
-
-
-def check_channels(
-    channels: dict[str, str | tuple[str, ...]],
-) -> dict[str, str | tuple[str, ...]]:
-    """Files that belong together: all patterns with as many stars, or all lists of one length.
-
-    Raises:
-        ValueError: they are neither.
-    """
-    if not channels:
-        raise ValueError("channels is empty: give at least one channel")
-    patterns = {name: value for name, value in channels.items() if isinstance(value, str)}
-    if not patterns:
-        lengths = {name: len(value) for name, value in channels.items()}
-        if len(set(lengths.values())) > 1 or 0 in lengths.values():
-            raise ValueError(f"the lists have {lengths} files: give the same number, above 0")
-        return channels
-    if len(patterns) < len(channels):
-        raise ValueError("patterns and lists are mixed: give one form for all channels")
-    stars = {name: value.count("*") for name, value in patterns.items()}
-    if len(set(stars.values())) > 1 or 0 in stars.values():
-        raise ValueError(f"the patterns have {stars} stars: give the same number, above 0")
-    for name, value in patterns.items():
-        if re.search(r"\*\*|[?\[\]]", value):
-            raise ValueError(
-                f"channel {shown(name)}: {shown(value)}: only single stars are allowed here"
-            )
-    return channels
-
-
-def check_expression(group_by: str) -> str:
-    """A regular expression with one group.
-
-    Raises:
-        ValueError: it is none.
-    """
-    try:
-        groups = re.compile(group_by).groups
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"{shown(group_by)} is not a regular expression: {error}") from error
-    if groups != 1:
-        raise ValueError(
-            f"{shown(group_by)} has {groups} groups: put parentheses around exactly the part "
-            "that names the group, such as (sub-[0-9]+)"
-        )
-    return group_by

@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from ssl3d.data.spec import DataSpec, PathText
+from ssl3d.data.spec import DataSpec
+from ssl3d.data.spec_types import PathText
 from ssl3d.plugin.section import Section
 
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 from pydantic import Field
 
 from ssl3d.data.labelled.spec import LabelledData
-from ssl3d.data.spec import Patch
+from ssl3d.data.spec_types import Patch
 from ssl3d.kinds.component_fields import TaskField
 from ssl3d.plugin import spec_file
 from ssl3d.plugin.typed_spec import TypedSpec

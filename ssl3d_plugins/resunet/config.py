@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from ssl3d.data.spec import PathText
+from ssl3d.data.spec_types import PathText
 from ssl3d.geometry import Operation, PerAxis, Stage, Triple, operations_in, times
 from ssl3d.kinds.backbone_config import BackboneConfig
 from ssl3d.kinds.export_config import ExportConfig

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ssl3d.data.spec import PathText
+from ssl3d.data.spec_types import PathText
 from ssl3d.kinds.export_config import ExportConfig
 from ssl3d_plugins.resunet.from_plans import DEFAULT
 

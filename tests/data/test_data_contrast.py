@@ -16,8 +16,9 @@ from ssl3d.data import preparation
 from ssl3d.data.data_error import BadVolume
 from ssl3d.data.files import Source
 from ssl3d.data.intensity import STEPS, NoContrast, check_values, foreground, narrow, normalise
+from ssl3d.data.intensity_spec import CTWindow, Percentile, ZScore
 from ssl3d.data.preparation import prepare
-from ssl3d.data.spec import CTWindow, DataSpec, Percentile, ZScore
+from ssl3d.data.spec import DataSpec
 
 THRESHOLDS = ["otsu", "none", -500.0]
 NORMALISE = ["percentile", "zscore", {"name": "ct_window", "lower": -2000, "upper": 2000}]

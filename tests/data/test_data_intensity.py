@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssl3d.data.intensity import NoContrast, foreground, normalise, otsu
-from ssl3d.data.spec import CTWindow, Percentile, ZScore
+from ssl3d.data.intensity_spec import CTWindow, Percentile, ZScore
 
 
 def volume(seed: int = 0, channels: int = 1) -> np.ndarray:

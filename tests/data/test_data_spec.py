@@ -9,7 +9,8 @@ import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from ssl3d.data.spec import CTWindow, DataSpec, Percentile, ZScore
+from ssl3d.data.intensity_spec import CTWindow, Percentile, ZScore
+from ssl3d.data.spec import DataSpec
 
 SPECS = [
     DataSpec(volumes="../some/folder"),

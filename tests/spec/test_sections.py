@@ -9,7 +9,8 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from ssl3d import ExperimentSpec
-from ssl3d.data.spec import CacheSpec, CTWindow
+from ssl3d.data.intensity_spec import CTWindow
+from ssl3d.data.spec import CacheSpec
 from ssl3d.plugin.option import parts_of
 from ssl3d.plugin.registry import installed
 from ssl3d.plugin.section import Section

@@ -6,16 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from ssl3d.data.intensity_spec import Normalise
 from ssl3d.data.labelled.columns import ManifestColumns
-from ssl3d.data.spec import (
-    CacheSpec,
-    DataSpec,
-    Normalise,
-    PathText,
-    Spacing,
-    check_channels,
-    check_expression,
-)
+from ssl3d.data.spec import CacheSpec, DataSpec
+from ssl3d.data.spec_checks import check_channels, check_expression
+from ssl3d.data.spec_types import PathText, Spacing
 from ssl3d.plugin.section import Section
 
 Files = PathText | tuple[PathText, ...]

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from ssl3d.data.labelled.augment_spec import AugmentSpec
 from ssl3d.data.labelled.spec import LabelledData
-from ssl3d.data.spec import Patch, PathText
+from ssl3d.data.spec_types import Patch, PathText
 from ssl3d.kinds.component_fields import BackboneField, DecoderField, TaskField
 from ssl3d.plugin.config import ComponentConfig
 from ssl3d.plugin.section import Section

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from ssl3d.data.spec import DataSpec, PathText
+from ssl3d.data.spec import DataSpec
+from ssl3d.data.spec_types import PathText
 from ssl3d.geometry import PerAxis, Stage, Triple, magnified, times
 from ssl3d.kinds.backbone_config import BackboneConfig
 from ssl3d.kinds.component_fields import (
