@@ -161,6 +161,9 @@ def atria() -> Iterator[Arm]:
     yield changed("x5-sawtooth", recipe={"name": "sawtooth"})
     yield changed("x5-slow-encoder", recipe={"encoder_rate": 0.1})
     yield changed("x5-tenth-peak", recipe={"peak": 0.1})
+    flips = {"augment": {"flips": [False, False, True]}}
+    yield Arm(la, "scratch-flips-x", values=flips, against=scratch.name)
+    yield changed("x5-flips-x", values=flips)
     for subjects in (4, 16):
         few = {"data.subjects": subjects}
         yield Arm(la, f"scratch-{subjects}", values=few)

@@ -60,8 +60,8 @@ CONCLUSIONS = """## What it says so far
   the rate that was best at 400.
 - **The encoder counts here.** Frozen with random weights it brings Dice {random_frozen} against
   training all from scratch, after 400 steps; frozen as it was pre-trained, {frozen} against that.
-- **A tenth of the peak is too little.** The recipe `plain` as it is by default, a tenth of the rate
-  from scratch for everything, brings {tenth} against the same peak as from scratch.
+- **A tenth of the peak is too little.** A tenth of the rate from scratch for everything, as public
+  code has it, brings {tenth} against the same peak as from scratch, which is the default for that.
 - **Not known yet:** whether the difference stays where scratch no longer improves. From 400 to
   1,200 steps both still rise, scratch more. How far longer pre-training goes and what the other
   recipes do stands in the table of choices for the arms that have run, and at the end of the page

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ssl3d import FinetuneSpec, SpecError, TrainerSpec
+from ssl3d import FinetuneSpec, OptimizerSpec, SpecError, TrainerSpec
 from ssl3d.cli import main
 
 GOOD: dict[str, Any] = {
@@ -103,6 +103,14 @@ def test_an_option_of_the_recipe_is_set_alone(given: dict[str, Any]) -> None:
         {"recipe.peak": 0.3, "recipe": "sawtooth"}
     )
     assert (named.how.name, named.how.peak) == ("sawtooth", 0.3)
+
+
+@pytest.mark.parametrize("given", [{}, {"name": "sgd"}, OptimizerSpec(name="sgd")])
+def test_the_rate_is_that_of_fine_tuning_unless_it_is_given(given: Any) -> None:
+    assert FinetuneSpec(**GOOD, optimizer=given).optimizer.lr == 1e-3
+    assert FinetuneSpec(**GOOD, optimizer={"lr": 3e-4}).optimizer.lr == 3e-4
+    assert FinetuneSpec(**GOOD, optimizer=OptimizerSpec(lr=3e-4)).optimizer.lr == 3e-4
+    assert FinetuneSpec(**GOOD).with_values({"optimizer.clip": 2}).optimizer.lr == 1e-3
 
 
 def test_an_option_of_what_is_not_given() -> None:

@@ -22,26 +22,23 @@ Part = Literal["encoder", "decoder"]
 
 Name = Literal["plain", "sawtooth", "frozen", "scratch"]
 
-PEAKS: Mapping[Name, float] = {"plain": 0.1, "sawtooth": 0.1, "frozen": 0.1, "scratch": 1.0}
-
 
 class Recipe(Section):
     """What trains when, and how fast."""
 
     name: Name | None = Field(
         default=None,
-        description="plain: everything, a linear warm-up and a polynomial decay, with a tenth of "
-        "the rate from scratch; sawtooth: first decoder and head alone, up and down, then "
-        "everything as in plain; frozen: decoder and head as in plain, the encoder never; scratch: "
-        "as plain with the whole rate, for an encoder that is not pre-trained; none: plain with an "
-        "encoder, else scratch",
+        description="plain: everything, a linear warm-up and a polynomial decay; sawtooth: first "
+        "decoder and head alone, up and down, then everything as in plain; frozen: decoder and "
+        "head as in plain, the encoder never; scratch: as plain, for an encoder that is not "
+        "pre-trained; none: plain with an encoder, else scratch",
     )
-    peak: float | None = Field(
-        default=None,
+    peak: float = Field(
+        default=1.0,
         gt=0,
         le=1000,
-        description="highest rate as a factor of optimizer.lr, which is the rate from scratch; "
-        "default: 1 for scratch, 0.1 otherwise",
+        description="highest rate as a factor of optimizer.lr; public code takes 0.1 for encoders "
+        "that are pre-trained, which cost much where it was measured (docs/evidence.md)",
     )
     warmup: float = Field(
         default=0.05, ge=0, lt=1, description="share of all steps in which the rate goes up"
@@ -81,7 +78,7 @@ class Recipe(Section):
         """
         if not self.trains(part, step=step, steps=steps):
             return 0.0
-        peak = PEAKS[self.name or "plain"] if self.peak is None else self.peak
+        peak = self.peak
         if part == "encoder":
             peak *= self.encoder_rate * self.layer_decay**depth
         up, down = self._alone(steps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -22,10 +23,15 @@ LENGTHS = {"steps": 2000, "validate_every": 250, "checkpoint_every": 250}
 """Of a trainer that does not say; those of pre-training are long."""
 
 
-def _with_lengths(trainer: Any) -> Any:
-    if isinstance(trainer, TrainerSpec):
-        trainer = {name: getattr(trainer, name) for name in trainer.model_fields_set}
-    return {**LENGTHS, **trainer} if isinstance(trainer, Mapping) else trainer
+RATE = {"lr": 1e-3}
+"""Of an optimiser that does not say: the best where it was measured (docs/evidence.md)."""
+
+
+def _with(defaults: Mapping[str, Any], section: Any) -> Any:
+    """A section, with `defaults` of fine-tuning for what it does not say."""
+    if isinstance(section, Section):
+        section = {name: getattr(section, name) for name in section.model_fields_set}
+    return {**defaults, **section} if isinstance(section, Mapping) else section
 
 
 class FinetuneFields(Section):
@@ -75,11 +81,12 @@ class FinetuneFields(Section):
         default=AugmentSpec(), description="how training crops are changed"
     )
     recipe: RecipeField = Field(default=Recipe(), description="what trains when, and how fast")
-    optimizer: OptimizerSpec = Field(
-        default=OptimizerSpec(),
-        description="update rule; lr is the rate from scratch, whose course the recipe says",
+    optimizer: Annotated[OptimizerSpec, BeforeValidator(partial(_with, RATE))] = Field(
+        default=OptimizerSpec(**RATE),
+        description="update rule; lr is the peak, whose course the recipe says; where it is not "
+        "given, lr is 1e-3",
     )
-    trainer: Annotated[TrainerSpec, BeforeValidator(_with_lengths)] = Field(
+    trainer: Annotated[TrainerSpec, BeforeValidator(partial(_with, LENGTHS))] = Field(
         default=TrainerSpec(**LENGTHS),
         description="length, devices, logs; what is not given is steps 2000, validate_every and "
         "checkpoint_every 250, else as for pre-training",
