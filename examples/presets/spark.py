@@ -29,8 +29,8 @@ spec = ExperimentSpec(
     # cells of 32 voxels is a grid of 4³ = 64 cells, near the paper's 7² = 49. This encoder's
     # finest stage has full resolution, and the decoder gets it as well; ResNet's has stride 4.
     # Norm statistics are over a micro-batch, so two crops on each rank; over 4096 in the paper.
-    # Initial values are nnU-Net's, the paper's torch's for a ResNet, with drop path of 0.05.
-    backbone=ResUNet(size="M", norm="batch"),
+    # Initial values are nnU-Net's, the paper's torch's for a ResNet.
+    backbone=ResUNet(size="M", norm="batch", drop_path=0.05),
     masker=Random(ratio=0.6, block=1),  # 38 of 64 cells, as there
     losses=MSE(over="patches"),
     target="patch_normalised",

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ssl3d.geometry import Triple, product
 from ssl3d.sparse import FeatureMap
+from ssl3d.sparse.layers import rising
 from ssl3d.weights.adapt import resized_positions
 from ssl3d_plugins.primus.block import Block
 from ssl3d_plugins.primus.rotary import turns
@@ -33,7 +34,7 @@ class EvaStack(nn.Module):
         self.grid = grid
         self.channels = width // heads
         self.pos_embed = nn.Parameter(torch.empty(1, product(grid), width))
-        rates = [drop_path * i / max(depth - 1, 1) for i in range(depth)]
+        rates = rising(drop_path, blocks=depth)
         self.blocks = nn.ModuleList(Block(width, heads=heads, drop_path=rate) for rate in rates)
         self.norm = nn.LayerNorm(width)
         self._initialise()
