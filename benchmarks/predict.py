@@ -31,8 +31,8 @@ from monai.inferers import sliding_window_inference
 from rich.table import Table
 from torch import Tensor
 
-from ssl3d.data.files import Source
 from ssl3d.data.read import target_grid
+from ssl3d.data.source import Source
 from ssl3d.geometry import Triple
 from ssl3d.tasks.finetune.model import FinetuneModel
 from ssl3d.tasks.finetune.model_file import load_model

@@ -16,10 +16,13 @@ from ssl3d.cli.components import components
 from ssl3d.cli.evaluate import evaluate
 from ssl3d.cli.export import export
 from ssl3d.cli.finetune import finetune
+from ssl3d.cli.inspect import inspect
 from ssl3d.cli.lr import lr
+from ssl3d.cli.manifest import manifest
 from ssl3d.cli.options import options
 from ssl3d.cli.plugin_commands import Program
 from ssl3d.cli.predict import predict
+from ssl3d.cli.prepare import prepare
 from ssl3d.cli.pretrain import pretrain
 from ssl3d.cli.probe import probe
 from ssl3d.cli.replay import replay
@@ -62,7 +65,10 @@ app.command()(lr)
 app.command()(components)
 app.command()(options)
 app.command()(schema)
+app.command()(inspect)
+app.command()(prepare)
 app.command()(cache)
+app.command()(manifest)
 app.command()(doctor)
 
 

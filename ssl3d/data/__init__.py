@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from ssl3d.data.batches import Batches
     from ssl3d.data.crops import CropDataset, HeldOutDataset
     from ssl3d.data.data_error import BadVolume, DataError, DataWarning
-    from ssl3d.data.files import Source, find_sources
+    from ssl3d.data.files import find_sources
     from ssl3d.data.preparation import Prepared, prepare
     from ssl3d.data.sampler import ResumableSampler
+    from ssl3d.data.source import Source
     from ssl3d.data.split import split_sources
     from ssl3d.data.store import VolumeStore
     from ssl3d.data.volumes import RunVolumes

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from ssl3d.data.data_error import BadVolume, DataError
-from ssl3d.data.files import Source
+from ssl3d.data.source import Source
 
 
 class BadFileRecord:

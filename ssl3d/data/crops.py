@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -13,14 +14,13 @@ from torch.utils.data import Dataset
 
 from ssl3d.data.bad import BadFilePolicy
 from ssl3d.data.data_error import BadVolume, DataError
-from ssl3d.data.disk import DiskVolume
-from ssl3d.data.files import Source
+from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec
-from ssl3d.data.store import MemoryVolume, VolumeStore
+from ssl3d.data.volume import Volume, Volumes
 from ssl3d.geometry import Triple
 from ssl3d.streams import Stream, generator
 
-Volume = MemoryVolume | DiskVolume
+Made = TypeVar("Made")
 
 
 class CropDataset(Dataset[dict[str, Any]]):
@@ -50,7 +50,7 @@ class CropDataset(Dataset[dict[str, Any]]):
         *,
         spec: DataSpec,
         seed: int,
-        store: VolumeStore,
+        store: Volumes,
         policy: BadFilePolicy,
         extent: Triple | None = None,
     ) -> None:
@@ -67,15 +67,21 @@ class CropDataset(Dataset[dict[str, Any]]):
         order, place = divmod(index, len(self._sources))
         random = generator(self._seed, Stream.ORDER, order)
         candidates = torch.randperm(len(self._sources), generator=random).roll(-place).tolist()
-        source, volume = first_usable(
-            [self._sources[i] for i in candidates], store=self._store, policy=self._policy
+        source, crop = first_usable(
+            [self._sources[i] for i in candidates],
+            make=partial(self._crop, index=index),
+            policy=self._policy,
         )
+        return as_sample(crop, index=index, source=source)
+
+    def _crop(self, source: Source, *, index: int) -> NDArray[np.float32]:
+        volume = self._store.volume(source)
         random = generator(self._seed, Stream.PLACE, index)
         corner = self._corner(volume, random)
         crop = cut(volume, corner=corner, patch=self._extent)
         flipped = (torch.rand(3, generator=random) < 0.5).tolist()
         axes = tuple(a + 1 for a in range(3) if self._spec.flips[a] and flipped[a])
-        return as_sample(np.flip(crop, axes), index=index, source=source)
+        return np.flip(crop, axes)
 
     def _corner(self, volume: Volume, random: torch.Generator) -> list[int]:
         def whole(low: int, high: int) -> int:
@@ -108,7 +114,7 @@ class HeldOutDataset(Dataset[dict[str, Any]]):
         sources: Sequence[Source],
         *,
         spec: DataSpec,
-        store: VolumeStore,
+        store: Volumes,
         extent: Triple | None = None,
     ) -> None:
         self._sources = tuple(sources)
@@ -183,16 +189,16 @@ def as_sample(crop: NDArray[np.float32], *, index: int, source: Source) -> dict[
 
 
 def first_usable(
-    candidates: Sequence[Source], *, store: VolumeStore, policy: BadFilePolicy
-) -> tuple[Source, Volume]:
-    """The first that can be used, prepared; the others before it are told to `policy`.
+    candidates: Sequence[Source], *, make: Callable[[Source], Made], policy: BadFilePolicy
+) -> tuple[Source, Made]:
+    """The first that can be used, and what is made of it; those before it are told to `policy`.
 
     Raises:
         DataError: none can be used, or the policy says so.
     """
     for source in candidates:
         try:
-            return source, store.volume(source)
+            return source, make(source)
         except BadVolume as error:
             policy.handle(error, source=source)
     raise DataError(f"data: none of {len(candidates)} samples can be used:\n{policy.summary()}")

@@ -14,7 +14,17 @@ class DataError(ValueError):
 
 
 class DataWarning(UserWarning):
-    """Something about the data that was left out or assumed."""
+    """Something about the data that was left out or assumed.
+
+    Attributes:
+        remark: words that go after the name of a file, such as "is a link that leads nowhere";
+            empty where the warning is about no file of its own.
+        files: all that the remark is about, by their names; the text has one of them.
+    """
+
+    def __init__(self, text: str, *, remark: str = "", files: tuple[str, ...] = ()) -> None:
+        super().__init__(text)
+        self.remark, self.files = remark, files
 
 
 class BadVolume(DataError):

@@ -46,6 +46,11 @@ class DiskVolume:
         stored, columns = self._get(get)
         return np.frombuffer(stored, dtype=np.int32).reshape(-1, columns)
 
+    @property
+    def corner(self) -> tuple[int, int, int]:
+        z, y, x = self._get(lambda array: array.schunk.vlmeta["corner"])
+        return z, y, x
+
     def read(self, corner: Sequence[int], size: Sequence[int]) -> NDArray[np.float32]:
         """Box (C, *size) from `corner` (z, y, x); it must lie inside the volume.
 
@@ -60,7 +65,8 @@ class DiskVolume:
 
     def load(self) -> Prepared:
         everything = self.shape[1:]
-        return Prepared(values=self.read((0, 0, 0), everything), points=self.points)
+        values = self.read((0, 0, 0), everything)
+        return Prepared(values=values, points=self.points, corner=self.corner)
 
     def _get(self, get: Callable[[blosc2.NDArray], T]) -> T:
         """What `get` takes out of the array, whose file other runs may remove and write anew."""

@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from glob import has_magic
 from pathlib import Path
 from typing import Any
 
 from ssl3d.data.data_error import DataError, DataWarning, shown
-from ssl3d.data.dicom.among import series_among, siblings
-from ssl3d.data.dicom.candidates import ENDING
+from ssl3d.data.dicom.among import series_among
+from ssl3d.data.manifest import manifest_sources
 from ssl3d.data.notes import Notes
 from ssl3d.data.search import matches, search, search_glob
+from ssl3d.data.source import Source as Source
 from ssl3d.data.spec import DataSpec
-
-ENDINGS = (".nii.gz", ".nii", ".hdr", ".nrrd", ".mha", ".mhd", ".npy", ".dcm")
-
-
-@dataclass(frozen=True)
-class Source:
-    """One sample: a file per channel, in the order of the spec."""
-
-    files: tuple[Path, ...]
-
-    @property
-    def name(self) -> str:
-        """Path of the first channel as text: what reports call this sample."""
-        return shown(self.files[0])
-
-    @property
-    def whole(self) -> Source:
-        """The same with whole paths: its name is the same from every folder."""
-        return Source(tuple(file.absolute() for file in self.files))
+from ssl3d.data.volume_path import ENDINGS as ENDINGS
+from ssl3d.data.volume_path import identity as identity
+from ssl3d.data.volume_path import is_volume
+from ssl3d.data.volume_path import one_volume as one_volume
+from ssl3d.data.volume_path import stem as stem
 
 
 def find_sources(
@@ -54,7 +40,11 @@ def find_sources(
     """
     notes = Notes()
     try:
-        if spec.channels is not None:
+        if spec.manifest is not None:
+            return sorted(manifest_sources(spec), key=lambda source: source.name)
+        if spec.valid is not None:
+            sources = _find_with_masks(spec, notes, option=option or "data")
+        elif spec.channels is not None:
             sources = _find_channels(spec.channels, notes, option=option or "data.channels")
         else:
             assert spec.volumes is not None
@@ -83,15 +73,6 @@ def _each_once(sources: Sequence[Source], notes: Notes) -> list[Source]:
     return list(found.values())
 
 
-def identity(path: Path) -> Any:
-    """What all names of a file have in common, hard links among them."""
-    try:
-        stat = path.stat()
-    except OSError:  # said when its header is read
-        return os.path.realpath(path)
-    return (stat.st_dev, stat.st_ino) if stat.st_ino else os.path.realpath(path)
-
-
 def _without_excluded(
     sources: list[Source], patterns: Sequence[str], *, folder: Path | None
 ) -> list[Source]:
@@ -114,47 +95,6 @@ def _without_excluded(
     return sources
 
 
-def stem(path: Path) -> str:
-    """File name without the ending of a volume."""
-    for ending in ENDINGS:
-        if path.name.lower().endswith(ending):
-            return path.name[: -len(ending)]
-    return path.stem
-
-
-def _is_volume(path: Path) -> bool:
-    """True for files that are one volume each, by their ending."""
-    return path.name.lower().endswith(ENDINGS) and path.suffix.lower() != ENDING
-
-
-def one_volume(path: Path, *, notes: Notes) -> Path:
-    """A volume that is named: its file, or the DICOM series of a folder, a slice or an UID.
-
-    Raises:
-        DataError: there is none, or a folder holds several.
-    """
-    if path.is_file() and _is_volume(path):
-        return path
-    if path.is_file() or path.is_dir():
-        inside = siblings(path) if path.is_file() else search(path, ("**", "*"), notes=notes)
-        series = series_among(inside, notes=notes)
-        if len(series) == 1:
-            return series[0]
-        if series:
-            raise DataError(
-                f"data: {str(path)!r} holds {len(series)} DICOM series, such as "
-                f"{series[0].name}: name one, as {str(series[0])!r}"
-            )
-        raise DataError(
-            f"data: {str(path)!r} is no volume: known endings are {', '.join(ENDINGS)}, and DICOM "
-            "series are known by their folder"
-        )
-    # A series: its files have other names.
-    if path.suffix == ENDING and path.parent.is_dir() and siblings(path):
-        return path
-    raise DataError(f"data: there is no file {str(path)!r} (seen from {Path.cwd()})")
-
-
 def _expand(entry: str, notes: Notes, *, option: str) -> list[Path]:
     path = Path(entry).expanduser()
     try:
@@ -168,7 +108,7 @@ def _expand(entry: str, notes: Notes, *, option: str) -> list[Path]:
             return [one_volume(path, notes=notes)]
     except OSError as error:
         raise DataError(f"{option}: {entry!r} cannot be read: {error.strerror}") from error
-    volumes = [file for file in found if _is_volume(file)] + series_among(found, notes=notes)
+    volumes = [file for file in found if is_volume(file)] + series_among(found, notes=notes)
     if not volumes:
         raise DataError(
             f"{option}: {what} {len(found)} files, none of them a volume "
@@ -194,6 +134,21 @@ def _find_channels(
     _check_complete(by_stars, option=option)
     keys = next(iter(by_stars.values()))
     return [Source(tuple(files[key] for files in by_stars.values())) for key in keys]
+
+
+def _find_with_masks(spec: DataSpec, notes: Notes, *, option: str) -> list[Source]:
+    """Samples and the masks that belong to them, which are found as one channel more."""
+    assert spec.valid is not None
+    files = {f"channels.{name}": value for name, value in (spec.channels or {}).items()}
+    if spec.volumes is not None:
+        files = {"volumes": spec.volumes}
+    found = _find_channels({**files, "valid": spec.valid}, notes, option=option)
+    return [
+        Source(one.files[:-1], valid=one.files[-1])
+        if len(files) not in one.lacking
+        else replace(one, lacking=one.lacking[:-1])
+        for one in found
+    ]
 
 
 def _match_stars(option: str, pattern: str, notes: Notes) -> dict[tuple[str, ...], Path]:

@@ -94,6 +94,12 @@ class Grid:
         affine[:, 3] = self.affine @ [*(part.start or 0 for part in box), 1]
         return Grid(tuple(part.stop - (part.start or 0) for part in box), affine)
 
+    def moved(self, corner: Sequence[int]) -> Grid:
+        """The same voxels counted from the voxel `corner`, which counts z, y, x."""
+        affine = self.affine.copy()
+        affine[:, 3] = self.affine @ [*reversed(corner), 1]
+        return Grid(self.shape, affine)
+
     def size_at(self, steps: Sequence[float] | NDArray[np.float64]) -> float:
         """Voxels that a grid with these steps has, without rounding."""
         affine = zoom_affine(self.affine, steps, diagonal=False)

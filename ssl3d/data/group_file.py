@@ -11,8 +11,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ssl3d.data.data_error import DataError
-from ssl3d.data.files import Source, stem
+from ssl3d.data.source import Source
 from ssl3d.data.table import NOTHING, Problem, csv_rows, plain_text, read_text
+from ssl3d.data.volume_path import stem
 
 Row = tuple[str, Any, str]
 """Name, group, and where that stands in the file."""

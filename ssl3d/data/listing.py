@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ssl3d.data.data_error import BadVolume
-from ssl3d.data.files import Source
 from ssl3d.data.scan import files_of
+from ssl3d.data.source import Source
 from ssl3d.files import write_json
 
 FORMAT = 1
@@ -39,11 +39,19 @@ class ListedSample:
         files: one for each channel.
         group: that it belongs to; None where the spec has no grouping.
         missing: True where it left the run. It keeps its side, should it come back.
+        modality: that it was prepared by, "" for none.
+        valid: mask of its valid voxels, where there is one.
+        weight: that it was drawn by.
+
+    Where a list is of before they were listed, modality and weight are None.
     """
 
     files: tuple[ListedFile, ...]
     group: str | None
     missing: bool = False
+    modality: str | None = None
+    valid: ListedFile | None = None
+    weight: float | None = None
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -81,7 +89,7 @@ class Listing:
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise ValueError(f"it has another format than {FORMAT}")
         try:
-            training, held_out = ([_sample(one) for one in content[side]] for side in SIDES)
+            training, held_out = ([listed_sample(one) for one in content[side]] for side in SIDES)
             return cls(str(content["folder"]), tuple(training), tuple(held_out))
         except (KeyError, TypeError) as error:
             raise ValueError(f"it is incomplete: {error!r}") from error
@@ -90,9 +98,18 @@ class Listing:
 SIDES = ("training", "held_out")
 
 
-def _sample(content: dict[str, Any]) -> ListedSample:
+def listed_sample(content: dict[str, Any]) -> ListedSample:
+    """A sample from plain values; raises KeyError and TypeError."""
     files = tuple(ListedFile(**file) for file in content["files"])
-    return ListedSample(files, group=content["group"], missing=content["missing"])
+    valid = content.get("valid") and ListedFile(**content["valid"])
+    return ListedSample(
+        files,
+        group=content["group"],
+        missing=content["missing"],
+        modality=content.get("modality"),
+        valid=valid,
+        weight=content.get("weight"),
+    )
 
 
 def listed(sources: Sequence[Source], *, groups: Sequence[str | None]) -> list[ListedSample]:
@@ -102,7 +119,16 @@ def listed(sources: Sequence[Source], *, groups: Sequence[str | None]) -> list[L
         BadVolume: a file is gone.
     """
     pairs = zip(sources, groups, strict=True)
-    return [ListedSample(tuple(map(_file, source.files)), group) for source, group in pairs]
+    return [
+        ListedSample(
+            tuple(map(_file, source.files)),
+            group,
+            modality=source.modality or "",
+            valid=None if source.valid is None else _file(source.valid),
+            weight=source.weight,
+        )
+        for source, group in pairs
+    ]
 
 
 def _file(path: Path) -> ListedFile:

@@ -23,4 +23,5 @@ class Notes:
         for remark, files in self._files.items():
             names = sorted(files)
             more = f" (and so for {len(names) - 1} more)" if len(names) > 1 else ""
-            warnings.warn(f"data: {names[0]} {remark}{more}", DataWarning, stacklevel=3)
+            text = f"data: {names[0]} {remark}{more}"
+            warnings.warn(DataWarning(text, remark=remark, files=tuple(names)), stacklevel=3)

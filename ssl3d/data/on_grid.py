@@ -12,11 +12,11 @@ from nibabel.orientations import aff2axcodes, apply_orientation
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ssl3d.data.files import Source
 from ssl3d.data.grid import SLAB, Box, Grid, oriented, resampled_near
 from ssl3d.data.preparation import prepare
 from ssl3d.data.read import target_grid
 from ssl3d.data.scan import open_scan
+from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec
 
 
@@ -113,11 +113,12 @@ def prepare_on_grid(source: Source, *, spec: DataSpec) -> PreparedVolume:
 
     Args:
         source: a file for each channel.
-        spec: how it is prepared.
+        spec: how it is prepared; it keeps volumes whole.
 
     Raises:
         BadVolume: the sample cannot be used.
     """
+    assert spec.foreground.margin is None, "no encoder knows of one"
     values = torch.from_numpy(prepare(source, spec=spec).values)
     grid = target_grid(source, spacing=spec.spacing)
     scan = open_scan(source.files[0])

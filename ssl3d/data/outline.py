@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ssl3d.data.sizes import Grid, header_grid
+from ssl3d.data.sizes import Grid
 from ssl3d.data.spec import DataSpec
 from ssl3d.data.volumes import RunVolumes
 
@@ -42,5 +42,5 @@ def outline(spec: DataSpec) -> Outline:
         held_out=len(data.held_out_files),
         groups=len({sample.group or sample.paths for sample in data.listing.samples}),
         bad=data.bad_files(),
-        grids=tuple(header_grid(source.files[0]) for source in usable),
+        grids=tuple(map(data.grid, usable)),
     )

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from ssl3d.data.data_error import BadVolume
-from ssl3d.data.files import Source
 from ssl3d.data.intensity import NoContrast, check_values, foreground, normalise
 from ssl3d.data.read import read_source
+from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec
 from ssl3d.streams import Stream, generator
 
@@ -25,11 +25,13 @@ class Prepared:
     """A volume that is ready to be cropped.
 
     `values` (C, z, y, x) float32, NaN where not valid; `points` (n, 3) int32, foreground voxels in
-    random order, at most 1024: a crop needs one of them, not the whole map.
+    random order, at most 1024: a crop needs one of them, not the whole map. `corner` (z, y, x) is
+    where `values` begin in the volume before it was cut to its foreground.
     """
 
     values: NDArray[np.float32]
     points: NDArray[np.int32]
+    corner: tuple[int, int, int] = (0, 0, 0)
 
     @property
     def nbytes(self) -> int:
@@ -37,7 +39,7 @@ class Prepared:
 
 
 def prepare(source: Source, *, spec: DataSpec) -> Prepared:
-    """Read, orient, resample and normalise one sample.
+    """Read, orient, resample and normalise one sample, and cut it where the spec says so.
 
     Raises:
         BadVolume: the sample cannot be used, with the reason: whatever else goes wrong with one
@@ -64,10 +66,30 @@ def _prepare(source: Source, *, spec: DataSpec) -> Prepared:
         except NoContrast as error:
             raise BadVolume(path, str(error)) from error
 
-    volume = read_source(source, spacing=spec.spacing, check=check)[0].numpy()
+    read, _ = read_source(source, spacing=spec.spacing, check=check, region=spec.valid_region)
+    volume = read.numpy()
     inside = foreground(volume, threshold=spec.foreground.threshold)
     values = normalise(volume, how=spec.normalise, foreground=inside)
-    return Prepared(values=values, points=_some_points(inside))
+    whole = Prepared(values=values, points=_some_points(inside))
+    margin = spec.foreground.margin
+    return whole if margin is None else _cut(whole, box=_box_around(inside, margin=margin))
+
+
+def _box_around(inside: NDArray[np.bool_], *, margin: int) -> tuple[slice, ...]:
+    """The box of what is inside, with a margin as far as there are voxels."""
+    box = []
+    for axis, edge in enumerate(inside.shape):
+        others = tuple(other for other in range(inside.ndim) if other != axis)
+        places = np.flatnonzero(inside.any(axis=others))
+        box.append(slice(max(0, int(places[0]) - margin), min(edge, int(places[-1]) + 1 + margin)))
+    return tuple(box)
+
+
+def _cut(volume: Prepared, *, box: tuple[slice, ...]) -> Prepared:
+    z, y, x = (part.start for part in box)
+    values = np.ascontiguousarray(volume.values[(slice(None), *box)])
+    points = volume.points - np.array([z, y, x], dtype=np.int32)
+    return Prepared(values=values, points=points, corner=(z, y, x))
 
 
 def _some_points(inside: NDArray[np.bool_]) -> NDArray[np.int32]:

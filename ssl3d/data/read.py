@@ -7,7 +7,6 @@ functions: `open_scan` and `_plan`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,22 +16,16 @@ from nibabel.orientations import apply_orientation
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ssl3d.data.channel import SAME_PLACE, Channel, check_same_grid, open_channel, shift
 from ssl3d.data.data_error import BadVolume
-from ssl3d.data.files import Source
-from ssl3d.data.grid import Grid, oriented, resample
-from ssl3d.data.scan import Scan, open_scan
+from ssl3d.data.grid import Grid, resample
+from ssl3d.data.source import Source
+from ssl3d.data.valid_mask import check_mask, mask_on, read_mask
+from ssl3d.data.valid_region import body, padding
+from ssl3d.data.valid_spec import ValidRegion
 
 # 4 GB of float32 a channel: beyond it the spacing in the file (or the spec) is surely a mistake.
 MAX_VOXELS = 10**9
-# In voxels: below it, grids of two files differ by the rounding of their headers.
-SAME_PLACE = 0.01
-
-
-@dataclass(frozen=True, eq=False)
-class _Channel:
-    scan: Scan
-    grid: Grid
-    turn: NDArray[np.float64]
 
 
 def check_header(path: Path, *, spacing: Sequence[float] | None = None) -> tuple[str, ...]:
@@ -61,7 +54,7 @@ def check_source(
         )
         notes.append((first.scan.path, note))
     for channel in channels[1:]:
-        if _shift(channel.grid, first.grid) > SAME_PLACE:
+        if shift(channel.grid, first.grid) > SAME_PLACE:
             note = "lies a part of a voxel beside the first channel: it is resampled onto it"
             notes.append((channel.scan.path, note))
     return notes
@@ -82,6 +75,7 @@ def read_source(
     spacing: Sequence[float] | None = None,
     mode: Literal["bilinear", "nearest"] = "bilinear",
     check: Callable[[Path, NDArray[Any]], None] | None = None,
+    region: ValidRegion | None = None,
     skip: int = 0,
 ) -> tuple[Tensor, Tensor]:
     """Read the channels of a sample, oriented to RAS and resampled to `spacing` (z, y, x, in mm).
@@ -93,33 +87,50 @@ def read_source(
         source: the sample.
         spacing: voxel size, in mm; none: as in the first file.
         mode: how values are found between voxels; "nearest" for labels.
-        check: given each file and its voxels as they are stored, without those that the file says
-            were not measured, before anything is done to them; raises BadVolume for those that
-            cannot be used.
+        check: given each file and its voxels as they are stored, without those that by the file
+            were not measured or by the sample's mask are not valid, before anything is done to
+            them; raises BadVolume for those that cannot be used.
+        region: which voxels say nothing, found in them as they are stored: padding in each channel,
+            the body in the first; none: nothing is found.
         skip: first channels that give the grid and are not read.
 
     Returns:
         `volume`, float32 (C, z, y, x) in the files' unit, z upwards, y to the front, x to the
         right, and the affine (4, 4) that takes (x, y, z, 1) indices to mm. Voxels that are not
-        finite in the file, those interpolated from them, and those outside of the scan are NaN.
+        finite in the file or not valid by mask or region, those interpolated from them, and those
+        outside of the scan are NaN.
 
     Raises:
         BadVolume: a file cannot be used, or the channels do not share one grid.
     """
     channels, target = _plan(source, spacing)
     first, volumes = channels[0].grid, []
+    mask = None if source.valid is None else read_mask(source.valid, first=channels[0])
     for channel in channels[skip:]:
-        voxels = channel.scan.voxels()
-        masked = voxels if isinstance(voxels, np.ma.MaskedArray) else None
+        stored = channel.scan.voxels()
+        turned = _turned(np.ma.getdata(stored), channel)
+        known = None
+        if isinstance(stored, np.ma.MaskedArray):
+            known = ~_turned(np.ma.getmaskarray(stored), channel)
+        if mask is not None:
+            inside = mask_on(channel.grid, mask, own=first).numpy() > 0
+            known = inside if known is None else known & inside
+        if known is not None and not known.any():
+            raise BadVolume(channel.scan.path, "nothing of what was measured is valid by its mask")
         if check is not None:
-            check(channel.scan.path, voxels if masked is None else masked.compressed())
-        if masked is not None:
-            voxels = np.where(masked.mask, np.float32(np.nan), masked.data.astype(np.float32))
-        turned = apply_orientation(voxels.reshape(voxels.shape[:3]), channel.turn)
+            check(channel.scan.path, turned if known is None else turned[known])
         with np.errstate(over="ignore"):
             values = torch.from_numpy(np.array(turned, dtype=np.float32, order="C"))
-        del voxels, turned
-        grid = channel.grid if _shift(channel.grid, first) > SAME_PLACE else first
+        if known is not None:
+            values.masked_fill_(torch.from_numpy(~known), torch.nan)
+        if region is not None and region.padding:
+            values.masked_fill_(torch.from_numpy(padding(turned)), torch.nan)
+        if region is not None and region.body is not None and channel is channels[0]:
+            own = torch.from_numpy(body(values.numpy(), threshold=region.body)).float()
+            mask = own if mask is None else own * mask
+            values.masked_fill_(own == 0, torch.nan)
+        del stored, turned, known
+        grid = channel.grid if shift(channel.grid, first) > SAME_PLACE else first
         if target is not grid:
             values = resample(values, source=grid, target=target, mode=mode)
         volumes.append(values.masked_fill_(~torch.isfinite(values), torch.nan))
@@ -128,16 +139,20 @@ def read_source(
     return volume, torch.from_numpy(target.affine)
 
 
-def _plan(source: Source, spacing: Sequence[float] | None) -> tuple[list[_Channel], Grid]:
+def _turned(voxels: NDArray[Any], channel: Channel) -> NDArray[Any]:
+    """Along x, y, z in RAS."""
+    turned: NDArray[Any] = apply_orientation(voxels.reshape(voxels.shape[:3]), channel.turn)
+    return turned
+
+
+def _plan(source: Source, spacing: Sequence[float] | None) -> tuple[list[Channel], Grid]:
     """Channels by their headers, and the grid that they are brought onto."""
-    channels = []
-    for path in source.files:
-        scan = open_scan(path)
-        _check_geometry(scan)
-        channels.append(_Channel(scan, *oriented(scan.shape, scan.affine)))
+    channels = [open_channel(path) for path in source.files]
     first = channels[0]
     for channel in channels[1:]:
-        _check_same_grid(channel, first)
+        check_same_grid(channel, first)
+    if source.valid is not None:
+        check_mask(source.valid, first=first)
     sheared = first.grid.orthogonal_steps()
     if spacing is None and sheared is None:
         return channels, first.grid
@@ -147,25 +162,7 @@ def _plan(source: Source, spacing: Sequence[float] | None) -> tuple[list[_Channe
     return channels, first.grid.resampled(steps)
 
 
-def _check_geometry(scan: Scan) -> None:
-    """Trailing axes of one are no axes."""
-    edges = scan.shape[:3]
-    if any(size != 1 for size in scan.shape[3:]):
-        raise BadVolume(
-            scan.path,
-            f"shape {scan.shape} has {len(scan.shape)} dimensions, 3 are needed: split it into 3D "
-            "files and give them as data.channels",
-        )
-    if len(edges) < 3 or min(edges) < 2:
-        raise BadVolume(scan.path, f"shape {scan.shape} is a 2D image, a 3D volume is needed")
-    linear = scan.affine[:3, :3]
-    steps = np.linalg.norm(linear, axis=0) if np.isfinite(scan.affine).all() else np.zeros(3)
-    sane = steps.min() > 1e-9 and steps.max() < 1e9
-    if not sane or not abs(np.linalg.det(linear / steps)) > 1e-3:
-        raise BadVolume(scan.path, "its header gives no usable voxel size and orientation")
-
-
-def _check_size(channel: _Channel, steps: NDArray[np.float64]) -> None:
+def _check_size(channel: Channel, steps: NDArray[np.float64]) -> None:
     voxels = channel.grid.size_at(steps)
     if voxels > MAX_VOXELS:
         own = tuple(round(float(step), 3) for step in channel.grid.steps)
@@ -173,27 +170,4 @@ def _check_size(channel: _Channel, steps: NDArray[np.float64]) -> None:
             channel.scan.path,
             f"resampled from {own} mm it would have {voxels:.1e} voxels, {MAX_VOXELS:.0e} are "
             "allowed: check its voxel size and data.spacing",
-        )
-
-
-def _shift(grid: Grid, first: Grid) -> float:
-    """How far voxels of the same index lie apart at most, in voxels of `first`."""
-    apart = np.linalg.solve(first.affine, grid.affine @ first.corners) - first.corners
-    return float(np.abs(apart[:3]).max())
-
-
-def _check_same_grid(channel: _Channel, first: _Channel) -> None:
-    path, grid, name = channel.scan.path, channel.grid, first.scan.path.name
-    if grid.shape != first.grid.shape:
-        raise BadVolume(
-            path,
-            f"{grid.shape} voxels (x, y, z), but {name} has {first.grid.shape}: channels must "
-            "share one grid",
-        )
-    apart = ((grid.affine - first.grid.affine) @ grid.corners)[:3]
-    shift = np.linalg.norm(apart, axis=0).max()
-    if shift > first.grid.steps.min():
-        raise BadVolume(
-            path,
-            f"lies up to {shift:.1f} mm away from {name}: register the channels to one grid first",
         )

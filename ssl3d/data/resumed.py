@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 
 from ssl3d.data.data_error import DataError
-from ssl3d.data.files import Source
 from ssl3d.data.listing import ListedSample, Listing
 from ssl3d.data.places import Places
+from ssl3d.data.source import Source
 
 SHOWN = 5
 """Files that a message names of each kind of change."""
@@ -62,13 +62,22 @@ class Fate:
             yield "back", now.paths[0]
         if was is None or now.missing:
             return
-        for old, new in zip(was.files, now.files, strict=True):
+        pairs = list(zip(was.files, now.files, strict=True))
+        if was.valid is not None and now.valid is not None:
+            pairs.append((was.valid, now.valid))
+        elif was.valid != now.valid:
+            yield "changed", f"{now.paths[0]} has {_masks(now)}, had {_masks(was)}"
+        for old, new in pairs:
             if old.size != new.size:
                 yield "changed", f"{new.path} has {new.size} bytes, had {old.size}"
             elif Path(old.path).name != Path(new.path).name:
                 yield "renamed", f"{old.path} to {new.path}"
             elif old.path == new.path and old.modified != new.modified:
                 yield "changed", f"{new.path} was written since"
+        for what in ("modality", "weight"):
+            had, has = getattr(was, what), getattr(now, what)
+            if had is not None and had != has:
+                yield "changed", f"{now.paths[0]} has the {what} {has!r}, had {had!r}"
         if was.group != now.group:
             yield "changed", f"{now.paths[0]} is of group {now.group!r}, was of {was.group!r}"
 
@@ -119,6 +128,10 @@ class ResumedSplit:
         return "\n".join(lines)
 
 
+def _masks(sample: ListedSample) -> str:
+    return "no mask of valid voxels" if sample.valid is None else f"the mask {sample.valid.path}"
+
+
 def resumed_split(
     sources: Sequence[Source], *, now: Sequence[ListedSample], earlier: Earlier
 ) -> ResumedSplit:
@@ -162,9 +175,10 @@ def _check(split: ResumedSplit, *, accept_changes: bool) -> None:
     if split.changes and not accept_changes:
         raise DataError(
             f"data: the files are not those that this run was begun with:\n{split.changes}\nPut "
-            "them back as they were, set data.volumes (data.channels) to their new place if they "
-            "moved, or accept the changes (--accept-changed-data, accept_changed_data=True): what "
-            "stays keeps its side, what is new is held out where its group is and else trained "
+            "them back as they were, set data.volumes (data.channels, data.manifest) to their new "
+            "place if they moved, or accept the changes (--accept-changed-data, "
+            "accept_changed_data=True): what stays keeps its side, what is new is held out where "
+            "its group is and else trained "
             "on, what is missing leaves"
         )
     if not split.side(held_out=False):

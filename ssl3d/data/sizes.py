@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from ssl3d.data.files import Source
 from ssl3d.data.grid import oriented
 from ssl3d.data.scan import open_scan
+from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec
 from ssl3d.geometry import Triple, product, show
 
@@ -42,7 +42,11 @@ def header_grid(path: Path) -> Grid:
 
 
 def size_warnings(
-    sources: Sequence[Source], *, spec: DataSpec, extent: Triple | None = None
+    sources: Sequence[Source],
+    *,
+    spec: DataSpec,
+    extent: Triple | None = None,
+    grid: Callable[[Source], Grid] | None = None,
 ) -> Iterator[str]:
     """A line for volumes far smaller than a crop, and one for mixed spacings.
 
@@ -50,9 +54,13 @@ def size_warnings(
         sources: with good headers; their first channel counts.
         spec: patch and spacing.
         extent: of a crop, in voxels; none: `spec.patch`.
+        grid: of a sample; none: by its header.
     """
     crop = spec.patch if extent is None else extent
-    grids = [(source, header_grid(source.files[0])) for source in sources]
+    grids = [
+        (source, header_grid(source.files[0]) if grid is None else grid(source))
+        for source in sources
+    ]
     small = [
         (source, edges) for source, edges in _edges(grids, spec) if _share(edges, crop) < SMALL
     ]

@@ -6,9 +6,11 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from ssl3d.data.columns import VolumeColumns
 from ssl3d.data.intensity_spec import Normalise, Percentile
-from ssl3d.data.spec_checks import check_channels, check_expression
+from ssl3d.data.spec_checks import check_channels, check_expression, check_source
 from ssl3d.data.spec_types import Patch, PathText, Spacing
+from ssl3d.data.valid_spec import ValidRegion
 from ssl3d.plugin.section import Section
 
 
@@ -22,6 +24,14 @@ class ForegroundSpec(Section):
     )
     share: float = Field(
         0.8, ge=0, le=1, description="share of training crops centred on a foreground voxel"
+    )
+    margin: int | None = Field(
+        None,
+        ge=0,
+        le=2048,
+        description="cut prepared volumes to the box around their foreground, this much larger on "
+        "each side, in voxels; none: they are kept whole",
+        json_schema_extra={"unit": "voxels"},
     )
 
 
@@ -51,8 +61,8 @@ class CacheSpec(Section):
 class DataSpec(Section):
     """Volumes of a run and their preparation. Triples are z, y, x; one number stands for three.
 
-    Give either `volumes` (one file a sample) or `channels` (several co-registered files a sample).
-    Paths are kept as written; relative ones start from the current directory.
+    Give either `volumes` (one file a sample), `channels` (several co-registered files a sample) or
+    a `manifest`. Paths are kept as written; relative ones start from the current directory.
     """
 
     volumes: PathText | tuple[PathText, ...] | None = Field(
@@ -69,6 +79,24 @@ class DataSpec(Section):
         description='per channel a pattern, such as {"t1": "*_t1.nii.gz", "t2": "*_t2.nii.gz"} '
         "(files belong together where the stars stand for the same), or a list of files, in the "
         "same order for every channel",
+    )
+    manifest: PathText | None = Field(
+        None,
+        description="CSV, TSV or JSON (a list of objects) with a row for each sample: image, "
+        "group, modality, visit, weight, valid; relative paths start from its folder. `ssl3d "
+        "manifest` writes one",
+    )
+    columns: VolumeColumns = Field(VolumeColumns(), description="names of its columns")
+    valid: PathText | tuple[PathText, ...] | None = Field(
+        None,
+        description="masks, 0 where a volume says nothing, on the grids of the volumes: a pattern "
+        "in which the stars stand for the same as in volumes or channels, or a list in the same "
+        "order",
+    )
+    store: PathText | None = Field(
+        None,
+        description="folder that `ssl3d prepare` filled by this spec: volumes are read from it, "
+        "prepared, and the files need not be there; none: from the files",
     )
     patch: Patch = Field(
         (96, 96, 96),
@@ -89,6 +117,9 @@ class DataSpec(Section):
     )
     normalise: Normalise = Field(
         Percentile(), description="intensities: ct_window, percentile or zscore"
+    )
+    valid_region: ValidRegion = Field(
+        ValidRegion(), description="voxels that say nothing, found in each volume; off by default"
     )
     foreground: ForegroundSpec = Field(ForegroundSpec(), description="foreground-aware crops")
     flips: tuple[bool, bool, bool] = Field(
@@ -127,6 +158,14 @@ class DataSpec(Section):
     visit_file: PathText | None = Field(
         None, description="the same as a file, as group_file: the group is the visit"
     )
+    modality_by: str | None = Field(
+        None,
+        description="regular expression as group_by: its match is what a volume was made by, such "
+        "as CT or T1w; none: as a manifest or the header of DICOM says",
+    )
+    modality_file: PathText | None = Field(
+        None, description="the same as a file, as group_file: the group is the modality"
+    )
     cache: CacheSpec = Field(CacheSpec(), description="prepared volumes in memory and on disk")
     workers: int = Field(
         2, ge=0, le=1024, description="reading processes per rank; 0: the main process"
@@ -148,12 +187,22 @@ class DataSpec(Section):
     @property
     def in_channels(self) -> int:
         """Channels that an encoder sees."""
+        if self.manifest is not None:
+            return len(self.columns.images)
         return 1 if self.channels is None else len(self.channels)
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """What the channels are called; empty where there is one without a name."""
+        if self.manifest is not None and self.in_channels > 1:
+            return self.columns.images
+        return tuple(self.channels or ())
 
     @property
     def pairs(self) -> bool:
         """True where a sample is two volumes of a visit."""
-        return self.visit_by is not None or self.visit_file is not None
+        by_column = self.manifest is not None and self.columns.visit is not None
+        return self.visit_by is not None or self.visit_file is not None or by_column
 
     @property
     def sample_channels(self) -> int:
@@ -167,18 +216,22 @@ class DataSpec(Section):
 
     @model_validator(mode="after")
     def _check_source(self) -> DataSpec:
-        if (self.volumes is None) == (self.channels is None):
-            given = "neither" if self.volumes is None else "both"
-            raise ValueError(
-                f"{given} given: give either volumes (one file a sample) or channels (several)"
-            )
-        if self.volumes == ():
-            raise ValueError("volumes is an empty list: give a folder, a glob or some files")
+        check_source(
+            volumes=self.volumes, channels=self.channels, manifest=self.manifest, valid=self.valid
+        )
+        if self.manifest is not None and self.exclude:
+            raise ValueError("exclude is for volumes and channels: delete the rows of the manifest")
+        if self.manifest is None and self.columns != VolumeColumns():
+            raise ValueError("columns names those of a manifest, and none is given")
         if self.group_by is not None and self.group_file is not None:
             raise ValueError("group_by and group_file are both given: give one of them")
         if self.visit_by is not None and self.visit_file is not None:
             raise ValueError("visit_by and visit_file are both given: give one of them")
-        if self.pairs and self.channels is not None:
+        if self.columns.visit is not None and (self.visit_by or self.visit_file):
+            raise ValueError("columns.visit and visit_by or visit_file are given: give one of them")
+        if self.modality_by is not None and self.modality_file is not None:
+            raise ValueError("modality_by and modality_file are both given: give one of them")
+        if self.pairs and (self.channels is not None or self.in_channels > 1):
             raise ValueError(
                 "channels and visit_by or visit_file are given: volumes of a visit are single "
                 "files, give them as volumes"
@@ -192,7 +245,7 @@ class DataSpec(Section):
     ) -> dict[str, str | tuple[str, ...]] | None:
         return None if channels is None else check_channels(channels)
 
-    @field_validator("group_by", "visit_by")
+    @field_validator("group_by", "visit_by", "modality_by")
     @classmethod
     def _check_expression(cls, expression: str | None) -> str | None:
         return None if expression is None else check_expression(expression)

@@ -36,6 +36,35 @@ def check_channels(
     return channels
 
 
+def check_source(
+    *,
+    volumes: str | tuple[str, ...] | None,
+    channels: dict[str, str | tuple[str, ...]] | None,
+    manifest: str | None,
+    valid: str | tuple[str, ...] | None,
+) -> None:
+    """One way of naming files, and masks that go with it.
+
+    Raises:
+        ValueError: none or several, or masks that cannot be matched.
+    """
+    ways = {"volumes": volumes, "channels": channels, "manifest": manifest}
+    given = [name for name, way in ways.items() if way is not None]
+    if len(given) != 1:
+        start = "neither given" if not given else f"{' and '.join(given)} are both given"
+        raise ValueError(
+            f"{start}: give either volumes (one file a sample), channels (several) or manifest (a "
+            "table of them)"
+        )
+    if volumes == ():
+        raise ValueError("volumes is an empty list: give a folder, a glob or some files")
+    if valid is not None and manifest is not None:
+        raise ValueError("valid is a column of a manifest: give it there")
+    if valid is not None:
+        files = channels if volumes is None else {"volumes": volumes}
+        check_channels({**(files or {}), "valid": valid})
+
+
 def check_expression(group_by: str) -> str:
     """A regular expression with one group.
 

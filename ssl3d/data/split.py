@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ssl3d.data.data_error import DataError, shown
 from ssl3d.data.dicom.candidates import ENDING
-from ssl3d.data.files import Source
 from ssl3d.data.group_file import groups_from_file
 from ssl3d.data.search import seen_from
+from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec
 
 
@@ -27,14 +28,19 @@ def split_sources(
         DataError: a sample has no group, or the grouping file cannot be used.
     """
     groups = group_of(sources, spec=spec, folder=folder)
+    train, held_out = split_by(groups, holdout=spec.holdout)
+    return [sources[i] for i in train], [sources[i] for i in held_out]
+
+
+def split_by(groups: Sequence[str], *, holdout: float) -> tuple[list[int], list[int]]:
+    """Places of (training samples, held-out samples) by the group of each sample."""
     ranked = sorted(set(groups), key=digest)
     count = 0
-    if spec.holdout > 0 and len(ranked) > 1:
-        count = min(max(1, round(spec.holdout * len(ranked))), len(ranked) - 1)
+    if holdout > 0 and len(ranked) > 1:
+        count = min(max(1, round(holdout * len(ranked))), len(ranked) - 1)
     held = set(ranked[:count])
-    pairs = list(zip(sources, groups, strict=True))
-    train = [source for source, group in pairs if group not in held]
-    return train, [source for source, group in pairs if group in held]
+    train = [i for i, group in enumerate(groups) if group not in held]
+    return train, [i for i, group in enumerate(groups) if group in held]
 
 
 def digest(group: str) -> bytes:
@@ -44,17 +50,20 @@ def digest(group: str) -> bytes:
 
 
 def group_of(sources: Sequence[Source], *, spec: DataSpec, folder: Path | None = None) -> list[str]:
-    """Group of each sample; where the spec has no grouping the patient of a DICOM series, else its
-    visit, else its path.
+    """Group of each sample, by the spec or its manifest; where they have no grouping the patient of
+    a DICOM series, else its visit, else its path.
 
     `group_by` sees paths from `folder`, where the run was begun; none: as they are given.
     """
     if spec.group_by is not None:
-        return _by_expression(sources, spec.group_by, folder=folder, option="data.group_by")
+        return by_expression(sources, spec.group_by, folder=folder, option="data.group_by")
     if spec.group_file is not None:
         return groups_from_file(sources, path=Path(spec.group_file).expanduser())
+    given = [source.group for source in sources if source.group is not None]
+    if len(given) == len(sources):
+        return given
     if spec.pairs:
-        first = [Source(source.files[:1]) for source in sources]
+        first = [replace(source, files=source.files[:1]) for source in sources]
         names = visit_of(first, spec=spec, folder=folder)
     else:
         # The end of the path: a set that was moved to another folder or machine splits alike.
@@ -80,15 +89,44 @@ def visit_of(sources: Sequence[Source], *, spec: DataSpec, folder: Path | None =
         DataError: a volume has none, or the file cannot be used.
     """
     if spec.visit_by is not None:
-        return _by_expression(sources, spec.visit_by, folder=folder, option="data.visit_by")
-    assert spec.visit_file is not None
+        return by_expression(sources, spec.visit_by, folder=folder, option="data.visit_by")
+    if spec.visit_file is None:
+        return _visits_in_manifest(sources, spec=spec, folder=folder)
     path = Path(spec.visit_file).expanduser()
     return groups_from_file(sources, path=path, option="data.visit_file")
 
 
-def _by_expression(
-    sources: Sequence[Source], expression: str, *, folder: Path | None, option: str
+def _visits_in_manifest(
+    sources: Sequence[Source], *, spec: DataSpec, folder: Path | None
 ) -> list[str]:
+    """Visits with the name of their group: those of several persons may be called alike."""
+    groups = [source.group for source in sources]
+    if spec.group_by is not None or spec.group_file is not None:
+        groups = list(group_of(sources, spec=spec, folder=folder))
+    pairs = zip(groups, sources, strict=True)
+    return [f"{group}, {source.visit}" if group else str(source.visit) for group, source in pairs]
+
+
+def by_expression(
+    sources: Sequence[Source],
+    expression: str,
+    *,
+    folder: Path | None,
+    option: str,
+    what: str = "group",
+) -> list[str]:
+    """What the one group of an expression matches in the name of each sample, else in its path.
+
+    Args:
+        sources: the samples.
+        expression: with one group.
+        folder: where paths are seen from; none: as they are given.
+        option: that gave it, for errors.
+        what: it names.
+
+    Raises:
+        DataError: it matches nothing in one.
+    """
     pattern = re.compile(expression)
     groups = []
     for source in sources:
@@ -97,7 +135,7 @@ def _by_expression(
         )
         if match is None or not match.group(1):
             raise DataError(
-                f"{option}: {expression!r} names no group in {source.name!r}: give an "
+                f"{option}: {expression!r} names no {what} in {source.name!r}: give an "
                 "expression that matches every file"
             )
         groups.append(match.group(1))

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from ssl3d.data.data_error import BadVolume
 from ssl3d.data.disk import DiskVolume
 from ssl3d.data.disk_cache import DiskCache
-from ssl3d.data.files import Source
 from ssl3d.data.preparation import Prepared, prepare
+from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,10 @@ class MemoryVolume:
     @property
     def points(self) -> NDArray[np.int32]:
         return self.prepared.points
+
+    @property
+    def corner(self) -> tuple[int, int, int]:
+        return self.prepared.corner
 
     def read(self, corner: Sequence[int], size: Sequence[int]) -> NDArray[np.float32]:
         """Box (C, *size) from `corner` (z, y, x); it must lie inside the volume."""

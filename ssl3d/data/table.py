@@ -60,6 +60,9 @@ def csv_rows(
             found, names = reprlib.repr(columns), " and ".join(needed)
             verb = "are" if len(needed) > 1 else "is"
             raise problem(f"has the columns {found}: {names} {verb} needed, once")
+        twice = [column for column in columns if column and columns.count(column) > 1]
+        if twice:
+            raise problem(f"has two columns {twice[0]!r}: give each a name of its own")
         reader.fieldnames = columns
         for row in reader:
             place = f"line {reader.line_num}"

@@ -7,7 +7,7 @@ from itertools import combinations
 from pathlib import Path
 
 from ssl3d.data.data_error import BadVolume, DataError
-from ssl3d.data.files import Source
+from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec
 from ssl3d.data.split import group_of, visit_of
 
@@ -35,11 +35,7 @@ def paired(
                 f"data: visit {visit!r} has volumes of the groups {', '.join(map(repr, groups))}: "
                 "a visit is of one group"
             )
-    pairs = [
-        Source((*one.files, *other.files))
-        for own in visits.values()
-        for one, other in combinations(own, 2)
-    ]
+    pairs = [_pair(one, other) for own in visits.values() for one, other in combinations(own, 2)]
     if not pairs:
         raise DataError(
             f"data: none of {len(volumes)} volumes has a partner: give data.visit_by or "
@@ -50,3 +46,24 @@ def paired(
         (volume, BadVolume(volume.name, f"has no partner: it is alone in visit {visit!r}"))
         for visit, volume in alone
     ]
+
+
+def _pair(one: Source, other: Source) -> Source:
+    """Two volumes as one sample: of a modality where both are of that.
+
+    Raises:
+        DataError: they have masks that differ.
+    """
+    if one.valid != other.valid:
+        raise DataError(
+            f"data: {one.name} and {other.name} are of one visit and have other masks of valid "
+            "voxels: give both the same, for both are on one grid"
+        )
+    return Source(
+        (*one.files, *other.files),
+        modality=one.modality if one.modality == other.modality else None,
+        valid=one.valid,
+        group=one.group,
+        visit=one.visit,
+        weight=(one.weight + other.weight) / 2,
+    )

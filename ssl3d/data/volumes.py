@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.progress import track
 
-from ssl3d.data.bad import BadFilePolicy, BadFileRecord
+from ssl3d.data.bad import BadFileRecord
 from ssl3d.data.crops import CropDataset, HeldOutDataset
-from ssl3d.data.data_error import BadVolume, DataError
-from ssl3d.data.files import Source, find_sources
-from ssl3d.data.label_maps import warn_of_label_maps
-from ssl3d.data.listing import Listing, listed
-from ssl3d.data.notes import Notes
-from ssl3d.data.read import check_source
+from ssl3d.data.data_error import BadVolume
+from ssl3d.data.found import Found, find_usable
+from ssl3d.data.listing import Listing
+from ssl3d.data.read import target_grid
 from ssl3d.data.resumed import Earlier, ResumedSplit, resumed_split
+from ssl3d.data.sizes import Grid, header_grid
+from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec
-from ssl3d.data.split import group_of, patients, split_sources
+from ssl3d.data.split import split_by
 from ssl3d.data.store import VolumeStore
-from ssl3d.data.visits import paired
+from ssl3d.data.stored.store import PreparedStore
+from ssl3d.data.stored.volume import StoredVolume
+from ssl3d.data.volume import Volumes
 from ssl3d.geometry import Triple
 
 logger = logging.getLogger(__name__)
-
-# Headers of fewer files are read before a progress bar could be noticed.
-_SILENT = 200
 
 
 class RunVolumes:
@@ -59,6 +59,7 @@ class RunVolumes:
         self._record = BadFileRecord(record)
         self._earlier = earlier
         self._silent = silent
+        self._prepared: PreparedStore | None = None
         self.resumed: ResumedSplit | None = None
 
     def forget_bad_files(self) -> None:
@@ -77,65 +78,59 @@ class RunVolumes:
         if self.train_files:
             return
         begun = Path.cwd() if self._earlier is None else Path(self._earlier.listing.folder)
-        sources = find_sources(self.spec, folder=begun)
-        alone: list[tuple[Source, BadVolume]] = []
-        if self.spec.pairs:
-            sources, alone = paired(sources, spec=self.spec, folder=begun)
-        self._policy = BadFilePolicy(
-            self._record,
-            total=len(sources) + len(alone),
-            on_bad_file=self.spec.on_bad_file,
-            max_share=self.spec.max_bad_share,
-        )
-        for source, error in alone:
-            self._policy.handle(error, source=source)
-        usable = self._with_good_headers(sources)
-        self._split(usable, folder=begun)
+        if self.spec.store is None:
+            found = find_usable(self.spec, folder=begun, record=self._record, silent=self._silent)
+        else:
+            self._prepared = PreparedStore(self.spec, folder=begun)
+            found = self._prepared.found(record=self._record)
+        self._policy = found.policy
+        self._split(found, folder=begun)
         if self.spec.holdout > 0 and not self.held_out_files:
             missing = "what was held out is missing"
             one = "there is only one group of files to train on"
             logger.warning("Nothing is held out: %s.", missing if self.listing.held_out else one)
-        # Held-out volumes are read in the main process, training volumes in the workers.
-        share = max(1, self.spec.workers) + 1
-        self._train_store = VolumeStore(self.spec, share=share)
-        self._held_out_store = VolumeStore(self.spec, share=share)
+        self._train_store, self._held_out_store = self._store(), self._store()
 
-    def _split(self, sources: list[Source], *, folder: Path) -> None:
-        groups: Sequence[str | None] = [None] * len(sources)
-        if self.spec.grouped or any(patients(sources)):
-            groups = group_of(sources, spec=self.spec, folder=folder)
-        now = listed(sources, groups=groups)
+    def _store(self) -> Volumes:
+        if self._prepared is not None:
+            return self._prepared
+        # Held-out volumes are read in the main process, training volumes in the workers.
+        return VolumeStore(self.spec, share=max(1, self.spec.workers) + 1)
+
+    def _split(self, found: Found, *, folder: Path) -> None:
+        sources, now = found.sources, found.listed
         if self._earlier is not None:
             self.resumed = resumed_split(sources, now=now, earlier=self._earlier)
             self.train_files = self.resumed.side(held_out=False)
             self.held_out_files = self.resumed.side(held_out=True)
             self.listing = self.resumed.listing
             return
-        sides = split_sources(sources, spec=self.spec, folder=folder)
-        by_source = dict(zip(sources, now, strict=True))
-        training, held_out = (tuple(by_source[source] for source in side) for side in sides)
+        sides = split_by(found.groups, holdout=self.spec.holdout)
+        training, held_out = (tuple(now[i] for i in side) for side in sides)
         # Split as they were given, named as a run that goes on names them.
-        self.train_files, self.held_out_files = ([one.whole for one in side] for side in sides)
+        self.train_files, self.held_out_files = ([sources[i].whole for i in side] for side in sides)
         self.listing = Listing(str(folder), training, held_out)
 
-    def _with_good_headers(self, sources: list[Source]) -> list[Source]:
-        silent = len(sources) < _SILENT or self._silent
-        usable, notes = [], Notes()
-        for source in track(sources, description="Reading headers", transient=True, disable=silent):
-            try:
-                for file, remark in check_source(source, spacing=self.spec.spacing):
-                    notes.add(file, remark)
-                usable.append(source)
-            except BadVolume as error:
-                self._policy.handle(error, source=source)
-        if not usable:
-            raise DataError(
-                f"data: none of {len(sources)} samples can be used:\n{self._policy.summary()}"
-            )
-        notes.say()
-        if self.spec.volumes is not None:
-            warn_of_label_maps(usable)
-        return usable
+    def grid(self, source: Source) -> Grid:
+        """The voxels of a sample before they are resampled, or as its store has them.
+
+        Raises:
+            BadVolume: the header cannot be used.
+        """
+        if self._prepared is not None:
+            return self._prepared.grid(source)
+        return header_grid(source.files[0])
+
+    def held_out_affine(self, source: Source) -> NDArray[np.float64]:
+        """(4, 4) from (x, y, z, 1) indices of a held-out volume to mm in RAS.
+
+        Raises:
+            BadVolume: it cannot be read any more.
+        """
+        if self._prepared is not None:
+            return self._prepared.affine(source)
+        grid = target_grid(source, spacing=self.spec.spacing)
+        return grid.moved(self._held_out_store.volume(source).corner).affine
 
     def read_held_out(self) -> None:
         """Prepare the held-out volumes, and leave out those that cannot be used.
@@ -157,7 +152,9 @@ class RunVolumes:
             disable=silent,
         ):
             try:
-                self._held_out_store.volume(source)
+                volume = self._held_out_store.volume(source)
+                if isinstance(volume, StoredVolume):
+                    volume.check()
                 usable.append(source)
             except BadVolume as error:
                 self._policy.handle(error, source=source)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ssl3d.geometry import Operation, Stage, Triple
 from ssl3d.kinds.export_config import ExportConfig
+from ssl3d.kinds.network_plan import NetworkPlan
 from ssl3d.plugin.config import ComponentConfig, Problem
 
 if TYPE_CHECKING:
@@ -48,6 +49,14 @@ class BackboneConfig(ComponentConfig):
     def batch_norm_stages(self) -> tuple[Stage, ...]:
         """Stages with a norm over the visible sites of the batch and channel: one is too few."""
         return ()
+
+    @classmethod
+    def planned(cls, plan: NetworkPlan) -> Mapping[str, Any] | None:  # noqa: ARG003
+        """Options that give the strides of a plan, and of the rest what there are options for.
+
+        `ssl3d inspect` suggests them. None: there are no options for strides per axis.
+        """
+        return None
 
     @property
     def total_stride(self) -> Triple:

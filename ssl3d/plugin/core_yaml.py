@@ -80,6 +80,19 @@ def write(values: Any) -> str:
     return yaml.dump(values, Dumper=CoreDumper, sort_keys=False, allow_unicode=True)
 
 
+def write_line(value: Any) -> str:
+    """The same on one line, with brackets and braces."""
+    text: str = yaml.dump(
+        value,
+        Dumper=CoreDumper,
+        sort_keys=False,
+        allow_unicode=True,
+        default_flow_style=True,
+        width=math.inf,
+    )
+    return text.strip().removesuffix("\n...")
+
+
 def _null(text: str) -> None:  # noqa: ARG001
     return None
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ssl3d.data.files import Source
 from ssl3d.data.labelled.preparation import of_encoder
 from ssl3d.data.on_grid import PreparedVolume, prepare_on_grid
+from ssl3d.data.source import Source
 from ssl3d.tasks.encoder import describe_encoder
 
 PathLike = str | os.PathLike[str]

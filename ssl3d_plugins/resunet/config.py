@@ -11,6 +11,7 @@ from ssl3d.data.spec_types import PathText
 from ssl3d.geometry import Operation, PerAxis, Stage, Triple, operations_in, times
 from ssl3d.kinds.backbone_config import BackboneConfig
 from ssl3d.kinds.export_config import ExportConfig
+from ssl3d.kinds.network_plan import NetworkPlan
 from ssl3d.plugin.section import Presets
 from ssl3d_plugins.resunet.export_configs import ToNnssl, ToNnUNet
 from ssl3d_plugins.resunet.from_plans import filled_in
@@ -86,6 +87,20 @@ class ResUNet(BackboneConfig):
     configuration: str | None = Field(
         default=None, description="which configuration of the plans; default: 3d_fullres"
     )
+
+    @classmethod
+    def planned(cls, plan: NetworkPlan) -> Mapping[str, Any]:
+        """The plan's own stages; widths that it leaves open by the published rule."""
+        stages = len(plan.strides)
+        given = {
+            "widths": plan.widths or published_widths(stages),
+            "blocks": plan.blocks,
+            "kernels": plan.kernels if {*plan.kernels} != {THREE} else None,
+            "strides": plan.strides if plan.strides != (ONE, *(TWO,) * (stages - 1)) else None,
+            "norm": plan.norm,
+            "bias": plan.bias,
+        }
+        return {option: value for option, value in given.items() if value is not None}
 
     @classmethod
     def settles(cls, option: str) -> Iterable[str]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from ssl3d.data.nnunet_plans import read_configuration
 from ssl3d.plugin.shown import shown
 
 NETWORK = "ResidualEncoderUNet"
@@ -80,42 +79,13 @@ def read_plans(path: str | os.PathLike[str], *, configuration: str) -> Planned:
         ValueError: there is no such file or configuration, or its network is not one that
             `resunet` can be.
     """
-    file = Path(os.path.expanduser(path))
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"plans: {file} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"plans: {file} is not readable as JSON: {error}") from error
-    configurations = content.get("configurations") if isinstance(content, dict) else None
-    if not isinstance(configurations, dict):
-        raise ValueError(f"plans: {file} is no plans file of nnU-Net: it has no 'configurations'")
-    found = _inherited(configurations, configuration, file=file)
-    name = f"{file.name}, {configuration}"
-    transpose = content.get("transpose_forward")
+    plans = read_configuration(path, name=configuration)
     return Planned(
-        name,
-        _architecture(found, name=f"{file}, {configuration}"),
-        tuple(transpose) if isinstance(transpose, list) else (0, 1, 2),
-        found,
+        plans.name,
+        _architecture(plans.configuration, name=f"{plans.file}, {configuration}"),
+        plans.transpose,
+        plans.configuration,
     )
-
-
-def _inherited(configurations: Mapping[str, Any], name: str, *, file: Path) -> dict[str, Any]:
-    """A configuration over those that it inherits from."""
-    chain: list[Mapping[str, Any]] = []
-    at: Any = name
-    while at is not None:
-        if not isinstance(at, str) or not isinstance(configurations.get(at), dict):
-            raise ValueError(
-                f"plans: {file} has no configuration {shown(at)}. Allowed: "
-                f"{', '.join(map(str, configurations))}"
-            )
-        if configurations[at] in chain:
-            raise ValueError(f"plans: {file}: configuration {at!r} inherits from itself")
-        chain.append(configurations[at])
-        at = configurations[at].get("inherits_from")
-    return {key: value for one in reversed(chain) for key, value in one.items()}
 
 
 def _architecture(configuration: Mapping[str, Any], *, name: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -21,6 +21,7 @@ from ssl3d.geometry import (
     times,
 )
 from ssl3d.kinds.backbone_config import BackboneConfig
+from ssl3d.kinds.network_plan import NetworkPlan
 from ssl3d.plugin.config import Problem
 from ssl3d.plugin.section import Presets
 from ssl3d_plugins.waveformer.checks import (
@@ -162,6 +163,17 @@ class WaveFormer(BackboneConfig):
         description="layer norm, without learned scale, on the map of each stage that is given "
         "out; the next stage reads it unnormed",
     )
+
+    @classmethod
+    def planned(cls, plan: NetworkPlan) -> Mapping[str, Any]:
+        """The plan's strides, from its first that halves; widths are this network's own."""
+        patch, *merging = (stride for stride in plan.strides if stride != (1, 1, 1))
+        options: dict[str, Any] = {"widths": tuple(48 * 2**i for i in range(1 + len(merging)))}
+        if patch != (2, 2, 2):
+            options["patch"] = patch
+        if {*merging} - {(2, 2, 2)}:
+            options["merging"] = tuple(merging)
+        return options
 
     @field_validator("widths", "heads")
     @classmethod

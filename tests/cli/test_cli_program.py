@@ -33,7 +33,7 @@ raise SystemExit(f"imported {heavy}" if heavy else 0)
 def test_help_loads_neither_torch_nor_plugins_nor_pydantic(run_python) -> None:
     done = run_python(HELP)
     assert done.returncode == 0, done.stderr
-    for command in ("pretrain", "components", "options", "schema", "doctor", "install"):
+    for command in ("pretrain", "components", "options", "schema", "inspect", "doctor", "install"):
         assert f"\n  {command} " in done.stdout
 
 
@@ -54,7 +54,7 @@ def test_version(ssl3d: Command) -> None:
 
 
 def test_every_command_has_help(ssl3d: Command) -> None:
-    for command in ("pretrain", "components", "options", "schema", "doctor", "install"):
+    for command in ("pretrain", "components", "options", "schema", "inspect", "doctor", "install"):
         done = ssl3d(command, "--help")
         assert done.code == 0
         assert "Usage: ssl3d" in done.out

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from run_batches import first
 
 from ssl3d.data.data_error import BadVolume, DataError
-from ssl3d.data.files import Source
 from ssl3d.data.preparation import prepare
 from ssl3d.data.read import check_header, read_source
+from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec
 from ssl3d.data.volumes import RunVolumes
 from ssl3d.kinds.batch import Batch

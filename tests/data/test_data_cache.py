@@ -16,7 +16,8 @@ import pytest
 from ssl3d.data.cache_folder import cached_volumes, make_room, note_use
 from ssl3d.data.data_error import BadVolume, DataError
 from ssl3d.data.disk import DiskVolume
-from ssl3d.data.files import Source, find_sources
+from ssl3d.data.files import find_sources
+from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec
 from ssl3d.data.store import VolumeStore
 from ssl3d.files import host_name

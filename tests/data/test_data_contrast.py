@@ -14,10 +14,10 @@ from run_batches import first, found
 
 from ssl3d.data import preparation
 from ssl3d.data.data_error import BadVolume
-from ssl3d.data.files import Source
 from ssl3d.data.intensity import STEPS, NoContrast, check_values, foreground, narrow, normalise
 from ssl3d.data.intensity_spec import CTWindow, Percentile, ZScore
 from ssl3d.data.preparation import prepare
+from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec
 
 THRESHOLDS = ["otsu", "none", -500.0]

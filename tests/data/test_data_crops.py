@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from ssl3d.data.bad import BadFilePolicy, BadFileRecord
 from ssl3d.data.crops import CropDataset, HeldOutDataset, around, as_sample, cut
 from ssl3d.data.data_error import BadVolume, DataError
-from ssl3d.data.files import Source, find_sources
+from ssl3d.data.files import find_sources
 from ssl3d.data.preparation import Prepared
+from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec
 from ssl3d.data.store import MemoryVolume, VolumeStore
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssl3d.data.data_error import DataError
-from ssl3d.data.files import Source, find_sources
+from ssl3d.data.files import find_sources
+from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec
 from ssl3d.data.split import group_of, split_sources
 

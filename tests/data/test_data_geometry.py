@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from run_batches import found
 
 from ssl3d.data.data_error import BadVolume, DataWarning
-from ssl3d.data.files import Source
 from ssl3d.data.read import check_header, check_source, read_source
+from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec
 
 SHAPE = (5, 7, 9)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssl3d.data.data_error import DataError
-from ssl3d.data.files import Source
+from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec
 from ssl3d.data.split import group_of, split_sources
 

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from ssl3d.data.data_error import BadVolume, DataWarning
-from ssl3d.data.files import Source, find_sources
+from ssl3d.data.files import find_sources
 from ssl3d.data.listing import listed
 from ssl3d.data.read import check_header, read_source
+from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec
 
 # Indices x, y, z of a file whose axes run to the left, to the back and up, oblique in plane.

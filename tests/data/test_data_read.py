@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from ssl3d.data.data_error import BadVolume
-from ssl3d.data.files import Source
 from ssl3d.data.read import check_header, read_source
+from ssl3d.data.source import Source
 
 
 def read(path, spacing=None):

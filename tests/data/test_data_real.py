@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from run_batches import batches_of, found
 
-from ssl3d.data.files import Source, find_sources
+from ssl3d.data.files import find_sources
 from ssl3d.data.preparation import prepare
 from ssl3d.data.read import read_source
+from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec
 
 

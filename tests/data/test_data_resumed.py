@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssl3d.data.data_error import BadVolume, DataError
-from ssl3d.data.files import Source
 from ssl3d.data.listing import ListedFile, ListedSample, Listing, listed
 from ssl3d.data.resumed import Earlier, ResumedSplit, resumed_split
+from ssl3d.data.source import Source
 
 
 def sample(path: str, size: int = 1, modified: int = 1, *, group: str | None = None):

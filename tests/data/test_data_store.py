@@ -15,9 +15,10 @@ from ssl3d.data.crops import cut
 from ssl3d.data.data_error import BadVolume, DataError
 from ssl3d.data.disk import DiskVolume
 from ssl3d.data.disk_cache import DiskCache, cache_folder
-from ssl3d.data.files import Source, find_sources
+from ssl3d.data.files import find_sources
 from ssl3d.data.listing import listed
 from ssl3d.data.preparation import prepare
+from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec
 from ssl3d.data.store import MemoryVolume, VolumeStore
 

@@ -16,9 +16,11 @@ from pydicom.uid import generate_uid
 
 import ssl3d.data.dicom.folder as folders
 from ssl3d.data.data_error import BadVolume, DataError, DataWarning
-from ssl3d.data.files import Source, find_sources
+from ssl3d.data.files import find_sources
 from ssl3d.data.listing import listed
+from ssl3d.data.modality import with_modalities
 from ssl3d.data.read import check_source, read_source
+from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec
 from ssl3d.data.split import group_of
 from ssl3d.data.volumes import RunVolumes
@@ -264,3 +266,11 @@ def test_exclude_sees_folder_and_uid(series: Series, tmp_path: Path) -> None:
     series("all/b", uid=generate_uid())
     with pytest.warns(DataWarning, match="leaves out 1 of 2"):
         assert found(tmp_path / "all", exclude=("b/*",)) == [f"{tmp_path}/all/a/{A}.dcm"]
+
+
+def test_a_series_knows_its_modality(series: Series) -> None:
+    folder = series("a").parent
+    series("b", change=tag(Modality="MR"))
+    spec = DataSpec(volumes=str(folder))
+    kinds = with_modalities(find_sources(spec), spec=spec)
+    assert sorted(str(source.modality) for source in kinds) == ["CT", "MR"]

@@ -13,8 +13,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import MRImageStorage, generate_uid
 
 from ssl3d.data.data_error import BadVolume
-from ssl3d.data.files import Source, find_sources
+from ssl3d.data.files import find_sources
 from ssl3d.data.read import read_source
+from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec
 
 Series = Callable[..., Path]

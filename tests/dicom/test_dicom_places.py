@@ -17,8 +17,9 @@ from pydicom.uid import (
 )
 
 from ssl3d.data.data_error import BadVolume
-from ssl3d.data.files import Source, find_sources
+from ssl3d.data.files import find_sources
 from ssl3d.data.read import check_source, read_source
+from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec
 
 Series = Callable[..., Path]

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssl3d.data.data_error import DataError
-from ssl3d.data.files import Source
 from ssl3d.data.labelled.case import Case
 from ssl3d.data.labelled.spec import LabelledData
 from ssl3d.data.labelled.split import folds_of, split_cases, strata_of
+from ssl3d.data.source import Source
 
 
 def cases_of(groups: list[tuple[str, str]]) -> list[Case]:

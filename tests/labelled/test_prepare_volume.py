@@ -121,8 +121,8 @@ def test_it_is_what_pretraining_read(tmp_path: Path) -> None:
     image = rng.gamma(2, size=(12, 13, 14)).astype(np.float32)
     image[3, 4, 5] = np.nan
     nibabel.Nifti1Image(image, np.diag([1, 2, 3, 1])).to_filename(path)
-    from ssl3d.data.files import Source
     from ssl3d.data.preparation import prepare
+    from ssl3d.data.source import Source
 
     spec = DataSpec(volumes="-", normalise="zscore", spacing=(1, 1, 1))
     own = prepare(Source((path,)), spec=spec).values
@@ -162,7 +162,7 @@ def test_what_cannot_be_prepared(tmp_path: Path) -> None:
 
 
 def test_several_channels_and_axes_of_one(tmp_path: Path) -> None:
-    from ssl3d.data.files import Source
+    from ssl3d.data.source import Source
 
     image = np.random.default_rng(0).normal(size=(8, 9, 10)).astype(np.float32)
     paths = []

@@ -49,6 +49,7 @@ def test_description_has_what_a_fine_tuner_must_match(exported: Path) -> None:
     assert facts["input"]["spacing"] == [2.0, 1.0, 1.0]
     assert facts["input"]["normalise"]["name"] == "percentile"
     assert facts["input"]["foreground"] == {"threshold": "otsu"}
+    assert facts["input"]["valid_region"] == {"padding": False, "body": None}
     assert facts["stages"] == [
         {"stride": [2, 2, 2], "channels": 8},
         {"stride": [4, 4, 4], "channels": 16},

@@ -15,7 +15,7 @@ from ssl3d.tasks.pretrain.paths import absolute
 
 def test_relative_paths_become_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
-    data: dict[str, Any] = {"group_file": "./g.csv", "cache": {"folder": "~/cache"}}
+    data: dict[str, Any] = {"group_file": "./g.csv", "store": "ct", "cache": {"folder": "~/cache"}}
     probe = {"images": "l/*_a.nii", "labels": "l/*_m.nii", "group_file": "p.csv"}
     spec = ExperimentSpec(
         data={"volumes": ["set", "/abs/b", "../c/**/*.nii"], **data}, init="runs/a", probe=probe
@@ -23,6 +23,7 @@ def test_relative_paths_become_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = absolute(spec, folder=Path("/w/x"))
     assert whole.data.volumes == ("/w/x/set", "/abs/b", "/w/x/../c/**/*.nii")
     assert whole.data.group_file == "/w/x/g.csv"
+    assert whole.data.store == "/w/x/ct"
     assert whole.data.cache.folder == "/home/me/cache"
     assert whole.init == "/w/x/runs/a"
     assert whole.probe is not None
@@ -49,6 +50,14 @@ def test_visits() -> None:
     assert absolute(spec, folder=Path("/w")).data.visit_file == "/w/v.csv"
 
 
+def test_tables_and_masks() -> None:
+    tables = {"manifest": "a/m.csv", "modality_file": "k.csv"}
+    whole = absolute(ExperimentSpec(data=tables), folder=Path("/w")).data
+    assert (whole.manifest, whole.modality_file) == ("/w/a/m.csv", "/w/k.csv")
+    masks = {"volumes": "a/*.nii", "valid": "b/*.nii"}
+    assert absolute(ExperimentSpec(data=masks), folder=Path("/w")).data.valid == "/w/b/*.nii"
+
+
 def test_no_path_is_forgotten() -> None:
     """Every option of the core that takes a path is one of those above.
 
@@ -62,6 +71,7 @@ def test_no_path_is_forgotten() -> None:
     }
     assert found - {"data.exclude"} == {
         *("data.volumes", "data.channels", "data.group_file", "data.visit_file"),
+        *("data.manifest", "data.valid", "data.modality_file", "data.store"),
         *("data.cache.folder", "init"),
         *("probe.images", "probe.labels", "probe.group_file"),
     }

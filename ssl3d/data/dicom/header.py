@@ -19,7 +19,8 @@ from pydicom.errors import InvalidDicomError
 # What is read of a file. No name, no birth date: what is not read is written nowhere.
 _TAGS = (
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "ImageType", "Modality", "PatientID",
-    "SeriesDescription", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel",
+    "StudyInstanceUID", "SequenceName", "PulseSequenceName", "ScanningSequence",
+    "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel",
     "PixelRepresentation", "BitsAllocated", "BitsStored", "PixelPaddingValue",
     "PixelPaddingRangeLimit", "PhotometricInterpretation", "ImagePositionPatient",
     "ImageOrientationPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept",
@@ -64,7 +65,9 @@ class Header:
         image_type: such as ORIGINAL, PRIMARY, LOCALIZER.
         modality: such as CT or MR.
         patient: PatientID; empty where there is none.
-        description: SeriesDescription; empty where there is none.
+        study: StudyInstanceUID; empty where there is none.
+        sequence: of MR, as its scanner calls it or by its kinds; empty where there is none. Not
+            SeriesDescription, which is free text and may hold a name: it is not read.
         rows, columns: pixels of a frame.
         samples: values of a pixel.
         bits: that a value takes.
@@ -78,7 +81,8 @@ class Header:
     image_type: tuple[str, ...]
     modality: str
     patient: str
-    description: str
+    study: str
+    sequence: str
     rows: int
     columns: int
     samples: int
@@ -104,7 +108,8 @@ def read_header(path: Path) -> Header | None:
         image_type=tuple(str(word).upper() for word in _several(file, "ImageType")),
         modality=str(file.get("Modality", "")),
         patient=str(file.get("PatientID", "") or ""),
-        description=str(file.get("SeriesDescription", "") or ""),
+        study=str(file.get("StudyInstanceUID", "") or ""),
+        sequence=_sequence(file),
         rows=int(file.get("Rows", 0)),
         columns=int(file.get("Columns", 0)),
         samples=int(file.get("SamplesPerPixel", 1)),
@@ -112,6 +117,11 @@ def read_header(path: Path) -> Header | None:
         padding=_padding(file),
         frames=tuple(_frames(file)) if "Rows" in file else (),
     )
+
+
+def _sequence(file: Dataset) -> str:
+    named = file.get("SequenceName") or file.get("PulseSequenceName") or ""
+    return str(named) or "+".join(map(str, _several(file, "ScanningSequence")))
 
 
 def _padding(file: Dataset) -> tuple[int, ...]:

@@ -124,6 +124,16 @@ def patient_of(path: Path) -> str:
     return files[0][1].patient
 
 
+def modality_of(path: Path) -> str:
+    """Modality of a series, such as CT or MR; empty where it says none.
+
+    Raises:
+        BadVolume: the series is gone.
+    """
+    files, _ = members(path)
+    return files[0][1].modality
+
+
 def _folders(folder: Path) -> list[Path]:
     """The folder, and all below it that hold files."""
     notes = Notes()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ssl3d.data.files import Source
+from ssl3d.data.source import Source
 
 
 @dataclass(frozen=True)
@@ -58,4 +58,4 @@ class Case:
     def source(self) -> Source:
         """Every file that its prepared volume is made of, the label map last."""
         label = () if self.label is None else (self.label,)
-        return Source((*self.image.files, *label))
+        return replace(self.image, files=(*self.image.files, *label))

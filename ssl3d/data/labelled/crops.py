@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ssl3d.data.bad import BadFilePolicy
-from ssl3d.data.crops import Volume, around, bounds, first_usable
+from ssl3d.data.crops import around, bounds, first_usable
 from ssl3d.data.labelled.augment import Augment
 from ssl3d.data.labelled.augment_spec import AugmentSpec
 from ssl3d.data.labelled.case import Case
@@ -21,6 +21,7 @@ from ssl3d.data.labelled.crop import LabelledSample
 from ssl3d.data.labelled.placement import Placement, crop_at
 from ssl3d.data.labelled.spec import LabelledData
 from ssl3d.data.store import VolumeStore
+from ssl3d.data.volume import Volume
 from ssl3d.geometry import Triple
 from ssl3d.streams import Stream, generator
 
@@ -73,7 +74,9 @@ class LabelledCrops(Dataset[LabelledSample]):
         random = generator(self._seed, Stream.ORDER, order)
         candidates = torch.randperm(len(self._cases), generator=random).roll(-start).tolist()
         source, volume = first_usable(
-            [self._cases[i].source for i in candidates], store=self._store, policy=self._policy
+            [self._cases[i].source for i in candidates],
+            make=self._store.volume,
+            policy=self._policy,
         )
         case = self._by_source[source]
         labelled = case.label is not None

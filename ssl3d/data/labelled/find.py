@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ssl3d.data.data_error import DataError, DataWarning
-from ssl3d.data.files import Source, find_sources
+from ssl3d.data.files import find_sources
 from ssl3d.data.labelled.case import Case
 from ssl3d.data.labelled.known import check_known
-from ssl3d.data.labelled.manifest import Row, Table, one_each
 from ssl3d.data.labelled.points import Points
 from ssl3d.data.labelled.spec import LabelledData
 from ssl3d.data.labelled.truth import LabelMap, Targets, Truth
+from ssl3d.data.manifest import described
+from ssl3d.data.manifest_table import Row, Table, one_each
+from ssl3d.data.source import Source
 from ssl3d.data.split import group_of, patients
 
 
@@ -79,17 +82,18 @@ def _files(
     columns, wanted = data.columns, isinstance(truth, LabelMap)
     if data.images is None:
         assert table is not None
-        sources = table.sources(columns.images)
+        sources = described(table.sources(columns.images), table=table, columns=columns)
         maps = [table.file(row, columns.label) if wanted else None for row in table.rows]
         return sources, maps, table.rows
     sources = find_sources(data.finding(), folder=folder, option="data")
     labels: list[Path | None] = [None] * len(sources)
     if data.labels is not None:
         labels = [source.files[-1] if wanted else None for source in sources]
-        sources = [Source(source.files[:-1]) for source in sources]
+        sources = [replace(source, files=source.files[:-1]) for source in sources]
     if table is None:
         return sources, labels, [None] * len(sources)
     rows = one_each(table, table.of(sources, column=columns.images[0]), sources=sources)
+    sources = described(sources, table=table, columns=columns, rows=rows)
     if wanted and data.labels is None:
         labels = [table.file(row, columns.label) for row in rows]
     return sources, labels, rows
@@ -141,7 +145,7 @@ def _groups(
     folder: Path | None,
 ) -> list[str]:
     column = data.columns.group
-    if table is None or column not in table.columns:
+    if table is None or not any(row is not None and row[column] for row in rows):
         if data.group_by is None and data.group_file is None and not all(patients(sources)):
             warnings.warn(
                 f"data: no grouping is given, so each of {len(sources)} cases counts as a person "

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl3d.data.data_error import BadVolume
-from ssl3d.data.files import Source
 from ssl3d.data.read import read_source
+from ssl3d.data.source import Source
 
 LARGEST_LABEL = 2**24
 """Volumes are read as float32, which knows each whole number below this one."""

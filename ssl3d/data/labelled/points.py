@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from ssl3d.data.data_error import DataError
-from ssl3d.data.files import Source
 from ssl3d.data.grid import Grid
 from ssl3d.data.labelled.case import Point
-from ssl3d.data.labelled.manifest import Row, Table
 from ssl3d.data.labelled.spec import LabelledData
 from ssl3d.data.labelled.truth import Targets, Truth
+from ssl3d.data.manifest_table import Row, Table
 from ssl3d.data.scan import open_scan
+from ssl3d.data.source import Source
 
 AXES = ("x", "y", "z")
 

@@ -9,7 +9,7 @@ from ssl3d.data.labelled.spec import LabelledData
 from ssl3d.data.spec import DataSpec, ForegroundSpec
 from ssl3d.geometry import Triple
 
-DEFAULTS = ("spacing", "normalise", "foreground")
+DEFAULTS = ("spacing", "normalise", "foreground", "valid_region")
 
 
 def of_encoder(description: Mapping[str, Any], *, patch: Triple | None = None) -> DataSpec:

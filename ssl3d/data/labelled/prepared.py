@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from ssl3d.data.data_error import BadVolume
-from ssl3d.data.files import Source
 from ssl3d.data.labelled.label_map import read_labels
 from ssl3d.data.labelled.truth import LabelMap
 from ssl3d.data.preparation import Prepared, prepare
+from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec
 from ssl3d.streams import Stream, generator
 
@@ -34,7 +36,7 @@ def prepare_labelled(source: Source, *, spec: DataSpec, truth: LabelMap) -> Prep
     Raises:
         BadVolume: the image or its labels cannot be used.
     """
-    image, label = Source(source.files[:-1]), source.files[-1]
+    image, label = replace(source, files=source.files[:-1]), source.files[-1]
     values = prepare(image, spec=spec).values
     known = {*truth.values, *([] if truth.ignore is None else [truth.ignore])}
     labels = read_labels(image, label, spacing=spec.spacing, values=known)

@@ -14,13 +14,13 @@ from ssl3d.data.label_maps import warn_of_label_maps
 from ssl3d.data.labelled.case import Case
 from ssl3d.data.labelled.classes import check_targets, count_classes
 from ssl3d.data.labelled.find import find_cases
-from ssl3d.data.labelled.manifest import Row
 from ssl3d.data.labelled.points import Points
 from ssl3d.data.labelled.prepared import prepare_labelled
 from ssl3d.data.labelled.spec import LabelledData
 from ssl3d.data.labelled.split import Sides, split_cases
 from ssl3d.data.labelled.truth import LabelMap, Truth
 from ssl3d.data.listing import ListedSample, Listing, listed
+from ssl3d.data.manifest_table import Row
 from ssl3d.data.notes import Notes
 from ssl3d.data.read import check_source, target_grid
 from ssl3d.data.spec import DataSpec

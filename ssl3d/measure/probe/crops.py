@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -112,8 +112,9 @@ def _first_usable(
 
 def _crop(source: Source, *, data: DataSpec) -> LabelledCrop:
     """The crop around the middle of what is labelled."""
-    images = Source(source.files[:-1])
-    prepared = prepare(images, spec=data)
+    images = replace(source, files=source.files[:-1])
+    whole = data.foreground.model_copy(update={"margin": None})  # the label map is whole
+    prepared = prepare(images, spec=data.model_copy(update={"foreground": whole}))
     # What lies outside of the scan has no label.
     labels = np.nan_to_num(read_labels(images, source.files[-1], spacing=data.spacing))
     if labels.shape != prepared.values.shape[1:]:

@@ -13,9 +13,9 @@ from rich.console import Console
 from torch import Tensor
 
 from ssl3d.data.data_error import shown
-from ssl3d.data.files import Source
 from ssl3d.data.labelled.label_map import read_labels
 from ssl3d.data.read import target_grid
+from ssl3d.data.source import Source
 from ssl3d.kinds.task import IGNORE, Row
 from ssl3d.measure.overlap import overlap_row, overlap_summary
 from ssl3d.tasks.evaluate.legend import legend_beside, legend_of_values

@@ -10,11 +10,11 @@ import torch
 from rich.console import Console
 
 from ssl3d.data.data_error import DataError, shown
-from ssl3d.data.files import Source
 from ssl3d.data.group_file import names_of
-from ssl3d.data.labelled.manifest import Row as Line
-from ssl3d.data.labelled.manifest import Table
 from ssl3d.data.labelled.truth import Targets
+from ssl3d.data.manifest_table import Row as Line
+from ssl3d.data.manifest_table import Table
+from ssl3d.data.source import Source
 from ssl3d.kinds.backbone_config import BackboneConfig
 from ssl3d.kinds.task import Row
 from ssl3d.kinds.task_config import TaskConfig

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ssl3d.data.data_error import BadVolume, DataError
-from ssl3d.data.files import ENDINGS, Source, find_sources, stem
-from ssl3d.data.labelled.manifest import Table
+from ssl3d.data.files import ENDINGS, find_sources, stem
+from ssl3d.data.manifest_table import Table
 from ssl3d.data.read import check_source
+from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec
 
 PREDICTION, LABEL, GROUP = "prediction", "label", "group"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 FORMAT = 1
-PREPARED_BY = ("spacing", "normalise", "foreground", "max_non_finite")
+PREPARED_BY = ("spacing", "normalise", "foreground", "valid_region", "max_non_finite")
 
 
 class Tuned(NamedTuple):
@@ -138,7 +138,7 @@ def load_model(folder: str | Path) -> Tuned:
         )
     transfer(read_weights(Path(folder) / WEIGHTS), model)
     z, y, x = inputs["patch"]
-    known = {name: inputs[name] for name in PREPARED_BY}
+    known = {name: inputs[name] for name in PREPARED_BY if name in inputs}
     return Tuned(
         model.eval(),
         DataSpec(volumes="-", patch=(z, y, x), **known),

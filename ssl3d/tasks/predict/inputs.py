@@ -10,7 +10,8 @@ from glob import has_magic
 from pathlib import Path
 
 from ssl3d.data.data_error import DataError, DataWarning, shown
-from ssl3d.data.files import Source, find_sources, stem
+from ssl3d.data.files import find_sources, stem
+from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec
 
 

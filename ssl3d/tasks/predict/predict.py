@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ssl3d.data.data_error import BadVolume, shown
-from ssl3d.data.files import Source
+from ssl3d.data.source import Source
 from ssl3d.files import remove_left_behind
 from ssl3d.folder import RunFolder
 from ssl3d.run.lock import RunLock

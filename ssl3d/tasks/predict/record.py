@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl3d.data.data_error import shown
-from ssl3d.data.files import Source
+from ssl3d.data.source import Source
 from ssl3d.files import write_json
 from ssl3d.tasks.finetune.window_spec import WindowSpec
 from ssl3d.tasks.predict.runs import Models

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from ssl3d.data.files import Source
 from ssl3d.data.on_grid import prepare_on_grid
+from ssl3d.data.source import Source
 from ssl3d.tasks.finetune.predict import predict_map, predict_outputs
 from ssl3d.tasks.finetune.predicted import LABELS
 from ssl3d.tasks.finetune.window_spec import WindowSpec

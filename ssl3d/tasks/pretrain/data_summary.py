@@ -38,7 +38,7 @@ def _rows(found: Outline, *, spec: DataSpec) -> Iterable[tuple[str, str]]:
         lines = [*found.bad.values()][:MOST_NAMED]
         more = len(found.bad) - len(lines)
         yield "left out", "\n".join([*lines, *([f"and {more} more"] if more else [])])
-    groups = f", in {found.groups} groups" if spec.grouped else ""
+    groups = f", in {found.groups} groups" if spec.grouped or found.groups < usable else ""
     yield "split", f"{found.training} to train on, {found.held_out} held out{groups}"
     sizes, spacings = zip(*found.grids, strict=True)
     yield "spacing", f"{_ranges(spacings)} mm"

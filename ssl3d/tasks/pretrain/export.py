@@ -42,10 +42,11 @@ def describe(spec: ExperimentSpec, *, step: int) -> dict[str, Any]:
         ],
         "input": {
             "orientation": "RAS, axes z, y, x",
-            "channels": list(spec.data.channels or ()) or None,
+            "channels": list(spec.data.channel_names) or None,
             "spacing": spec.data.spacing,
             "normalise": spec.data.normalise.model_dump(mode="json"),
             "foreground": {"threshold": spec.data.foreground.threshold},
+            "valid_region": spec.data.valid_region.model_dump(mode="json"),
             "patch": spec.data.patch,
         },
         "trained": {

@@ -14,8 +14,9 @@ def absolute(spec: ExperimentSpec, *, folder: Path) -> ExperimentSpec:
     Raises:
         RunError: a whole path is not UTF-8.
     """
-    names = ("volumes", "channels", "group_file", "visit_file")
-    data = whole_paths(spec.data, *names, folder=folder)
+    files = ("volumes", "channels", "manifest", "valid", "store")
+    tables = ("group_file", "visit_file", "modality_file")
+    data = whole_paths(spec.data, *files, *tables, folder=folder)
     cache = whole_paths(data.cache, "folder", folder=folder)
     probe = spec.probe and whole_paths(spec.probe, "images", "labels", "group_file", folder=folder)
     parts = {"data": data.model_copy(update={"cache": cache}), "probe": probe}

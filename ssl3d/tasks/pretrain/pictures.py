@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 
 from ssl3d.data import BadVolume, Batches, Source
-from ssl3d.data.read import read_source
 from ssl3d.geometry import divides, quotient
 from ssl3d.masked.model import PretrainModel
 from ssl3d.masked.output import PretrainOutput
@@ -55,11 +54,11 @@ def draw_held_out(
         The files, one for each volume and channel.
     """
     note = GIVEN if spec.target == "patch_normalised" else PLAIN
-    names = list(spec.data.channels or ("",))
+    names = spec.data.channel_names or ("",)
     paths = []
     for number, case in enumerate(_restored(model, spec=spec, batches=batches), start=1):
         output, name = case.output, case.source.name
-        affine = _affine(case.source, spec=spec)
+        affine = _affine(case.source, batches=batches)
         losses = measured(output, model=model)
         restored = restored_volume(output.step.views[0])[0].cpu().float().numpy()
         quality = list(image_quality(output.step.views[0]))
@@ -100,10 +99,10 @@ def numbers_in_words(numbers: Mapping[str, float]) -> str:
     return "this crop: " + (", ".join(parts) or "nothing is hidden and can be scored")
 
 
-def _affine(source: Source, *, spec: ExperimentSpec) -> NDArray[np.float64] | None:
+def _affine(source: Source, *, batches: Batches) -> NDArray[np.float64] | None:
     """From (x, y, z, 1) indices of the prepared volume to mm; None where it is gone by now."""
     try:
-        return read_source(source, spacing=spec.data.spacing)[1].numpy()
+        return batches.volumes.held_out_affine(source)
     except BadVolume:
         return None  # it was read once, and the picture says so
 

@@ -22,8 +22,11 @@ from ssl3d.tasks.pretrain.spec import ExperimentSpec
 DATA_PATHS = (
     "data.volumes",
     "data.channels",
+    "data.manifest",
+    "data.valid",
     "data.group_file",
     "data.visit_file",
+    "data.modality_file",
     "probe.images",
     "probe.labels",
     "probe.group_file",
@@ -34,6 +37,7 @@ FREE_ON_RESUME = (
     "sparse_backend",
     "views_at_once",
     "data.cache",
+    "data.store",
     "data.workers",
     "optimizer.lr",
     "optimizer.min_lr",
@@ -118,7 +122,7 @@ def resumable(folder: RunFolder, spec: ExperimentSpec) -> Resumable:
     if listing is not None:
         spec = absolute(spec, folder=Path(listing.folder))
     changed = differences(before.to_dict(), spec.to_dict())
-    orders = [", ".join(one.data.channels or ()) for one in (before, spec)]
+    orders = [", ".join(one.data.channel_names) for one in (before, spec)]
     if orders[0] != orders[1]:  # to a mapping that is no difference
         changed["data.channels order"] = (orders[0], orders[1])
     moved = {

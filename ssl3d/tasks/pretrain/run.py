@@ -105,7 +105,7 @@ def pretrain(
         batches = Batches(data, views=model.views, masker=model.masker, seed=spec.seed)
         if main:
             files, extent = (*data.train_files, *data.held_out_files), model.views.extent
-            for text in size_warnings(files, spec=spec.data, extent=extent):
+            for text in size_warnings(files, spec=spec.data, extent=extent, grid=data.grid):
                 warn(text)
         loaded = []
         if spec.init is not None and checkpoint is None:

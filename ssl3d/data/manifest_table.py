@@ -10,10 +10,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ssl3d.data.data_error import DataError
-from ssl3d.data.files import Source, identity, one_volume
 from ssl3d.data.group_file import names_of
 from ssl3d.data.notes import Notes
+from ssl3d.data.source import Source
 from ssl3d.data.table import NOTHING, Problem, csv_rows, plain_text, read_text
+from ssl3d.data.volume_path import identity, one_volume
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Table:
         else:
             rows = _json_rows(text, needed=needed, problem=self.error)
         self.rows = [
-            Row({name: _cell(value) for name, value in cells.items()}, place)
+            Row({name: cell_text(value) for name, value in cells.items()}, place)
             for cells, place in rows
         ]
         if not self.rows:
@@ -152,7 +153,8 @@ def one_each(
     return [own[0] for own in rows]
 
 
-def _cell(value: Any) -> str:
+def cell_text(value: Any) -> str:
+    """What a cell holds; "" for what tables write where they have nothing."""
     if isinstance(value, bool):
         value = int(value)
     text = plain_text("" if value is None else str(value))
