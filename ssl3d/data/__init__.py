@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ssl3d.data.bad import BadFilePolicy, BadFileRecord
     from ssl3d.data.batches import Batches
-    from ssl3d.data.crops import CropDataset, HeldOutDataset
+    from ssl3d.data.crops import CropDataset
     from ssl3d.data.data_error import BadVolume, DataError, DataWarning
     from ssl3d.data.files import find_sources
+    from ssl3d.data.held_out_crops import HeldOutDataset
     from ssl3d.data.preparation import Prepared, prepare
     from ssl3d.data.sampler import ResumableSampler
     from ssl3d.data.source import Source
@@ -29,7 +30,7 @@ _HOME = {
     "CropDataset": "crops",
     "DataError": "data_error",
     "DataWarning": "data_error",
-    "HeldOutDataset": "crops",
+    "HeldOutDataset": "held_out_crops",
     "Prepared": "preparation",
     "ResumableSampler": "sampler",
     "RunVolumes": "volumes",

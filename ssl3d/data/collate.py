@@ -23,12 +23,14 @@ class Sample:
         views: of each level.
         number: of the sample.
         source: where it was cut from.
+        present: (C,) bool, channels that it has; None: all.
         extra: further tensors by name, such as labels; stacked.
     """
 
     views: tuple[tuple[View, ...], ...]
     number: int
     source: str
+    present: Tensor | None = None
     extra: Mapping[str, Tensor] = field(default_factory=dict)
 
 
@@ -53,7 +55,9 @@ def collate(samples: Sequence[Sample], *, levels: Sequence[Level], cell: Triple)
                 None if bool(valid.all()) else valid,
             )
         before = levels[number - 1].count if number else 0
-        views.append(_joined(rows, voxels=volumes[own], level=level, before=before, cell=cell))
+        joined = _joined(rows, voxels=volumes[own], level=level, before=before, cell=cell)
+        joined.present = _present(samples, count=level.count, like=joined.volume)
+        views.append(joined)
     return Batch(
         tuple(views),
         samples=tuple(sample.number for sample in samples),
@@ -63,6 +67,15 @@ def collate(samples: Sequence[Sample], *, levels: Sequence[Level], cell: Triple)
             for name in samples[0].extra
         },
     )
+
+
+def _present(samples: Sequence[Sample], *, count: int, like: Tensor) -> Tensor | None:
+    """(R, C) bool: channels that each row has; None where all have all."""
+    if all(sample.present is None or bool(sample.present.all()) for sample in samples):
+        return None
+    every = torch.ones(like.shape[1], dtype=torch.bool)
+    rows = torch.stack([every if s.present is None else s.present for s in samples])
+    return rows.repeat_interleave(count, 0)
 
 
 def _joined(

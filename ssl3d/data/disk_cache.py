@@ -45,6 +45,7 @@ class DiskCache:
                 "spacing": True,
                 "valid_region": True,
                 "normalise": True,
+                "normalise_by_modality": True,
                 "foreground": {"threshold", "margin"},
                 "max_non_finite": True,
             },

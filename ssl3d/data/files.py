@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from glob import has_magic
 from pathlib import Path
@@ -14,6 +14,7 @@ from ssl3d.data.data_error import DataError, DataWarning, shown
 from ssl3d.data.dicom.among import series_among
 from ssl3d.data.manifest import manifest_sources
 from ssl3d.data.notes import Notes
+from ssl3d.data.present import say_lacking
 from ssl3d.data.search import matches, search, search_glob
 from ssl3d.data.source import Source as Source
 from ssl3d.data.spec import DataSpec
@@ -41,11 +42,14 @@ def find_sources(
     notes = Notes()
     try:
         if spec.manifest is not None:
-            return sorted(manifest_sources(spec), key=lambda source: source.name)
+            sources = manifest_sources(spec)
+            say_lacking(sources, names=spec.channel_names)
+            return sorted(sources, key=lambda source: source.name)
         if spec.valid is not None:
             sources = _find_with_masks(spec, notes, option=option or "data")
         elif spec.channels is not None:
-            sources = _find_channels(spec.channels, notes, option=option or "data.channels")
+            where, optional = option or "data.channels", _optional(spec, spec.channels)
+            sources = _find_channels(spec.channels, notes, option=where, optional=optional)
         else:
             assert spec.volumes is not None
             where = "data.volumes" if option is None else f"{option}.images"
@@ -57,6 +61,7 @@ def find_sources(
         sources = _without_excluded(sources, spec.exclude, folder=folder)
     finally:
         notes.say()
+    say_lacking(sources, names=spec.channel_names)
     return sorted(sources, key=lambda source: source.name)
 
 
@@ -117,8 +122,17 @@ def _expand(entry: str, notes: Notes, *, option: str) -> list[Path]:
     return volumes
 
 
+def _optional(spec: DataSpec, channels: Collection[str]) -> Collection[str]:
+    """Channels that a sample may lack, as long as it has one of them."""
+    return channels if spec.missing_channels == "allow" else ()
+
+
 def _find_channels(
-    channels: dict[str, str | tuple[str, ...]], notes: Notes, *, option: str
+    channels: dict[str, str | tuple[str, ...]],
+    notes: Notes,
+    *,
+    option: str,
+    optional: Collection[str] = (),
 ) -> list[Source]:
     lists = [value for value in channels.values() if not isinstance(value, str)]
     if lists:
@@ -131,9 +145,15 @@ def _find_channels(
         for name, pattern in channels.items()
         if isinstance(pattern, str)
     }
-    _check_complete(by_stars, option=option)
-    keys = next(iter(by_stars.values()))
-    return [Source(tuple(files[key] for files in by_stars.values())) for key in keys]
+    _check_complete(by_stars, option=option, optional=optional)
+    keys = dict.fromkeys(key for files in by_stars.values() for key in files)
+    return [
+        Source(
+            tuple(files[key] for files in by_stars.values() if key in files),
+            lacking=tuple(i for i, files in enumerate(by_stars.values()) if key not in files),
+        )
+        for key in keys
+    ]
 
 
 def _find_with_masks(spec: DataSpec, notes: Notes, *, option: str) -> list[Source]:
@@ -142,13 +162,10 @@ def _find_with_masks(spec: DataSpec, notes: Notes, *, option: str) -> list[Sourc
     files = {f"channels.{name}": value for name, value in (spec.channels or {}).items()}
     if spec.volumes is not None:
         files = {"volumes": spec.volumes}
-    found = _find_channels({**files, "valid": spec.valid}, notes, option=option)
-    return [
-        Source(one.files[:-1], valid=one.files[-1])
-        if len(files) not in one.lacking
-        else replace(one, lacking=one.lacking[:-1])
-        for one in found
-    ]
+    found = _find_channels(
+        {**files, "valid": spec.valid}, notes, option=option, optional=_optional(spec, files)
+    )
+    return [replace(one, files=one.files[:-1], valid=one.files[-1]) for one in found]
 
 
 def _match_stars(option: str, pattern: str, notes: Notes) -> dict[tuple[str, ...], Path]:
@@ -165,11 +182,13 @@ def _match_stars(option: str, pattern: str, notes: Notes) -> dict[tuple[str, ...
     return files
 
 
-def _check_complete(by_stars: dict[str, dict[tuple[str, ...], Path]], *, option: str) -> None:
+def _check_complete(
+    by_stars: dict[str, dict[tuple[str, ...], Path]], *, option: str, optional: Collection[str]
+) -> None:
     lacking = []
     for key in sorted({key for files in by_stars.values() for key in files}):
         absent = [name for name, files in by_stars.items() if key not in files]
-        if absent:
+        if set(absent) - set(optional) or (absent and set(optional) <= set(absent)):
             lacking.append(f"{'/'.join(key)} lacks {' and '.join(absent)}")
     if lacking:
         more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""

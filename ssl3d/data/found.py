@@ -14,6 +14,7 @@ from ssl3d.data.files import find_sources
 from ssl3d.data.label_maps import warn_of_label_maps
 from ssl3d.data.listing import ListedSample, listed
 from ssl3d.data.modality import with_modalities
+from ssl3d.data.normalised_by import say_normalised_by
 from ssl3d.data.notes import Notes
 from ssl3d.data.read import check_source
 from ssl3d.data.source import Source
@@ -65,6 +66,7 @@ def find_usable(spec: DataSpec, *, folder: Path, record: BadFileRecord, silent: 
     for source, error in alone:
         policy.handle(error, source=source)
     usable = _with_good_headers(sources, spec=spec, policy=policy, silent=silent)
+    say_normalised_by(usable, spec=spec)
     groups = group_of(usable, spec=spec, folder=folder)
     given = any(source.group for source in usable)
     known = spec.grouped or given or any(patients(usable))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -126,15 +127,22 @@ def spread(values: Floats, lower: float, upper: float) -> tuple[float, float]:
 
 
 def normalise(
-    volume: Floats, *, how: CTWindow | Percentile | ZScore, foreground: Booleans
+    volume: Floats,
+    *,
+    how: CTWindow | Percentile | ZScore,
+    foreground: Booleans,
+    numbers: Sequence[int] | None = None,
 ) -> Floats:
     """Normalised (C, z, y, x) volume; NaN stays NaN.
+
+    Messages call channels by `numbers`, where they are not those from 0.
 
     Raises:
         NoContrast: every valid voxel of a channel ends at one value.
     """
     result = np.empty_like(volume)
     for index, channel in enumerate(volume):
+        number = index if numbers is None else numbers[index]
         valid = channel[np.isfinite(channel)]
         if isinstance(how, ZScore):
             inside = channel[foreground].astype(np.float64)
@@ -147,13 +155,13 @@ def normalise(
             )
             scale = high - low
         if valid.min() == valid.max() or scale == 0:
-            raise NoContrast(f"channel {index} has no contrast: every voxel is {valid[0]:g}")
+            raise NoContrast(f"channel {number} has no contrast: every voxel is {valid[0]:g}")
         result[index] = (channel - np.float32(low)) / np.float32(scale)
         if isinstance(how, CTWindow) or (isinstance(how, Percentile) and how.clip):
             np.clip(result[index], 0.0, 1.0, out=result[index])
         if np.nanmin(result[index]) == np.nanmax(result[index]):
             raise NoContrast(
-                f"channel {index} has no contrast between {low:g} and {low + scale:g}: its values "
+                f"channel {number} has no contrast between {low:g} and {low + scale:g}: its values "
                 f"lie between {valid.min():g} and {valid.max():g}, check data.normalise"
             )
     return result

@@ -32,7 +32,8 @@ def manifest_sources(spec: DataSpec) -> list[Source]:
     own = [*images, columns.group, columns.modality, columns.valid, columns.weight]
     _check_names(table, known=[*own, "visit" if columns.visit is None else columns.visit])
     _check_given_once(table, spec=spec)
-    sources = [Source(_files(table, row, images)) for row in table.rows]
+    allowed = spec.missing_channels == "allow"
+    sources = [_source(table, row, images, allowed=allowed) for row in table.rows]
     _check_each_once(table, sources)
     grouped = any(row[columns.group] for row in table.rows)
     for row in table.rows:
@@ -122,8 +123,15 @@ def _check_given_once(table: Table, *, spec: DataSpec) -> None:
             )
 
 
-def _files(table: Table, row: Row, images: Sequence[str]) -> tuple[Path, ...]:
-    return tuple(table.file(row, column) for column in images)
+def _source(table: Table, row: Row, images: Sequence[str], *, allowed: bool) -> Source:
+    """The files of a row; where it is allowed and there are others, empty cells are channels that
+    it lacks.
+    """
+    lacking = tuple(i for i, column in enumerate(images) if not row[column])
+    if not allowed or len(lacking) == len(images):
+        lacking = ()
+    files = (table.file(row, column) for i, column in enumerate(images) if i not in lacking)
+    return Source(tuple(files), lacking=lacking)
 
 
 def _check_each_once(table: Table, sources: Sequence[Source]) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ssl3d.data.data_error import BadVolume
 from ssl3d.data.intensity import NoContrast, check_values, foreground, normalise
+from ssl3d.data.present import with_absent
 from ssl3d.data.read import read_source
 from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec
@@ -69,8 +70,9 @@ def _prepare(source: Source, *, spec: DataSpec) -> Prepared:
     read, _ = read_source(source, spacing=spec.spacing, check=check, region=spec.valid_region)
     volume = read.numpy()
     inside = foreground(volume, threshold=spec.foreground.threshold)
-    values = normalise(volume, how=spec.normalise, foreground=inside)
-    whole = Prepared(values=values, points=_some_points(inside))
+    how = spec.normalise_of(source.modality)
+    values = normalise(volume, how=how, foreground=inside, numbers=source.numbers)
+    whole = Prepared(values=with_absent(values, source=source), points=_some_points(inside))
     margin = spec.foreground.margin
     return whole if margin is None else _cut(whole, box=_box_around(inside, margin=margin))
 

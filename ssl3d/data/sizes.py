@@ -78,6 +78,16 @@ def size_warnings(
         yield from _mixed([grid.spacing for _, grid in grids])
 
 
+def patches_held(source: Source, *, spec: DataSpec) -> float:
+    """How many patches the volume of a sample has room for, by its header; at least 1.
+
+    Raises:
+        BadVolume: the header cannot be used.
+    """
+    ((_, edges),) = _edges([(source, header_grid(source.files[0]))], spec)
+    return float(np.prod([max(1.0, e / p) for e, p in zip(edges, spec.patch, strict=True)]))
+
+
 def _edges(
     grids: Sequence[tuple[Source, Grid]], spec: DataSpec
 ) -> Iterator[tuple[Source, tuple[float, ...]]]:

@@ -6,8 +6,10 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from ssl3d.data.augment_spec import CropChanges
 from ssl3d.data.columns import VolumeColumns
 from ssl3d.data.intensity_spec import Normalise, Percentile
+from ssl3d.data.sampling_spec import BY_FILE, Sampling
 from ssl3d.data.spec_checks import check_channels, check_expression, check_source
 from ssl3d.data.spec_types import Patch, PathText, Spacing
 from ssl3d.data.valid_spec import ValidRegion
@@ -87,6 +89,11 @@ class DataSpec(Section):
         "manifest` writes one",
     )
     columns: VolumeColumns = Field(VolumeColumns(), description="names of its columns")
+    missing_channels: Literal["refuse", "allow"] = Field(
+        "refuse",
+        description="samples without some of the channels: an error, or let in. An absent channel "
+        "is 0 to the encoder and counts in no loss and no number",
+    )
     valid: PathText | tuple[PathText, ...] | None = Field(
         None,
         description="masks, 0 where a volume says nothing, on the grids of the volumes: a pattern "
@@ -121,9 +128,17 @@ class DataSpec(Section):
     valid_region: ValidRegion = Field(
         ValidRegion(), description="voxels that say nothing, found in each volume; off by default"
     )
+    normalise_by_modality: dict[str, Normalise] | None = Field(
+        None,
+        description="the same for volumes of a modality, as {CT: {name: ct_window}, MR: zscore}; "
+        "those of others go by normalise",
+    )
     foreground: ForegroundSpec = Field(ForegroundSpec(), description="foreground-aware crops")
     flips: tuple[bool, bool, bool] = Field(
         (True, True, True), description="axes along which a training crop may be flipped"
+    )
+    augment: CropChanges = Field(
+        CropChanges(), description="how training crops are changed beside flips; what is 0 is off"
     )
     holdout: float = Field(
         0.1,
@@ -166,6 +181,12 @@ class DataSpec(Section):
     modality_file: PathText | None = Field(
         None, description="the same as a file, as group_file: the group is the modality"
     )
+    sampling: Sampling = Field(
+        BY_FILE,
+        description="how often each volume is seen: every file, group or modality alike often, by "
+        "size (patches that a volume has room for) or by the weight of a manifest; or a mixture, "
+        'as {"file": 1, "group": 3}: a quarter of the crops goes by files',
+    )
     cache: CacheSpec = Field(CacheSpec(), description="prepared volumes in memory and on disk")
     workers: int = Field(
         2, ge=0, le=1024, description="reading processes per rank; 0: the main process"
@@ -183,6 +204,10 @@ class DataSpec(Section):
         description="largest share of NaN and infinite voxels in a file; up to it they are marked "
         "invalid, beyond it the file is bad",
     )
+
+    def normalise_of(self, modality: str | None) -> Normalise:
+        """How volumes of a modality are normalised."""
+        return (self.normalise_by_modality or {}).get(modality or "", self.normalise)
 
     @property
     def in_channels(self) -> int:
@@ -231,6 +256,8 @@ class DataSpec(Section):
             raise ValueError("columns.visit and visit_by or visit_file are given: give one of them")
         if self.modality_by is not None and self.modality_file is not None:
             raise ValueError("modality_by and modality_file are both given: give one of them")
+        if self.missing_channels == "allow" and self.in_channels < 2:
+            raise ValueError("missing_channels is 'allow', and there is one channel: leave it out")
         if self.pairs and (self.channels is not None or self.in_channels > 1):
             raise ValueError(
                 "channels and visit_by or visit_file are given: volumes of a visit are single "

@@ -16,6 +16,7 @@ from ssl3d.data.data_error import BadVolume
 from ssl3d.data.disk import DiskVolume
 from ssl3d.data.disk_cache import DiskCache
 from ssl3d.data.preparation import Prepared, prepare
+from ssl3d.data.read import target_grid
 from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec
 
@@ -68,11 +69,13 @@ class VolumeStore:
         kind: Any = None,
     ) -> None:
         self._make = partial(prepare, spec=spec) if make is None else make
+        self._target = spec.spacing
         self._bound = int(spec.cache.memory * 2**30) // share
         self._disk = DiskCache(spec, kind=kind)
         self._memory: dict[Source, MemoryVolume] = {}
         self._on_disk: dict[Source, DiskVolume] = {}
         self._bad: dict[Source, BadVolume] = {}
+        self._spacings: dict[Source, tuple[float, float, float]] = {}
         self._said = False
         self.nbytes = 0
 
@@ -93,6 +96,17 @@ class VolumeStore:
         except BadVolume as error:
             self._bad[source] = error
             raise
+
+    def spacing(self, source: Source) -> tuple[float, float, float]:
+        """Of the prepared volume, in mm (z, y, x), by the headers of its files.
+
+        Raises:
+            BadVolume: the source cannot be used.
+        """
+        if source not in self._spacings:
+            x, y, z = map(float, target_grid(source, spacing=self._target).steps)
+            self._spacings[source] = (z, y, x)
+        return self._spacings[source]
 
     def _first_time(self, source: Source) -> MemoryVolume | DiskVolume:
         path = self._disk.path(source)

@@ -49,4 +49,4 @@ class ViewedCrops(Dataset[Sample]):
             made = views_of(region, views=self._views, masker=self._masker, seeds=seeds)
         except ValueError as error:
             raise DataError(f"A crop of {crop['source']}: {error}") from error
-        return Sample(made, number=seeds.sample, source=crop["source"])
+        return Sample(made, number=seeds.sample, source=crop["source"], present=crop.get("present"))

@@ -35,3 +35,6 @@ class Volumes(Protocol):
 
     def volume(self, source: Source) -> Volume:
         """Raises BadVolume where it cannot be used."""
+
+    def spacing(self, source: Source) -> tuple[float, float, float]:
+        """Of the prepared volume, in mm (z, y, x); raises BadVolume."""

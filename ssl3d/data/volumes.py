@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from ssl3d.data.bad import BadFileRecord
-from ssl3d.data.crops import CropDataset, HeldOutDataset
+from ssl3d.data.crops import CropDataset
 from ssl3d.data.data_error import BadVolume
 from ssl3d.data.found import Found, find_usable
+from ssl3d.data.held_out_crops import HeldOutDataset
 from ssl3d.data.listing import Listing
 from ssl3d.data.read import target_grid
 from ssl3d.data.resumed import Earlier, ResumedSplit, resumed_split
+from ssl3d.data.sampling import shares_of
 from ssl3d.data.sizes import Grid, header_grid
 from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec
@@ -89,6 +91,8 @@ class RunVolumes:
             missing = "what was held out is missing"
             one = "there is only one group of files to train on"
             logger.warning("Nothing is held out: %s.", missing if self.listing.held_out else one)
+        self.train_groups = [one.group for one in self.listing.training if not one.missing]
+        self.shares = shares_of(self.train_files, spec=self.spec, groups=self.train_groups)
         self._train_store, self._held_out_store = self._store(), self._store()
 
     def _store(self) -> Volumes:
@@ -175,6 +179,7 @@ class RunVolumes:
             store=self._train_store,
             policy=self._policy,
             extent=extent,
+            shares=self.shares,
         )
 
     def held_out_crops(self, *, extent: Triple) -> HeldOutDataset:

@@ -24,6 +24,8 @@ class ViewBatch:
         volume: (R, C, D, H, W), 0 where not valid; smaller than the level's size where it is to be
             `enlarged`.
         valid: (R, D, H, W) bool; None where all voxels are valid.
+        present: (R, C) bool, False for channels that a sample lacks: 0 in the volume, and nothing
+            that is to be restored; None where all are there.
         cells: what the encoder may see.
         hidden: nested levels of hidden cells.
         hidden_positions: for each of them (M,) raster index in the R·Gd·Gh·Gw cells.
@@ -39,6 +41,7 @@ class ViewBatch:
         "level",
         "parent",
         "parent_box",
+        "present",
         "valid",
         "volume",
     )
@@ -54,6 +57,7 @@ class ViewBatch:
         level: Level,
         parent: Tensor | None = None,
         parent_box: Tensor | None = None,
+        present: Tensor | None = None,
     ) -> None:
         self.volume = volume
         self.valid = valid
@@ -63,6 +67,7 @@ class ViewBatch:
         self.level = level
         self.parent = parent
         self.parent_box = parent_box
+        self.present = present
 
     def __len__(self) -> int:
         return len(self.volume)
@@ -86,6 +91,7 @@ class ViewBatch:
             level=self.level,
             parent=move(self.parent),
             parent_box=move(self.parent_box),
+            present=move(self.present),
         )
 
 

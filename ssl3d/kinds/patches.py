@@ -50,7 +50,8 @@ class HiddenPatches:
         target: (M, V, C), without gradient.
         scored: (M, V, C) bool, what a loss may count: valid voxels, and for the normalised target
             only in channels with contrast. Elsewhere the values mean nothing and may be NaN.
-        valid: (M, V, 1) bool; None where all voxels are valid.
+        valid: (M, V, 1) bool, or (M, V, C) where samples lack channels; None where all voxels are
+            valid.
         statistics: by which the target was normalised; None where it was not.
     """
 

@@ -22,11 +22,14 @@ class ViewsConfig(ComponentConfig):
         places: True where views of some levels lie in those of the level before.
         partners: True where a region holds two volumes, first the channels of one and then those of
             the other, and so does a view: the encoder sees the first, and both are restored.
+        unchanged: why the method leaves crops as they are, in words: `data.augment` is refused
+            then. Empty: they may be changed.
     """
 
     kind: ClassVar[str] = "views"
     places: ClassVar[bool] = False
     partners: ClassVar[bool] = False
+    unchanged: ClassVar[str] = ""
 
     @abstractmethod
     def levels(self, patch: Triple, *, cell: Triple, masker: MaskerConfig) -> tuple[Level, ...]:

@@ -28,6 +28,7 @@ def given_batch(
     volume: Tensor,
     *,
     valid: Tensor | None,
+    present: Tensor | None = None,
     hidden: Hidden | None,
     views: Views,
     masker: Masker,
@@ -41,9 +42,15 @@ def given_batch(
     grid_of(volume, cell=views.cell)
     if not len(volume):
         raise ValueError(f"volume has shape {tuple(volume.shape)}: give at least one sample")
+    assert isinstance(views.config, ViewsConfig)
+    if views.config.partners and present is not None:
+        raise ValueError(f"present: views {views.config.name!r} are made of whole volumes")
+    there = checked_present(present, volume=volume).cpu()
     regions = [
-        TensorRegion(torch.where(seen, one, 0), seen)
-        for one, seen in zip(volume.cpu(), checked_valid(valid, volume=volume).cpu(), strict=True)
+        TensorRegion(torch.where(seen & own[:, None, None, None], one, 0), seen)
+        for one, seen, own in zip(
+            volume.cpu(), checked_valid(valid, volume=volume).cpu(), there, strict=True
+        )
     ]
     if hidden is None:
         seed = int(torch.randint(2**32, (), generator=generator))
@@ -60,7 +67,9 @@ def given_batch(
             for region, *own in zip(regions, *given.levels, strict=True)
         ]
         levels = (Level(1, regions[0].extent, hidden=given.weights),)
-    samples = [Sample(one, number=i, source=f"volume {i}") for i, one in enumerate(drawn)]
+    samples = [
+        Sample(one, number=i, source=f"volume {i}", present=there[i]) for i, one in enumerate(drawn)
+    ]
     return collate(samples, levels=levels, cell=views.cell).to(volume.device)
 
 
@@ -100,6 +109,23 @@ def checked_valid(valid: Tensor | None, *, volume: Tensor) -> Tensor:
             f"{tuple(valid.shape)}"
         )
     return valid
+
+
+def checked_present(present: Tensor | None, *, volume: Tensor) -> Tensor:
+    """(B, C) bool as given, or all True; raises ValueError for another shape or type, or where a
+    sample has no channel.
+    """
+    shape = tuple(volume.shape[:2])
+    if present is None:
+        return torch.ones(shape, dtype=torch.bool)
+    if present.dtype != torch.bool or tuple(present.shape) != shape:
+        raise ValueError(
+            f"present must be boolean of shape {shape}, got {present.dtype} of shape "
+            f"{tuple(present.shape)}"
+        )
+    if not bool(present.any(1).all()):
+        raise ValueError("present: a sample has no channel at all: leave it out")
+    return present
 
 
 def given_levels(hidden: Hidden, *, volume: Tensor, cell: Triple) -> HiddenLevels:

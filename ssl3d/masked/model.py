@@ -88,6 +88,7 @@ class PretrainModel(nn.Module):
         volume: Tensor,
         *,
         valid: Tensor | None = None,
+        present: Tensor | None = None,
         hidden: Hidden | None = None,
         generator: torch.Generator | None = None,
     ) -> PretrainOutput:
@@ -97,6 +98,8 @@ class PretrainModel(nn.Module):
             volume: (B, C, D, H, W), edges multiples of the cell.
             valid: (B, D, H, W) bool, voxels that are data; all by default. It comes from the
                 data, never from the voxels.
+            present: (B, C) bool, False for channels that a sample lacks: they are seen as 0 and
+                nothing of them is restored; all are there by default.
             hidden: what to hide of one view in place of the masker's draw: `HiddenLevels`, or one
                 or several nested boolean levels in cells (B, Gd, Gh, Gw) or voxels (B, D, H, W).
             generator: a CPU generator for views and for losses that sample.
@@ -111,6 +114,7 @@ class PretrainModel(nn.Module):
         batch = given_batch(
             volume,
             valid=valid,
+            present=present,
             hidden=hidden,
             views=self.views,
             masker=self.masker,

@@ -28,7 +28,9 @@ NORMALISATION = NormalisationSpec()
 def patch_statistics(
     patches: Tensor, *, valid: Tensor | None, normalisation: NormalisationSpec = NORMALISATION
 ) -> PatchStatistics:
-    """Mean and variance of patches (M, V, C) over their valid voxels (M, V, 1), None: all.
+    """Mean and variance of patches (M, V, C) over their valid voxels, None: all.
+
+    What is valid is (M, V, 1), alike in all channels, or (M, V, C).
 
     A patch has the same values to the last bit whether the patches beside it have padding or not.
     Channels that are normalised jointly count as further voxels.
@@ -128,6 +130,10 @@ def hidden_patches(
     valid = original.valid
     if valid is not None:
         valid = _hidden(valid[:, None], batch, site=original.site)
+    if batch.present is not None and features is None:
+        row = batch.hidden_positions[0] // product(batch.cells.grid)
+        there = batch.present.index_select(0, row)[:, None]
+        valid = there.expand_as(truth) if valid is None else valid & there
     scored = torch.ones_like(truth, dtype=torch.bool) if valid is None else valid.expand_as(truth)
     statistics = None
     if target == "patch_normalised":

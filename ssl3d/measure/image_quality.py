@@ -21,7 +21,8 @@ contrast of each hidden patch are taken from the original."""
 
 
 def image_quality(view: ViewOutput) -> Iterator[dict[str, float]]:
-    """Numbers for each row and channel, over its hidden and valid voxels; none without contrast.
+    """Numbers for each row and channel, over its hidden and valid voxels; none without contrast,
+    and none of a channel that a sample lacks.
 
     `psnr` in dB and `ssim` (of windows centred there, left out where there are none), and the same
     under `.../trivial` for the prediction that needs no network. The data range is that of the

@@ -49,6 +49,10 @@ class ProbeSpec(Section):
     group_file: PathText | None = Field(
         default=None, description="the same, as data.group_file; none: data's"
     )
+    modality: str | None = Field(
+        default=None,
+        description="what the labelled volumes were made by, for data.normalise_by_modality",
+    )
     volumes: int = Field(default=32, ge=2, description="labelled volumes to use, at most")
     test: float = Field(default=0.5, gt=0, lt=1, description="share of the groups to test on")
     every: int | None = Field(
@@ -61,7 +65,7 @@ class ProbeSpec(Section):
     )
 
     def data(self, data: DataSpec) -> DataSpec:
-        """How the labelled volumes are found: the label map is the last channel."""
+        """How the labelled volumes are found and prepared: the label map is the last channel."""
         images = self.images if isinstance(self.images, dict) else {"image": self.images}
         name = "labels"
         while name in images:
@@ -69,6 +73,10 @@ class ProbeSpec(Section):
         changes: dict[str, Any] = {"channels": {**images, name: self.labels}, "volumes": None}
         changes["exclude"] = ()  # it may name just these label maps
         changes |= {"visit_by": None, "visit_file": None}  # an encoder sees one volume
+        changes |= {"manifest": None, "columns": {}, "valid": None}  # they name data's own files
+        changes |= {"modality_by": None, "modality_file": None, "missing_channels": "refuse"}
+        how = data.normalise_of(self.modality)
+        changes |= {"normalise": how, "normalise_by_modality": None}
         if self.group_by is not None or self.group_file is not None:
             changes |= {"group_by": self.group_by, "group_file": self.group_file}
         return DataSpec(**{**data.model_dump(), **changes})

@@ -58,6 +58,7 @@ def tensors(held: Any) -> Any:
     return {
         "volume": held.volume,
         "valid": held.valid,
+        "present": held.present,
         "visible": cells.visible,
         "cell": cells.cell,
         "positions": cells.positions,

@@ -25,20 +25,31 @@ from ssl3d_plugins.maskers import MiM, Random
 from ssl3d_plugins.views import Nested
 
 RANGES = MiM(global_ratio=(0.3, 0.8), local_ratio=(0.3, 0.7), level_weights=(1.0, 0.5))
-VIEWS = {"single": {}, "nested": {"views": Nested(), "masker": RANGES}, "three levels": None}
+VIEWS = {
+    "single": {},
+    "nested": {"views": Nested(), "masker": RANGES},
+    "changed": {"views": Nested(), "masker": RANGES},
+    "three levels": None,
+}
+CHANGED = {
+    "augment": {"share": 0.5, "rotate": 20, "scale": 0.2, "gamma": 0.4, "noise": 0.1},
+    "sampling": {"file": 1, "size": 1},
+}
+"""Crops that are changed, of volumes that are seen unequally often."""
 
 
 @pytest.fixture
 def folder(tmp_path: Path, write_nifti, noisy) -> Path:
     for i in range(1, 9):
-        write_nifti(f"set/case_{i}.nii.gz", noisy((14, 20, 18), seed=i))
+        write_nifti(f"set/case_{i}.nii.gz", noisy((14, 20, 18 + 2 * i), seed=i))
     return tmp_path
 
 
 def over(folder: Path, *, seed: int = 0, views: str = "nested", **options: Any) -> Batches:
     """Batches of crops that reach into padding along z."""
     options = {"patch": (16, 16, 16), "workers": 0, "batch_size": 3, **options}
-    volumes = found(DataSpec(volumes=str(folder / "set"), **options))
+    more = CHANGED if views == "changed" else {}
+    volumes = found(DataSpec(volumes=str(folder / "set"), **options, **more))
     if views == "three levels":
         masker = Random(ratio=(0.3, 0.8)).build()
         return Batches(volumes, views=ToyViews(), masker=masker, seed=seed)
@@ -84,8 +95,8 @@ def test_workers_do_not_change_the_stream(folder: Path, views: str) -> None:
         for batch in got:
             one, *others = batch.views
             for other in others:
-                assert (other.volume is one.volume) == (views == "nested")
-                assert (other.valid is one.valid) == (views == "nested")
+                assert (other.volume is one.volume) == (views in ("nested", "changed"))
+                assert (other.valid is one.valid) == (views in ("nested", "changed"))
     assert len(list((folder / "cache").glob("*.b2nd"))) >= 5
     assert not same(stream(over(folder, views=views, seed=1), 6), expected)
 

@@ -12,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssl3d.data.bad import BadFilePolicy, BadFileRecord
-from ssl3d.data.crops import CropDataset, HeldOutDataset, around, as_sample, cut
+from ssl3d.data.box import around, cut
+from ssl3d.data.crops import CropDataset, as_sample
 from ssl3d.data.data_error import BadVolume, DataError
 from ssl3d.data.files import find_sources
+from ssl3d.data.held_out_crops import HeldOutDataset
 from ssl3d.data.preparation import Prepared
 from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec

@@ -11,7 +11,7 @@ import pytest
 
 from ssl3d.data import disk_cache as disk_module
 from ssl3d.data import store as store_module
-from ssl3d.data.crops import cut
+from ssl3d.data.box import cut
 from ssl3d.data.data_error import BadVolume, DataError
 from ssl3d.data.disk import DiskVolume
 from ssl3d.data.disk_cache import DiskCache, cache_folder

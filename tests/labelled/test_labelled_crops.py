@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from labelled_sets import TISSUE, Write, found, patterns
 
+from ssl3d.data.augment.changes import Augment, _rotation
+from ssl3d.data.augment.crop import Crop
+from ssl3d.data.augment.placement import Placement, crop_at
 from ssl3d.data.data_error import DataError
-from ssl3d.data.labelled.augment import Augment, _rotation
 from ssl3d.data.labelled.augment_spec import AugmentSpec
 from ssl3d.data.labelled.batches import LabelledBatches
-from ssl3d.data.labelled.crop import Crop
 from ssl3d.data.labelled.crops import LabelledCrops
 from ssl3d.data.labelled.fixed_crops import FixedCrops, tiles
-from ssl3d.data.labelled.placement import Placement, crop_at
 from ssl3d.data.labelled.spec import LabelledData
 from ssl3d.data.labelled.truth import IGNORE, LabelMap, Targets
 from ssl3d.data.preparation import Prepared

@@ -34,9 +34,13 @@ LOSSES: list[Any] = [
 ]
 
 
-def step(*, padded: bool = True, patch: int = 16, **parts: Any) -> None:
+def step(
+    *, padded: bool = True, present: torch.Tensor | None = None, patch: int = 16, **parts: Any
+) -> None:
     """Forward, backward, clipping and AdamW of a batch that was made where data are."""
-    data = {"volumes": "none", "patch": patch}
+    data: dict[str, Any] = {"volumes": "none", "patch": patch}
+    if present is not None:
+        data = {"channels": {"a": "a*", "b": "b*"}, "patch": patch}
     spec = ExperimentSpec(data=data, sparse_backend="cells", **{"losses": LOSSES, **parts})
     with torch.device("meta"):
         model = spec.build()
@@ -44,8 +48,9 @@ def step(*, padded: bool = True, patch: int = 16, **parts: Any) -> None:
     if padded:
         valid[1, patch // 2 :] = False
     batch = given_batch(
-        torch.rand(2, 1, *model.views.extent),
+        torch.rand(2, model.in_channels, *model.views.extent),
         valid=valid,
+        present=present,
         hidden=None,
         views=model.views,
         masker=model.masker,
@@ -74,6 +79,12 @@ def test_of_the_published_decoder(options: dict[str, Any]) -> None:
     """And of what is left out of a sample in training."""
     backbone = {**SMALL_WAVE, "drop_path": 0.5, **options}
     step(backbone=backbone, decoder={"name": "waveformer", "refine_details": True})
+
+
+@pytest.mark.parametrize("target", ["patch_normalised", "voxels"])
+def test_where_samples_lack_channels(target: str) -> None:
+    present = torch.tensor([[True, False], [True, True]])
+    step(backbone=SMALL_WAVE, target=target, present=present)
 
 
 @pytest.mark.parametrize("padded", [False, True])

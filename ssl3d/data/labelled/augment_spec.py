@@ -7,13 +7,23 @@ from collections.abc import Iterable
 
 from pydantic import Field
 
-from ssl3d.plugin.section import Section
+from ssl3d.data.augment_spec import (
+    Brightness,
+    Contrast,
+    CropChanges,
+    Gamma,
+    LowResolution,
+    Noise,
+    Rotate,
+    Scale,
+    Share,
+)
 
 _SIDE = re.compile(r"(?<![a-z])(left|right)(?![a-z])", re.IGNORECASE)
 _OTHER = {"left": "right", "right": "left"}
 
 
-class AugmentSpec(Section):
+class AugmentSpec(CropChanges):
     """Random changes of training crops; what is 0 is off. Each change is drawn apart."""
 
     flips: tuple[bool, bool, bool] = Field(
@@ -22,37 +32,14 @@ class AugmentSpec(Section):
         "Volumes are in RAS and no body comes upside down or back to front: switch z and y on for "
         "what has no direction. x is left to right: switch it off where labels are left or right",
     )
-    share: float = Field(
-        0.2, ge=0, le=1, description="share of the crops that each of the changes below is made to"
-    )
-    rotate: float = Field(
-        20.0,
-        ge=0,
-        le=180,
-        description="largest angle about each axis, in degrees of the body, whatever the spacing",
-        json_schema_extra={"unit": "degrees"},
-    )
-    scale: float = Field(
-        0.25, ge=0, le=1, description="largest share by which a crop is enlarged or shrunk"
-    )
-    brightness: float = Field(
-        0.2, ge=0, description="largest shift, in standard deviations of the crop"
-    )
-    contrast: float = Field(
-        0.25, ge=0, lt=1, description="largest share by which intensities are multiplied up or down"
-    )
-    gamma: float = Field(
-        0.4,
-        ge=0,
-        le=2,
-        description="largest logarithm of the exponent between darkest and brightest",
-    )
-    noise: float = Field(
-        0.15, ge=0, description="largest Gaussian noise, in standard deviations of the crop"
-    )
-    low_resolution: float = Field(
-        2.0, ge=1, le=8, description="largest factor by which resolution is lost; 1: never"
-    )
+    share: Share = 0.2
+    rotate: Rotate = 20.0
+    scale: Scale = 0.25
+    brightness: Brightness = 0.2
+    contrast: Contrast = 0.25
+    gamma: Gamma = 0.4
+    noise: Noise = 0.15
+    low_resolution: LowResolution = 2.0
 
     @classmethod
     def off(cls) -> AugmentSpec:

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ssl3d.data.augment.changes import Augment
+from ssl3d.data.augment.placement import Placement, crop_at
 from ssl3d.data.bad import BadFilePolicy
-from ssl3d.data.crops import around, bounds, first_usable
-from ssl3d.data.labelled.augment import Augment
+from ssl3d.data.box import around, bounds
+from ssl3d.data.crops import first_usable
 from ssl3d.data.labelled.augment_spec import AugmentSpec
 from ssl3d.data.labelled.case import Case
 from ssl3d.data.labelled.crop import LabelledSample
-from ssl3d.data.labelled.placement import Placement, crop_at
 from ssl3d.data.labelled.spec import LabelledData
 from ssl3d.data.store import VolumeStore
 from ssl3d.data.volume import Volume
@@ -64,7 +65,7 @@ class LabelledCrops(Dataset[LabelledSample]):
         self._data = data
         self._patch = patch
         self._seed = seed
-        self._augment = Augment(augment, patch=patch)
+        self._augment = Augment(augment, patch=patch, flips=augment.flips)
         self._store = store
         self._policy = policy
 

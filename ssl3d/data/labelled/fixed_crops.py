@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from ssl3d.data.crops import around
+from ssl3d.data.augment.placement import Placement, crop_at
+from ssl3d.data.box import around
 from ssl3d.data.labelled.case import Case
 from ssl3d.data.labelled.crop import LabelledSample
-from ssl3d.data.labelled.placement import Placement, crop_at
 from ssl3d.data.labelled.spec import LabelledData
 from ssl3d.data.store import VolumeStore
 from ssl3d.data.volume import Volume

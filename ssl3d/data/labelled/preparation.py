@@ -12,15 +12,20 @@ from ssl3d.geometry import Triple
 DEFAULTS = ("spacing", "normalise", "foreground", "valid_region")
 
 
-def of_encoder(description: Mapping[str, Any], *, patch: Triple | None = None) -> DataSpec:
+def of_encoder(
+    description: Mapping[str, Any], *, patch: Triple | None = None, modality: str | None = None
+) -> DataSpec:
     """How an encoder's volumes were prepared.
 
     Args:
         description: "input" of its `encoder.json`; empty where there is no encoder.
         patch: size of crops; none: as the encoder's.
+        modality: of the volumes, where the encoder's were normalised by theirs.
     """
     # Encoders from before it was written down knew no other threshold worth the name.
     known = {name: description[name] for name in DEFAULTS if description.get(name) is not None}
+    own = (description.get("normalise_by_modality") or {}).get(modality)
+    known |= {} if own is None else {"normalise": own}
     size = description.get("patch") if patch is None else patch
     return DataSpec(volumes="-", **known, **({} if size is None else {"patch": size}))
 
@@ -37,7 +42,7 @@ def preparation(
         patch: size of crops.
         encoder: "input" of its `encoder.json`; none: from scratch.
     """
-    base = of_encoder(encoder or {}, patch=patch)
+    base = of_encoder(encoder or {}, patch=patch, modality=data.modality)
     asked: dict[str, Any] = {"spacing": data.spacing, "normalise": data.normalise}
     if data.foreground is not None:
         asked["foreground"] = ForegroundSpec(threshold=data.foreground)
@@ -48,6 +53,14 @@ def preparation(
         for name, value in changes.items()
         if encoder is not None and value != _comparable(base, name, value)
     ]
+    modalities = (encoder or {}).get("normalise_by_modality") or {}
+    if data.normalise is None and modalities and data.modality not in modalities:
+        given = "not given" if data.modality is None else f"{data.modality!r}"
+        warnings.append(
+            f"data.modality is {given}, and the encoder's volumes were normalised by theirs "
+            f"({', '.join(modalities)}): these are normalised by {_words(base.normalise)}, as "
+            "those of other modalities"
+        )
     same = ("cache", "workers", "batch_size", "on_bad_file", "max_bad_share", "max_non_finite")
     changes |= {name: getattr(data, name) for name in same}
     return base.model_copy(update=changes), warnings

@@ -80,6 +80,11 @@ class LabelledData(Section):
         json_schema_extra={"unit": "mm"},
     )
     normalise: Normalise | None = Field(None, description="intensities; none: as the encoder's")
+    modality: str | None = Field(
+        None,
+        description="what the images were made by, such as CT, where an encoder's volumes were "
+        "normalised by their modality",
+    )
     foreground: Threshold | None = Field(
         None,
         description='voxels above it are foreground: "otsu", a number or "none"; none: as '

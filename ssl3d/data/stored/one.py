@@ -104,12 +104,13 @@ class Filling:
 
     def _done(self, source: Source, volume: Prepared) -> Iterator[str]:
         scan, spec = open_scan(source.files[0]), self.spec
+        how = spec.normalise_of(source.modality)
         yield f"turned from {''.join(aff2axcodes(scan.affine))} to RAS, axes z, y, x"
         if spec.spacing is not None:
             yield f"resampled to {' × '.join(f'{step:g}' for step in spec.spacing)} mm"
         for path, note in check_source(source, spacing=spec.spacing):
             yield f"{shown(path)} {note}"
-        yield f"normalised: {json.dumps(spec.normalise.model_dump(mode='json'))}"
+        yield f"normalised: {json.dumps(how.model_dump(mode='json'))}"
         if spec.foreground.margin is not None:
             yield f"cut to its foreground and {spec.foreground.margin} voxels around it"
         invalid = int(np.isnan(volume.values).any(axis=0).sum())

@@ -14,6 +14,8 @@ OF_RUNS: dict[str, bool | set[str]] = {
     "batch_size": True,
     "foreground": {"share"},
     "flips": True,
+    "augment": True,
+    "sampling": True,
     "holdout": True,
     "holdout_crops": True,
     "cache": True,

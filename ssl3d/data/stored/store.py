@@ -80,6 +80,15 @@ class PreparedStore:
             self._open[source] = StoredVolume(path, frame=frame, name=source.name)
         return self._open[source]
 
+    def spacing(self, source: Source) -> tuple[float, float, float]:
+        """Of a sample's volume, in mm (z, y, x).
+
+        Raises:
+            BadVolume: it could not be prepared.
+        """
+        z, y, x = self._entry(source)["spacing"]
+        return z, y, x
+
     def grid(self, source: Source) -> Grid:
         """The voxels of a sample's first file, before they were resampled."""
         return self._samples[source].grid

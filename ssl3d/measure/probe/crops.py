@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from ssl3d.data import BadVolume, DataError, Prepared, Source, find_sources, prepare, split_sources
-from ssl3d.data.crops import around, as_sample, cut
+from ssl3d.data.box import around, cut
+from ssl3d.data.crops import as_sample
 from ssl3d.data.labelled.label_map import read_labels
 from ssl3d.data.spec import DataSpec
 from ssl3d.data.store import MemoryVolume
@@ -76,7 +77,7 @@ def _read(
     share = len(test) / (len(fit) + len(test))
     testing = min(max(1, round(spec.volumes * share)), spec.volumes - 1)
     read = (
-        _first_usable(part, number=number, data=data, left_out=left_out)
+        _first_usable(part, number=number, data=both, left_out=left_out)
         for part, number in ((fit, spec.volumes - testing), (test, testing))
     )
     return next(read), next(read)

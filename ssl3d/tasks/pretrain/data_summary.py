@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from statistics import median
 
 from rich.console import Console
@@ -34,12 +34,16 @@ def _rows(found: Outline, *, spec: DataSpec) -> Iterable[tuple[str, str]]:
     channels = f" of {spec.in_channels} channels" if spec.in_channels > 1 else ""
     channels = " of two volumes" if spec.pairs else channels
     yield "samples", f"{usable + len(found.bad)} found{channels}, {usable} usable by their headers"
+    if found.lacking:
+        yield "lacking", f"{found.lacking} of them lack some of the channels"
     if found.bad:
         lines = [*found.bad.values()][:MOST_NAMED]
         more = len(found.bad) - len(lines)
         yield "left out", "\n".join([*lines, *([f"and {more} more"] if more else [])])
     groups = f", in {found.groups} groups" if spec.grouped or found.groups < usable else ""
     yield "split", f"{found.training} to train on, {found.held_out} held out{groups}"
+    for kind, shares in found.seen.items():
+        yield f"seen, by {kind}", _shares(shares)
     sizes, spacings = zip(*found.grids, strict=True)
     yield "spacing", f"{_ranges(spacings)} mm"
     yield "size", f"{_ranges(sizes)} voxels in the files"
@@ -53,6 +57,16 @@ def _rows(found: Outline, *, spec: DataSpec) -> Iterable[tuple[str, str]]:
         to = " × ".join(f"{step:.4g}" for step in spec.spacing)
         yield "resampled", f"to {to} mm: {_ranges(new)} voxels"
     yield "patch", f"{show(spec.patch)} voxels"
+
+
+def _shares(shares: Mapping[str, float]) -> str:
+    """Of the crops: each name's, or of many the least, the median and the most."""
+    if len(shares) <= MOST_NAMED:
+        return ", ".join(f"{name} {share:.3g}" for name, share in shares.items()) + " of the crops"
+    low, middle, high = min(shares.values()), median(shares.values()), max(shares.values())
+    if high - low < 1e-9:
+        return f"each of {len(shares)} alike, {low:.3g} of the crops"
+    return f"{low:.3g} to {high:.3g} of the crops each (median {middle:.3g}), {len(shares)} in all"
 
 
 def _ranges(values: Iterable[tuple[float, ...]]) -> str:

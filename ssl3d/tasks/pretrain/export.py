@@ -45,6 +45,11 @@ def describe(spec: ExperimentSpec, *, step: int) -> dict[str, Any]:
             "channels": list(spec.data.channel_names) or None,
             "spacing": spec.data.spacing,
             "normalise": spec.data.normalise.model_dump(mode="json"),
+            "normalise_by_modality": {
+                name: how.model_dump(mode="json")
+                for name, how in (spec.data.normalise_by_modality or {}).items()
+            }
+            or None,
             "foreground": {"threshold": spec.data.foreground.threshold},
             "valid_region": spec.data.valid_region.model_dump(mode="json"),
             "patch": spec.data.patch,

@@ -51,7 +51,7 @@ def draw_held_out(
         step: that the weights come from.
 
     Returns:
-        The files, one for each volume and channel.
+        The files, one for each volume and channel that it has.
     """
     note = GIVEN if spec.target == "patch_normalised" else PLAIN
     names = spec.data.channel_names or ("",)
@@ -65,7 +65,10 @@ def draw_held_out(
         # The first view shows all of the region, at its own size or shrunk.
         size, extent = batches.views.levels[0].size, batches.views.extent
         shrink = quotient(extent, size) if divides(size, extent) else (1, 1, 1)
+        present = output.step.views[0].batch.present
         for i, channel in enumerate(names):
+            if present is not None and not present[0, i]:
+                continue
             one = RestoredCrop(
                 original=output.volume[0, i].cpu().float().numpy(),
                 restored=restored[i],

@@ -34,6 +34,19 @@ def problems(spec: ExperimentFields) -> Iterator[tuple[str, str]]:
             f"makes samples of two volumes, and views {spec.views.name!r} take one: take views "
             "pair, or leave it out",
         )
+    if spec.views.unchanged and spec.data.augment.any:
+        yield (
+            "data.augment",
+            f"views {spec.views.name!r} leave crops as they are: {spec.views.unchanged}. Leave "
+            "data.augment out, or take other views",
+        )
+    modalities = spec.data.normalise_by_modality
+    if modalities and spec.probe is not None and spec.probe.modality is None:
+        yield (
+            "probe.modality",
+            "not given, and data.normalise_by_modality normalises volumes by theirs: say what the "
+            f"labelled ones are of ({', '.join(modalities)}, or another)",
+        )
     if not sizes:
         sizes = list(hidden_problems(spec))
         yield from sizes

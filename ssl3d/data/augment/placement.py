@@ -12,11 +12,11 @@ from monai.transforms.spatial.array import Affine
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ssl3d.data.crops import cut
-from ssl3d.data.labelled.crop import Crop, plain_tensor
-from ssl3d.data.labelled.truth import IGNORE
+from ssl3d.data.augment.crop import Crop, plain_tensor
+from ssl3d.data.box import cut
 from ssl3d.data.volume import Volume
 from ssl3d.geometry import Triple
+from ssl3d.kinds.task import IGNORE
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,1 @@
+"""How training crops are changed: turned, scaled, and with other intensities."""
