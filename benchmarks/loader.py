@@ -1,8 +1,9 @@
 """How fast crops and views are made, and how long a run waits for them.
 
 Crops a second with views made in this process and in loading processes; what a batch costs part by
-part; and of a short run with each number of processes the share of a step that is spent waiting. On
-volumes of noise that are kept in memory, or those of `--volumes`.
+part and weighs in single and half precision; and of a short run with each number of processes the
+share of a step that is spent waiting. On volumes of noise that are kept in memory, or those of
+`--volumes`.
 
     python benchmarks/loader.py --out benchmarks/results/loader.json
 """
@@ -33,6 +34,7 @@ import ssl3d
 from ssl3d import ExperimentSpec
 from ssl3d.data import Batches, RunVolumes
 from ssl3d.data.collate import Sample, collate
+from ssl3d.data.half_batch import HalfBatch, halved
 from ssl3d.data.loader import CropLoader
 from ssl3d.data.region import TensorRegion
 from ssl3d.streams import Seeds
@@ -41,6 +43,10 @@ VIEWS: dict[str, dict[str, Any]] = {
     "single": {"views": "single", "masker": {"name": "random", "ratio": 0.6}},
     "nested": {"views": "nested", "masker": "mim"},
 }
+
+
+MAKING = ("crops", "views", "collation")
+"""Parts of making a batch; the others are of what then becomes of it."""
 
 
 def spec_of(args: argparse.Namespace, views: str, *, workers: int, folder: Path) -> ExperimentSpec:
@@ -132,18 +138,37 @@ def parts(batches: Batches, *, rounds: int) -> dict[str, float]:
         stream = iter(loader)
         return lambda: next(stream)
 
+    batch = joined(samples)
     seconds = interleaved(
         {
             "crops": lambda: [crops[i] for i in numbers],
             "views": made,
             "collation": lambda: joined(samples),
+            "to half": lambda: halved(batch),
         },
         rounds=rounds,
     )
     # One after the other: each has a process that works ahead.
-    for name, join in (("through a worker", joined), ("voxels alone", stacked)):
+    ways = (
+        ("through a worker", joined),
+        ("the same in half", lambda given: halved(joined(given))),
+        ("voxels alone", stacked),
+    )
+    for name, join in ways:
         seconds |= interleaved({name: through(join)}, rounds=rounds, warm_up=5)
     return {name: 1e3 * median(values) for name, values in seconds.items()}
+
+
+def weights(batches: Batches) -> dict[str, float]:
+    """MiB of the voxels of a batch, and of what is valid of them, that cross to a device."""
+    batch = next(iter(batches.training()))
+    half = halved(batch)
+    sent = half.batch if isinstance(half, HalfBatch) else half
+    found = {}
+    for name, one in (("single", batch), ("half", sent)):
+        tensors = {id(t): t for view in one.views for t in (view.volume, view.valid)}
+        found[name] = sum(t.nbytes for t in tensors.values() if t is not None) / 2**20
+    return found
 
 
 @contextlib.contextmanager
@@ -185,6 +210,7 @@ def measure(args: argparse.Namespace, folder: Path, result: dict[str, Any]) -> N
         result["views"][views] = {
             "crops a second": rates,
             "ms a batch": parts(batches, rounds=args.rounds),
+            "MiB a batch": weights(batches),
             "run": waits,
         }
         if args.out:
@@ -203,15 +229,19 @@ def show(result: dict[str, Any], console: Console) -> None:
     costs = Table("views", "part", "ms a batch", "share of making it")
     for views, found in result["views"].items():
         spent = found["ms a batch"]
-        whole = spent["crops"] + spent["views"] + spent["collation"]
+        whole = sum(spent[name] for name in MAKING)
         for name, value in spent.items():
-            share = "" if name in ("through a worker", "voxels alone") else f"{value / whole:.1%}"
+            share = f"{value / whole:.1%}" if name in MAKING else ""
             costs.add_row(views, name, f"{value:.2f}", share)
     console.print(costs)
     console.print(
-        "through a worker: collation there and the way here, of samples that are ready; voxels "
-        "alone: the same of volume and valid without views."
+        "through a worker: collation there and the way here, of samples that are ready; in half: "
+        "with voxels rounded there, as runs in bf16 and 16 on a GPU have it; voxels alone: the "
+        "same of volume and valid without views."
     )
+    for views, found in result["views"].items():
+        weight = found["MiB a batch"]
+        console.print(f"{views}: {weight['single']:.1f} MiB a batch, {weight['half']:.1f} in half")
 
 
 def write_noise(folder: Path, *, count: int, edge: int) -> None:

@@ -21,6 +21,7 @@ from ssl3d.masked.inputs import given_batch
 from ssl3d.masked.model import PretrainModel
 from ssl3d.plugin.registry import installed
 from ssl3d.plugin.spec_error import SpecError
+from ssl3d.run.precision import autocast
 from ssl3d.sparse import SparseVolume
 
 Options = dict[str, Any]
@@ -132,6 +133,7 @@ def seen_by(views: ViewOutput) -> tuple[Tensor, ...]:
 def replaced(volume: Tensor, where: Tensor, *, by: str) -> Tensor:
     """`volume` with other values at `where` (B, D, H, W)."""
     noise = 100 * torch.randn(volume.shape, generator=torch.Generator().manual_seed(1))
+    noise = noise.to(volume.device)
     if by == "NaN and Inf":
         noise = torch.where(noise > 0, torch.nan, torch.inf)
     return torch.where(where[:, None], noise, volume)
@@ -146,9 +148,12 @@ def with_volume(batch: Batch, volume: Tensor, *, in_place_of: Tensor) -> Batch:
     return other
 
 
-def check(model: PretrainModel, *, training: bool) -> None:
+def check(
+    model: PretrainModel, *, training: bool, device: str = "cpu", precision: str = "32"
+) -> None:
     """Compare every pass of the encoder under changes of what it does not see."""
     volume, valid = inputs(model)
+    model = model.to(device)
 
     def batch_of(volume: Tensor) -> Batch:
         """As the encoder gets it: what is enlarged on the device is."""
@@ -160,12 +165,13 @@ def check(model: PretrainModel, *, training: bool) -> None:
             masker=model.masker,
             generator=torch.Generator().manual_seed(3),
         )
+        batch = batch.to(device)
         batch.views = tuple(view.enlarged() for view in batch.views)
         return batch
 
     def run(batch: Batch) -> list[tuple[Tensor, ...]]:
         fresh = copy.deepcopy(model).train(training)  # batch norm keeps what it has seen
-        with torch.no_grad():
+        with torch.no_grad(), autocast(precision, device=torch.device(device)):
             output = fresh.step(batch, generator=torch.Generator().manual_seed(2))
         return [seen_by(views) for views in output.step.views]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from internals import CellGrid, SparseVolume, kernel_rows, ways
+from internals import FUSED, CellGrid, SparseVolume, kernel_rows, ways
 from internals import Operation as Op
 from settings import Settings, spec_of
 from timing import Run, synchronise, timed
@@ -82,6 +82,8 @@ class Layer:
             "halo": self.sparse("halo"),
             "halo + tables": self.sparse("halo", new_grid=True),
         }
+        if FUSED:
+            found["fused"] = self.sparse("fused")
         if self.edge <= 8:
             found["all pairs"] = self.sparse("all pairs")
         if self.edge <= 8 and self.stride == 1:

@@ -1,4 +1,4 @@
-"""What the machine gives: rates of copies and matrix products, and crops a second of the loader."""
+"""What the machine gives: copies, matrix products, and crops of the loader on their way to it."""
 
 from __future__ import annotations
 
@@ -32,38 +32,51 @@ def ceilings(settings: Settings) -> dict[str, Any]:
 
 
 def loader(settings: Settings) -> dict[str, Any]:
-    """Crops a second, from volumes in memory, by edge of a crop and workers."""
-    found = {}
-    size, seconds = (64, 0.2) if settings.tiny else (192, 4)
-    cases = ((32, 4, 1),) if settings.tiny else ((96, 8, 2), (96, 8, 14), (160, 2, 14))
+    """Crops a second, from volumes in memory, by edge of a crop, workers and precision.
+
+    Of each edge also what a batch weighs, and the milliseconds that it takes to a GPU.
+    """
+    found: dict[str, Any] = {}
+    size, seconds = (64, 0.2) if settings.tiny else (192, 3)
+    cases = ((32, 4, (1,)),) if settings.tiny else ((96, 32, (2, 15)), (160, 2, (15,)))
     with tempfile.TemporaryDirectory() as folder:
         rng = np.random.default_rng(0)
         for i in range(4):
             values = rng.random((size,) * 3, dtype=np.float32)
             nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), Path(folder) / f"{i}.nii.gz")
-        for patch, batch, workers in cases:
-            cache = {"folder": f"{folder}/cache", "memory": 16.0}
-            data = {"volumes": folder, "patch": patch, "batch_size": batch, "workers": workers}
-            spec = ExperimentSpec(
-                backbone=WAVE,
-                masker={"name": "random", "ratio": settings.hidden},
-                data={**data, "cache": cache},
-            )
-            rate = crops_a_second(spec, settings, seconds=seconds)
-            found[f"{patch}³, {workers} workers"] = rate
-    print({key: round(rate, 1) for key, rate in found.items()}, "crops a second")
+        for patch, batch, several in cases:
+            for half in (False, True):
+                name = f"{patch}³, {'half' if half else 'single'}"
+                for workers in several:
+                    made = batches_of(folder, patch, batch, workers, settings, half=half)
+                    rate = crops_a_second(made, settings, seconds=seconds)
+                    found[f"{name}, {workers} workers"] = rate
+                found[f"{name}, a batch"] = transfer(made, settings)
+    print({k: v if isinstance(v, dict) else round(v, 1) for k, v in found.items()})
     settings.save("loader", found)
     return found
 
 
-def crops_a_second(spec: ExperimentSpec, settings: Settings, *, seconds: float) -> float:
-    """Crops with their views, after the workers have filled their queues."""
+def batches_of(
+    folder: str, patch: int, batch: int, workers: int, settings: Settings, *, half: bool
+) -> Batches:
+    """The batches of a run on these volumes."""
+    data = {"volumes": folder, "patch": patch, "batch_size": batch, "workers": workers}
+    spec = ExperimentSpec(
+        backbone=WAVE,
+        masker={"name": "random", "ratio": settings.hidden},
+        data={**data, "cache": {"folder": f"{folder}/cache", "memory": 16.0}},
+    )
     volumes = RunVolumes(spec.data)
     volumes.find()
     views = spec.views.build(patch=spec.data.patch, cell=spec.cell_size, masker=spec.masker)
-    made = Batches(volumes, views=views, masker=spec.masker.build(), seed=0)
+    return Batches(volumes, views=views, masker=spec.masker.build(), seed=0, half=half)
+
+
+def crops_a_second(made: Batches, settings: Settings, *, seconds: float) -> float:
+    """Crops with their views, after the workers have filled their queues."""
     batches = iter(made.training())
-    for _ in range(3 * spec.data.workers):
+    for _ in range(3 * made.volumes.workers):
         next(batches)
     start, taken = time.perf_counter(), 0
     while time.perf_counter() - start < seconds:
@@ -72,3 +85,12 @@ def crops_a_second(spec: ExperimentSpec, settings: Settings, *, seconds: float) 
             batch.to("cuda")
         taken += len(batch)
     return taken / (time.perf_counter() - start)
+
+
+def transfer(made: Batches, settings: Settings) -> dict[str, float]:
+    """MiB of the voxels of a batch, and milliseconds to the device and to single precision."""
+    batch = next(iter(made.training()))
+    (views,) = (batch.batch if made.half else batch).views
+    weight = views.volume.nbytes + (0 if views.valid is None else views.valid.nbytes)
+    spent = timed({"to": lambda: batch.to(settings.device)}, settings)["to"]["ms"]
+    return {"MiB": weight / 2**20, "ms": spent}

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from internals import FUSED
 from settings import NETWORKS, Settings
 from step import Step, captured, compiled
 from timing import clear, kernels, peak, pipelined, timed
@@ -24,7 +25,9 @@ def run(names: list[str], settings: Settings) -> dict[str, Any]:
             except Exception as error:
                 row[label] = {"error": f"{type(error).__name__}: {error}"[:600]}
             clear(settings)
-            settings.save("step_" + "_".join(names), found)
+            settings.save(
+                "_".join(["step", *(["compile"] if settings.compile else []), *names]), found
+            )
         show(name, row)
     return found
 
@@ -32,15 +35,24 @@ def run(names: list[str], settings: Settings) -> dict[str, Any]:
 def forms(name: str, settings: Settings) -> dict[str, tuple[str, bool, Make | None]]:
     """Label to form, whether it is static, and what is made of the step."""
     convolutions = NETWORKS[name].backbone["name"] == "resunet"
-    plain = ["visible", "zeroed cl"] if settings.compile else ["visible", "zeroed", "zeroed cl"]
+    # On a CPU as a GPU without a fused way chooses.
+    best = "visible halo" if convolutions and not settings.cuda else "visible"
+    if settings.compile:
+        return {
+            "zeroed cl": ("zeroed cl", False, None),
+            "visible static": (best, True, None),
+            "visible static, compile": (best, True, compiled),
+            "zeroed cl static, compile": ("zeroed cl", True, compiled),
+        }
+    plain = ["visible", "zeroed", "zeroed cl"]
+    if convolutions and settings.cuda:
+        plain += ["visible halo", *(["visible fused"] if FUSED else [])]
     found: dict[str, tuple[str, bool, Make | None]] = {form: (form, False, None) for form in plain}
-    best = "visible halo" if convolutions else "visible"  # as a GPU chooses, on a CPU too
     found["visible static"] = (best, True, None)
     if settings.cuda:
         found["visible static, graph"] = (best, True, captured)
         found["zeroed static, graph"] = ("zeroed", True, captured)
-    if settings.compile:
-        found["visible static, compile"] = (best, True, compiled)
+        found["zeroed cl static, graph"] = ("zeroed cl", True, captured)
     return found
 
 

@@ -32,11 +32,52 @@ def of_run(metrics: Path) -> dict[str, Any]:
     return {"crops a second, median": speeds[len(speeds) // 2] if speeds else None, "last": last}
 
 
+def shares(found: dict[str, Any]) -> dict[str, Any]:
+    """Each network's best dense form over all parts, and the share of it that visible forms take.
+
+    Parts of one call alone are compared: another machine has another clock.
+    """
+    forms: dict[str, dict[str, float]] = {}
+    for part, content in found.items():
+        if not part.startswith("step_"):
+            continue
+        for network, row in content.get("found", {}).items():
+            for form, values in row.items():
+                if "pipelined ms" in values:
+                    of = forms.setdefault(network, {})
+                    of[form] = min(values["pipelined ms"], of.get(form, float("inf")))
+    table = {}
+    for network, times in forms.items():
+        dense = {form: ms for form, ms in times.items() if form.startswith("zeroed")}
+        if not dense:
+            continue
+        best = min(dense, key=dense.__getitem__)
+        table[network] = {
+            "best dense": best,
+            "ms": dense[best],
+            "shares": {form: ms / dense[best] for form, ms in times.items() if form not in dense},
+        }
+    return table
+
+
+def lines(table: dict[str, Any]) -> list[str]:
+    """The table for people."""
+    return [
+        f"{network:11} best dense: {row['best dense']} {row['ms']:.2f} ms; "
+        + ", ".join(f"{form} {share:.2f}" for form, share in row["shares"].items())
+        for network, row in table.items()
+    ]
+
+
 def main() -> None:
     work, out = Path(sys.argv[1]), Path(sys.argv[2])
     found = of_parts(work / "parts")
     for metrics in sorted(work.glob("runs/*/metrics.csv")):
         found[f"train_{metrics.parent.name}"] = of_run(metrics)
+    table = shares(found)
+    if table:
+        found["shares"] = table
+        (work / "table.txt").write_text("\n".join(lines(table)) + "\n", encoding="utf-8")
     out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 

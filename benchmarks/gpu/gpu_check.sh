@@ -4,8 +4,9 @@
 #   bash benchmarks/gpu/gpu_check.sh                       on a machine with an NVIDIA GPU
 #   DEVICE=cpu TINY=1 bash benchmarks/gpu/gpu_check.sh     a dry run without one
 #
-#   BUDGET   seconds for everything; parts that do not fit any more are left out (default 400)
-#   PARTS    which parts, in which order (default below, the most important first)
+#   BUDGET   seconds for everything; parts that do not fit any more are left out (default 450)
+#   CALL     1 or 2 (default 1): everything takes two calls, the first with what matters most
+#   PARTS    which parts, in which order, in place of those of the call
 #   PYTHON   the interpreter (default python3)
 #   OUT      folder of results.json, summary.txt, log.txt (default build/gpu/out)
 #   WHEELS   folder of wheels for the part `install` (default build/gpu/wheels; see README.md)
@@ -23,8 +24,13 @@ until [ -f "$root/pyproject.toml" ]; do
     root=$(dirname "$root")
 done
 cd "$root" || exit 1
-BUDGET=${BUDGET:-400} DEVICE=${DEVICE:-cuda} TINY=${TINY:-}
-PARTS=${PARTS:-"install env ceilings leak wave res tests train waits layers triton doctor spconv minkowski wave_more res_more bench_step bench_conv loader compile"}
+BUDGET=${BUDGET:-450} DEVICE=${DEVICE:-cuda} TINY=${TINY:-}
+case ${CALL:-1} in
+1) parts="install env ceilings leak wave res tests train waits layers" ;;
+2) parts="env triton loader compile res_more wave_more runs doctor bench_step spconv minkowski bench_conv" ;;
+*) echo "CALL is 1 or 2"; exit 1 ;;
+esac
+PARTS=${PARTS:-$parts}
 OUT=${OUT:-$root/build/gpu/out} WHEELS=${WHEELS:-$root/build/gpu/wheels} SITE=${SITE:-$root/build/gpu/site}
 py=${PYTHON:-python3}
 work=$(mktemp -d)
@@ -62,12 +68,18 @@ install() {
 env_part() {
     part env 30 bash -c '[ "$1" = cpu ] || nvidia-smi; "$0" -V; "$0" -m pip list 2> /dev/null | grep -iE "^(torch|triton|numpy|lightning|pytorch-lightning|nvidia-cudnn|nvidia-cublas|pytest|scipy)"; nproc; uname -r' "$py" "$DEVICE"
 }
-tests() { # the project's own GPU tests, then what they lack
-    local n=6 pick=()
+marked() { # marked NAME LIMIT PICK: tests that are marked gpu, of those that PICK names (-k)
+    local n=8
     [ "$DEVICE" = cpu ] && n=2
-    [ -n "$TINY" ] && pick=(-k "short_training or step_is_what or uneven and conv3d and Chosen")
-    [ "$DEVICE" = cpu ] || part gpu_marked 40 "$py" -m pytest tests/maskers -m gpu -q -p no:cacheprovider
-    TAIL=40 SSL3D_TEST_DEVICE=$DEVICE part tests 110 "$py" -m pytest "$here/test_gpu.py" -n "$n" -q --tb=short -p no:cacheprovider --maxfail=60 "${pick[@]}"
+    TAIL=40 SSL3D_TEST_DEVICE=$DEVICE part "$1" "$2" "$py" -m pytest -m gpu tests/gpu tests/maskers -n "$n" -q -r fE --tb=short -p no:cacheprovider --maxfail=60 -k "$3"
+}
+tests() { # first what a wrong number would show in, then kits
+    if [ -n "$TINY" ]; then marked tests 110 "resunet and (repeat or step_is_what) or chosen and one_grid"; return; fi
+    marked tests 150 "not test_short_run and not test_a_run and not spconv and not minkowski"
+}
+runs() { # short runs in every precision, and resumed
+    if [ -n "$TINY" ]; then marked runs 60 "goes_on and 32"; return; fi
+    marked runs 120 "test_a_short_run or test_a_run"
 }
 train() { # the quick start as a user would run it on a GPU, then the default backbone at 96³ end to end
     local acc=gpu steps=600 size=(--set data.patch=96 --set data.batch_size=16 --set data.workers=14 --set trainer.steps=80)
@@ -76,6 +88,9 @@ train() { # the quick start as a user would run it on a GPU, then the default ba
     part train_hippocampus 60 "$py" -m ssl3d pretrain examples/hippocampus.py --out "$work/runs/hippocampus" --set trainer.accelerator=$acc \
         --set trainer.devices=1 --set trainer.precision=bf16 --set trainer.steps=$steps --set data.workers=6 --set trainer.validate_every=200 --set trainer.checkpoint_every=600
     part train_wave96 45 "$py" -m ssl3d pretrain "$here/tof96.yaml" --out "$work/runs/wave96" --set trainer.accelerator=$acc --set trainer.devices=1 "${size[@]}"
+    if "$py" -m ssl3d schema 2> /dev/null | grep -q '"cuda_graph"' && [ "$DEVICE" = cuda ]; then
+        part train_graph 45 "$py" -m ssl3d pretrain "$here/tof96.yaml" --out "$work/runs/wave96_graph" --set trainer.accelerator=$acc --set trainer.devices=1 "${size[@]}" --set trainer.cuda_graph=true
+    fi
     cp "$work/runs/hippocampus/pictures/losses.png" "$OUT/losses.png" 2> /dev/null || say "-- train: no picture of the losses"
 }
 project_bench() { # the project's own benchmarks; sparse_conv.py is in float32 only
@@ -87,12 +102,12 @@ project_bench() { # the project's own benchmarks; sparse_conv.py is in float32 o
     esac
 }
 library() { # spconv or minkowski, where it is installed: doctor, then its kit
-    local name=$1 class=$2 module=$3 first=("$py")
+    local name=$1 module=$2 first=("$py")
     # What MinkowskiEngine links against, for this part alone.
     [ -d "$SITE/lib" ] && first=(env "LD_LIBRARY_PATH=$SITE/lib:${LD_LIBRARY_PATH:-}" "$py")
     if ! "${first[@]}" -c "import importlib.util, sys; sys.exit(importlib.util.find_spec('$module') is None)"; then say "-- $name: not installed"; return; fi
     part "doctor_$name" 60 "${first[@]}" -m ssl3d doctor --backend "$name" --device "$DEVICE" --limit 55
-    TAIL=30 SSL3D_TEST_DEVICE=$DEVICE part "tests_$name" 60 "${first[@]}" -m pytest "$here/test_gpu_libraries.py" -k "$class ${TINY:+and uneven and conv3d}" \
+    TAIL=30 SSL3D_TEST_DEVICE=$DEVICE part "tests_$name" 60 "${first[@]}" -m pytest tests/gpu/test_gpu_kits.py -k "test_sparse_backends and $name ${TINY:+and one_grid}" \
         -n "$([ "$DEVICE" = cpu ] && echo 2 || echo 4)" -q --tb=line -p no:cacheprovider --maxfail=30
 }
 triton() {
@@ -100,7 +115,7 @@ triton() {
     say "-- triton: needs a GPU (TRITON_INTERPRET=1 python $here/halo_gemm.py --check here)"
 }
 
-wave=(wave96b32 wave96b8 wave96b2) res=(resL160b2) wave_more=(wave128b16) res_more=(resM128b8 resM128b2) waits=(wave96b8 resL160b2) compile=(wave96b8)
+wave=(wave96b32 wave96b8 wave96b2) res=(resL160b2) wave_more=(wave128b16) res_more=(resM128b8 resM128b2) waits=(wave96b8 resL160b2) compile=(wave96b8 resL160b2)
 if [ -n "$TINY" ]; then wave=(tiny_wave) res=(tiny_res) wave_more=() res_more=() waits=(tiny_wave tiny_res) compile=(tiny_wave); fi
 say "ssl3d on $DEVICE, budget $BUDGET s"
 for p in $PARTS; do
@@ -110,19 +125,24 @@ for p in $PARTS; do
     ceilings | leak) part "$p" 60 "${bench[@]}" "$p" "${common[@]}" ;;
     wave | res | wave_more | res_more) declare -n names=$p; [ ${#names[@]} -eq 0 ] || TAIL=30 part "$p" 100 "${bench[@]}" step "${names[@]}" "${common[@]}" ;;
     tests) tests ;;
+    runs) runs ;;
     train) train ;;
     waits) TAIL=30 part waits 45 "${bench[@]}" waits "${waits[@]}" "${common[@]}" ;;
     layers) part layers 60 "${bench[@]}" layers "${common[@]}" ;;
     triton) triton ;;
-    doctor) part doctor 60 "$py" -m ssl3d doctor --device "$DEVICE" --backend cells --backend dense --limit 55 ;;
-    spconv) library spconv Spconv spconv ;;
-    minkowski) library minkowski Minkowski MinkowskiEngine ;;
+    doctor) part doctor 90 "$py" -m ssl3d doctor --device "$DEVICE" --backend cells --backend dense --limit 80 ;;
+    spconv) library spconv spconv ;;
+    minkowski) library minkowski MinkowskiEngine ;;
     bench_step) project_bench step ;;
     bench_conv) project_bench conv "$("$py" -c "import importlib.util; print('spconv' if importlib.util.find_spec('spconv') else '')")" ;;
-    loader) part loader 40 "${bench[@]}" loader "${common[@]}" ;;
+    loader) part loader 60 "${bench[@]}" loader "${common[@]}" ;;
     compile) part compile 90 "${bench[@]}" step "${compile[@]}" "${common[@]}" --compile ;;
     *) say "-- $p: unknown"; failed=$((failed + 1)) ;;
     esac
 done
+if [ -f "$work/table.txt" ]; then
+    say "Share of the best dense form in bf16 (eager, channels-last, graph, compiled):"
+    say "$(cat "$work/table.txt")"
+fi
 say "== $SECONDS s of $BUDGET, $failed failed"
 exit "$failed"

@@ -18,14 +18,15 @@ from ssl3d.masked.inputs import given_batch
 from ssl3d.sparse import CellGrid, HiddenLevels, SparseVolume, halo
 from ssl3d.sparse.tables import kernel_rows
 from ssl3d.tasks.pretrain.step_time import noise_batch
+from ssl3d_plugins.sparse_cells import across, choice, pair_tables
 from ssl3d_plugins.sparse_cells import backend as cells_backend
-from ssl3d_plugins.sparse_cells import pair_tables
 from ssl3d_plugins.sparse_cells.across import HALO, PAIRS, Way
 from ssl3d_plugins.sparse_cells.pair_tables import pair_groups
 from ssl3d_plugins.waveformer import mixer
 from ssl3d_plugins.waveformer.wavelet.fused import spread
 
 __all__ = [
+    "FUSED",
     "HALO",
     "PAIRS",
     "Batch",
@@ -46,16 +47,24 @@ __all__ = [
     "pair_tables",
 ]
 
+FUSED: Way | None = getattr(across, "FUSED", None)
+"""One kernel a convolution, where the project has it."""
+
 DATA_DEPENDENT = (pair_groups,)
 """Tables whose shapes depend on which cells are visible, not on their number alone."""
 
 
 @contextlib.contextmanager
 def ways(form: str) -> Iterator[None]:
-    """How `cells` convolves: `halo` boxes or `all pairs` at once everywhere, else as it chooses."""
+    """How `cells` convolves: by `halo` boxes or `all pairs` at once everywhere, `fused` wherever
+    that can be, else as it chooses.
+    """
     before = cells_backend.choose, pair_tables.MOST_PAIRS
     if "halo" in form:
         cells_backend.choose = always(HALO)
+    if "fused" in form:
+        assert FUSED is not None
+        cells_backend.choose = wherever(FUSED)
     if "all pairs" in form:
         cells_backend.choose = always(PAIRS)
         pair_tables.MOST_PAIRS = 1 << 30
@@ -68,6 +77,13 @@ def ways(form: str) -> Iterator[None]:
 def always(way: Way) -> Callable[..., Way]:
     """A choice that is no choice."""
     return lambda _op, **_: way
+
+
+def wherever(way: Way) -> Callable[..., Way]:
+    """This way where it can compute an operation, else halo boxes."""
+    return lambda op, *, features, **_: (
+        way if way in choice.possible(op, features=features) else HALO  # type: ignore[attr-defined]
+    )
 
 
 def sum_out_of_place(backbone: nn.Module) -> None:

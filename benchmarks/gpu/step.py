@@ -101,7 +101,8 @@ def compiled(step: Step) -> Callable[[], None]:
     `COMPILE_BACKEND` names another backend than inductor, for a dry run without a compiler.
     """
     assert step.static
-    sum_out_of_place(step.model.backbone)
+    if step.form.startswith("visible"):
+        sum_out_of_place(step.model.backbone)
     step.whole()  # makes the tables: made inside, they would break the graph
     backend = os.environ.get("COMPILE_BACKEND", "inductor")
     step.model.backbone = torch.compile(step.model.backbone, dynamic=False, backend=backend)

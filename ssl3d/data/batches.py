@@ -9,6 +9,7 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from ssl3d.data.collate import Sample, collate
+from ssl3d.data.half_batch import HalfBatch, halved
 from ssl3d.data.loader import CropLoader
 from ssl3d.data.sampler import ResumableSampler
 from ssl3d.data.viewed import ViewedCrops
@@ -27,13 +28,23 @@ class Batches:
         views: that are made of each crop.
         masker: draws what is hidden of them.
         seed: of crops, their order and what is hidden.
+        half: True sends the voxels of training batches in half precision (`HalfBatch`).
     """
 
-    def __init__(self, volumes: RunVolumes, *, views: Views, masker: Masker, seed: int) -> None:
+    def __init__(
+        self,
+        volumes: RunVolumes,
+        *,
+        views: Views,
+        masker: Masker,
+        seed: int,
+        half: bool = False,
+    ) -> None:
         self.volumes = volumes
         self.views = views
         self.masker = masker
         self.seed = seed
+        self.half = half
 
     def training(self, *, start: int = 0, rank: int = 0, world: int = 1) -> CropLoader:
         """Endless batches of this rank.
@@ -52,8 +63,8 @@ class Batches:
             sampler=ResumableSampler(
                 batch_size=spec.batch_size, rank=rank, world=world, start=start
             ),
-            workers=spec.workers,
-            collate=self._joined,
+            workers=self.volumes.workers,
+            collate=partial(_halved, self._joined) if self.half else self._joined,
         )
 
     def held_out(self, *, rank: int = 0, world: int = 1) -> CropLoader:
@@ -79,6 +90,10 @@ class Batches:
     def _joined(self) -> Callable[[list[Sample]], Batch]:
         """Without the volumes, which a process that is started anew would be sent twice."""
         return partial(collate, levels=self.views.levels, cell=self.views.cell)
+
+
+def _halved(joined: Callable[[list[Sample]], Batch], samples: list[Sample]) -> Batch | HalfBatch:
+    return halved(joined(samples))
 
 
 def _training_seeds(seed: int, place: tuple[int, int]) -> Seeds:

@@ -13,6 +13,7 @@ from ssl3d.data.sampling_spec import BY_FILE, Sampling
 from ssl3d.data.spec_checks import check_channels, check_expression, check_source
 from ssl3d.data.spec_types import Patch, PathText, Spacing
 from ssl3d.data.valid_spec import ValidRegion
+from ssl3d.data.workers import Workers
 from ssl3d.plugin.section import Section
 
 
@@ -188,8 +189,10 @@ class DataSpec(Section):
         'as {"file": 1, "group": 3}: a quarter of the crops goes by files',
     )
     cache: CacheSpec = Field(CacheSpec(), description="prepared volumes in memory and on disk")
-    workers: int = Field(
-        2, ge=0, le=1024, description="reading processes per rank; 0: the main process"
+    workers: Workers = Field(
+        "auto",
+        description="reading processes per rank; 0: the main process; auto: a CPU each, and one "
+        "for training itself, at most 16, or 2 where no GPU trains",
     )
     on_bad_file: Literal["skip", "stop"] = Field(
         "skip", description="go on without a file that cannot be used and report it, or stop"

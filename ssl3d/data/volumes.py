@@ -27,6 +27,7 @@ from ssl3d.data.store import VolumeStore
 from ssl3d.data.stored.store import PreparedStore
 from ssl3d.data.stored.volume import StoredVolume
 from ssl3d.data.volume import Volumes
+from ssl3d.data.workers import workers_of
 from ssl3d.geometry import Triple
 
 logger = logging.getLogger(__name__)
@@ -64,6 +65,11 @@ class RunVolumes:
         self._prepared: PreparedStore | None = None
         self.resumed: ResumedSplit | None = None
 
+    @property
+    def workers(self) -> int:
+        """Reading processes of each rank; `auto` is one rank's on a CPU: a run says better."""
+        return workers_of(self.spec.workers)
+
     def forget_bad_files(self) -> None:
         """Forget those of an earlier run: once, before any rank looks at a file."""
         self._record.clear()
@@ -99,7 +105,7 @@ class RunVolumes:
         if self._prepared is not None:
             return self._prepared
         # Held-out volumes are read in the main process, training volumes in the workers.
-        return VolumeStore(self.spec, share=max(1, self.spec.workers) + 1)
+        return VolumeStore(self.spec, share=max(1, self.workers) + 1)
 
     def _split(self, found: Found, *, folder: Path) -> None:
         sources, now = found.sources, found.listed

@@ -15,6 +15,8 @@ from ssl3d.doctor.maskers import masker_checks
 from ssl3d.doctor.plugins import look_at_plugins, plugin_checks
 from ssl3d.doctor.result import Report, Result
 from ssl3d.doctor.sparse_backends import sparse_checks
+from ssl3d.doctor.steps import PART as STEPS
+from ssl3d.doctor.steps import no_step, step_checks
 from ssl3d.doctor.versions import version_checks
 from ssl3d.doctor.views import views_checks
 from ssl3d.plugin.declared import Registered
@@ -54,6 +56,7 @@ def examine(
     on_part("torch, plugins, maskers, views, backbones")
     base = Part(TORCH, partial(base_checks, need_cuda="cuda" in devices))
     results += examine_apart(base, limit=limit)
+    results += _steps(_available(results), asked=devices, limit=limit, on_part=on_part)
     repairs = {check.plugin: check.advice for check in reversed(load_checks()[0])}
     entries = registry.entries("sparse_backend")
     optional = [e.config.component_name() for e in entries if e.plugin in repairs]
@@ -84,6 +87,22 @@ def base_checks(*, need_cuda: bool) -> Iterator[Check]:
     yield from masker_checks(installed())
     yield from views_checks(installed())
     yield from backbone_checks(installed())
+
+
+def _steps(
+    available: Sequence[str],
+    *,
+    asked: Sequence[str],
+    limit: float,
+    on_part: Callable[[str], None],
+) -> list[Result]:
+    """Training steps on a GPU, where there is one and it is not left out."""
+    if not available or (asked and "cuda" not in asked):
+        return []
+    if "cuda" not in available:
+        return [perform(Check(STEPS, "cuda", no_step, "", device="cuda"))]
+    on_part(f"{STEPS} on cuda")
+    return examine_apart(Part(STEPS, partial(step_checks, device="cuda")), limit=limit)
 
 
 def _available(results: Iterable[Result]) -> tuple[str, ...]:

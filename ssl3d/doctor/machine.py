@@ -23,6 +23,7 @@ def machine_checks(*, need_cuda: bool) -> Iterator[Check]:
         f"{GET_TORCH}"
     )
     yield Check(PART, CUDA, cuda, advice, device="cuda", required=need_cuda)
+    yield Check(PART, "3D convolutions", fast_torch, f"install another torch: {GET_TORCH}")
 
 
 def import_torch() -> str:
@@ -64,6 +65,16 @@ def cuda() -> str:
             raise Wrong(f"GPU {index} does not add up")
     gpus = ", ".join(torch.cuda.get_device_name(index) for index in range(count))
     return f"torch built for CUDA {built}, driver {driver or 'unknown'}, {gpus}"
+
+
+def fast_torch() -> str:
+    """This version of torch is not known to be slow at 3D convolutions on CUDA devices."""
+    from ssl3d.run.slow_torch import slow_torch
+
+    slow = slow_torch()
+    if slow is not None:
+        raise Wrong(slow)
+    return "not a version that is known to be slow on CUDA devices"
 
 
 def driver_version() -> str | None:

@@ -23,7 +23,7 @@ LIBRARIES = ("torch", "lightning", "monai", "numpy", "nibabel", "ptwt", "pydanti
 
 
 def environment(
-    components: Iterable[ComponentConfig], *, device: str, step: int = 0
+    components: Iterable[ComponentConfig], *, device: str, step: int = 0, **chosen: Any
 ) -> dict[str, Any]:
     """Plain values for one start of a run.
 
@@ -31,6 +31,7 @@ def environment(
         components: of the run; they are listed with the distributions they come from.
         device: that the run computes on.
         step: that it goes on from.
+        chosen: plain values that were decided on this machine, such as the precision.
     """
     return {
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -47,6 +48,7 @@ def environment(
         "cpus": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "command": sys.argv,
+        **chosen,
     }
 
 

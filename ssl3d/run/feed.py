@@ -11,6 +11,11 @@ from ssl3d.run.task import Batch
 MUCH, AFTER = 0.2, 60.0
 """Share of the time above which waiting for data is said, once so many seconds were trained."""
 
+ADVICE = (
+    "more data.workers, a data.cache on a faster disk, a larger data.cache.memory, or a smaller "
+    "data.patch may help"
+)
+
 
 class Feed:
     """Gives batches and measures the wait for them.
@@ -48,11 +53,20 @@ class Feed:
         self._all_waited += self._waited
         self._all_seconds += seconds
         share, self._waited = self._waited / max(seconds, 1e-9), 0.0
-        overall = self._all_waited / max(self._all_seconds, 1e-9)
-        if overall > MUCH and self._all_seconds >= AFTER and not self._said:
+        if self.overall > MUCH and self._all_seconds >= AFTER and not self._said:
             self._said = True
             self._warn(
-                f"{overall:.0%} of the time training waits for data (data_wait in metrics.csv): "
-                "more data.workers, a data.cache on a faster disk, or a smaller data.patch may help"
+                f"{self.overall:.0%} of the time training waits for data (data_wait in "
+                f"metrics.csv): {ADVICE}"
             )
         return min(1.0, share)
+
+    @property
+    def overall(self) -> float:
+        """Share of all the time so far, as it was asked for, that was spent waiting."""
+        return min(1.0, self._all_waited / max(self._all_seconds, 1e-9))
+
+    def in_words(self) -> str:
+        """Said at the end, with what to do where it was much."""
+        told = f"Training waited for data {self.overall:.0%} of its time"
+        return f"{told}: {ADVICE}" if self.overall > MUCH else told

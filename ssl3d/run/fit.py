@@ -24,6 +24,7 @@ from ssl3d.run.loop import Loop
 from ssl3d.run.lost import errors_of_lost_ranks
 from ssl3d.run.metrics_file import MetricsFile
 from ssl3d.run.optimizer_spec import OptimizerSpec
+from ssl3d.run.precision import tf32, with_precision
 from ssl3d.run.rows import Rows
 from ssl3d.run.run_checkpoint import read_run_checkpoint
 from ssl3d.run.run_error import RunError
@@ -73,6 +74,7 @@ def fit(
         RunError: the folder, the machine or a checkpoint does not fit, or the gradient was not
             finite too often.
     """
+    trainer = with_precision(trainer)
     fabric = launched(trainer) if fabric is None else fabric
     main, run = fabric.global_rank == 0, RunFolder(folder)
     console = (console or Console()) if main else Console(quiet=True)
@@ -83,6 +85,7 @@ def fit(
     with ExitStack() as held:
         held.enter_context(errors_of_lost_ranks())
         held.enter_context(deterministic(trainer.deterministic))
+        held.enter_context(tf32(bool(trainer.tf32), device=fabric.device))
         held.enter_context(torch.random.fork_rng(devices=[]))  # loaders draw from the global one
         if lock is None:
             held.enter_context(RunLock(run, main=main, say=warn))
@@ -109,6 +112,8 @@ def fit(
         with loggers, bar.shown():
             loggers.parameters(parameters or {})
             ended = loop.run()
+        if loop.feed is not None:
+            console.print(loop.feed.in_words(), **PLAIN)
         fitted = Fitted(
             training.step,
             samples=training.samples,

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-import torch
 from lightning.fabric import Fabric
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
@@ -17,7 +16,9 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+from ssl3d.run.precision import lacks, with_precision
 from ssl3d.run.quiet import quiet_lightning
+from ssl3d.run.ranks import of_all_ranks
 from ssl3d.run.run_error import RunError
 from ssl3d.run.trainer_spec import TrainerSpec
 
@@ -50,7 +51,7 @@ def launched(options: TrainerSpec) -> Fabric:
     Raises:
         RunError: the machine lacks what the spec asks for, or as many ranks were not started.
     """
-    began = started(os.environ)
+    options, began = with_precision(options), started(os.environ)
     devices, nodes = (options.devices, options.nodes) if began is None else began[1:]
     if began is not None:
         _agree(began, options=options)
@@ -71,13 +72,20 @@ def launched(options: TrainerSpec) -> Fabric:
             )
     except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
         raise RunError(f"trainer: {error}") from error
-    _check_precision(options.precision, device=fabric.device)
+    lacking = lacks(options.precision, device=fabric.device)
+    if lacking is not None:
+        raise RunError(f"trainer.precision: {lacking}")
     if was_launched(began, environment=environment):
         end_with_parent(os.getppid() if began else int(os.environ.get(PARENT, os.getppid())))
     else:
         os.environ[PARENT] = str(os.getpid())
     with quiet_lightning():
         fabric.launch()
+    found = sorted(set(of_all_ranks(options.precision)))
+    if len(found) > 1:
+        raise RunError(
+            f"trainer.precision: auto is {' and '.join(found)} on unlike devices: say which"
+        )
     return fabric
 
 
@@ -122,18 +130,6 @@ def _agree(began: Started, *, options: TrainerSpec) -> None:
                 f"trainer.{name}: given {given}, and {began.by} started {found}: leave it at "
                 f"{free}, or start as many"
             )
-
-
-def _check_precision(precision: str, *, device: torch.device) -> None:
-    if precision == "16" and device.type == "cpu":
-        raise RunError("trainer.precision: 16 needs a GPU; given a CPU: use 32 or bf16")
-    if (
-        precision == "bf16"
-        and device.type == "cuda"
-        and not torch.cuda.is_bf16_supported(including_emulation=False)
-    ):
-        name = torch.cuda.get_device_name(device)
-        raise RunError(f"trainer.precision: {name} has no bf16: use 16 or 32")
 
 
 def end_with_parent(parent: int, *, every: float = 2.0) -> None:

@@ -42,6 +42,7 @@ class Loop:
             and before the next update, so nobody waits, and weights are still those of the step.
             They are read at once where something is due that needs them, and on a CPU.
         exit_code: for the program: not 0 where the run is saved and not done.
+        feed: of the batches; None where no step was taken.
     """
 
     task: Task
@@ -52,6 +53,7 @@ class Loop:
     setting: Setting
     late: bool = field(init=False)
     exit_code: int = 0
+    feed: Feed | None = None
     _began: float = field(default_factory=time.monotonic)
     _tally: Tally = field(default_factory=Tally)
     _sent: _Sent | None = None
@@ -70,7 +72,7 @@ class Loop:
         batches = self.task.batches(
             start=training.samples, rank=fabric.global_rank, world=fabric.world_size
         )
-        feed = Feed(batches, warn=self.setting.warn)
+        feed = self.feed = Feed(batches, warn=self.setting.warn)
         ends: Any = closing(batches) if hasattr(batches, "close") else nullcontext()
         with ends, training.clock.running():
             while self._end is None:
@@ -148,6 +150,7 @@ class Loop:
                 "step": step,
                 "seed": setting.seed,
                 "precision": setting.options.precision,
+                "tf32": setting.options.tf32,
             },
         )
         sources = [source for part in of_all_ranks(own) for source in part]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from typing import Any
 
 import torch.distributed as dist
@@ -15,6 +16,12 @@ def rank() -> int:
 def world_size() -> int:
     """Number of ranks."""
     return dist.get_world_size() if _several() else 1
+
+
+def ranks_here() -> int:
+    """Number of ranks on this machine. All ranks must call it."""
+    host = platform.node()
+    return of_all_ranks(host).count(host)
 
 
 def of_all_ranks(own: Any) -> list[Any]:

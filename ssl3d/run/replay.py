@@ -15,7 +15,7 @@ from torch.autograd import detect_anomaly
 
 from ssl3d.run.capture import WEIGHTS, captured_batches
 from ssl3d.run.checkpoint_file import read_checkpoint
-from ssl3d.run.precision import autocast
+from ssl3d.run.precision import autocast, tf32
 from ssl3d.run.run_error import RunError
 from ssl3d.run.task import LOSS, Batch
 from ssl3d.streams import Stream, global_seed
@@ -114,20 +114,22 @@ def replay(
     module.train()
     for rank, batches in captured_batches(path, types=batch_types).items():
         for number, batch in enumerate(batches):
-            outputs = forward(batch)
-            torch.autograd.backward(outputs[LOSS])
-            bad = tuple(
-                name
-                for name, parameter in module.named_parameters()
-                if parameter.grad is not None and not parameter.grad.isfinite().all()
-            )
+            with tf32(bool(about.get("tf32")), device=device):  # older ones do not say
+                outputs = forward(batch)
+                torch.autograd.backward(outputs[LOSS])
+                bad = tuple(
+                    name
+                    for name, parameter in module.named_parameters()
+                    if parameter.grad is not None and not parameter.grad.isfinite().all()
+                )
+                where = _where(forward, batch) if bad else ""
             yield Replayed(
                 rank,
                 number,
                 sources=tuple(batch.sources),
                 numbers={name: float(value.detach()) for name, value in outputs.items()},
                 not_finite=bad,
-                where=_where(forward, batch) if bad else "",
+                where=where,
             )
 
 

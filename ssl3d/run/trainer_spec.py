@@ -59,8 +59,15 @@ class TrainerSpec(Section):
     accumulate: int = Field(
         default=1, ge=1, le=10**6, description="micro-batches to one optimiser step"
     )
-    precision: Annotated[Literal["32", "bf16", "16"], BeforeValidator(_precision)] = Field(
-        default="32", description="32: single; bf16 and 16: mixed precision"
+    precision: Annotated[Literal["auto", "32", "bf16", "16"], BeforeValidator(_precision)] = Field(
+        default="auto",
+        description="32: single; bf16 and 16: mixed precision; auto: bf16 on CUDA devices that "
+        "have it, else 16 where they have tensor cores, else 32",
+    )
+    tf32: bool | None = Field(
+        default=None,
+        description="whether what a CUDA device computes in single precision may take TF32, whose "
+        "products have 11 bits; none: with bf16 and 16, where nothing has to be deterministic",
     )
     accelerator: Literal["auto", "cpu", "gpu"] = Field(default="auto", description="what to use")
     devices: Devices | Literal["auto"] = Field(

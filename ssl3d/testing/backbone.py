@@ -24,6 +24,7 @@ class BackboneConformance(Kit, checks=CHECKS):
         in_channels: of the volumes; default 2.
         multiples: sizes of cells to try, in total strides; the first only where that is slow.
         tolerance: largest difference between results that must agree, in float64; default 1e-9.
+        device: where it computes; default "cpu".
     """
 
     under_test = BackboneUnderTest
@@ -31,3 +32,4 @@ class BackboneConformance(Kit, checks=CHECKS):
     in_channels: ClassVar[int]
     multiples: ClassVar[tuple[int, ...]]
     tolerance: ClassVar[float]
+    device: ClassVar[str]

@@ -108,7 +108,7 @@ def samples_do_not_meet(b: BackboneUnderTest) -> None:
 def its_own_weights_load(b: BackboneUnderTest) -> None:
     """All of them, and a missing one is an error that names it."""
     weights, target = b.build().state_dict(), b.config.build(in_channels=b.in_channels)
-    report = target.to(b.dtype).load_weights(weights)
+    report = target.to(b.device, b.dtype).load_weights(weights)
     require(not report.missing, f"its own weights are missing: {report.missing}")
     for name, value in target.state_dict().items():
         require(torch.equal(value, weights[name]), f"{name} is not what was loaded")

@@ -56,6 +56,7 @@ class BackboneUnderTest:
         training: mode of the module.
         gradients: are compared too.
         randomised: with other parameters than an initialisation gives.
+        device: where it computes.
     """
 
     config: BackboneConfig
@@ -69,13 +70,14 @@ class BackboneUnderTest:
     training: bool = True
     gradients: bool = True
     randomised: bool = True
+    device: str = "cpu"
 
     @cached_property
     def _first(self) -> Backbone:
         backbone = self.config.build(in_channels=self.in_channels).to(self.dtype)
         if self.randomised:
             randomise(backbone)
-        return backbone.train(self.training)
+        return backbone.train(self.training).to(self.device)
 
     def build(self) -> Backbone:
         """The backbone, each time with the same parameters."""
@@ -86,13 +88,14 @@ class BackboneUnderTest:
         shown = torch.full((len(self.visible), *self.grid), everything)
         for sample, rows in enumerate(self.visible):
             shown[sample].view(-1)[list(rows)] = True
-        return CellGrid(shown, cell=times(self.config.total_stride, (multiple,) * 3))
+        cell = times(self.config.total_stride, (multiple,) * 3)
+        return CellGrid(shown, cell=cell).to(self.device)
 
     def volume(self, cells: CellGrid, *, seed: int = 0) -> Tensor:
         """(B, C, D, H, W) that lies on the cells."""
         generator = torch.Generator().manual_seed(seed)
         shape = (cells.batch, self.in_channels, *times(cells.grid, cells.cell))
-        return torch.randn(shape, generator=generator, dtype=self.dtype)
+        return torch.randn(shape, generator=generator, dtype=self.dtype).to(self.device)
 
     def results(
         self, volume: Tensor, *, cells: CellGrid | None = None, backend: str, maps: bool = False

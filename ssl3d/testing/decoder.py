@@ -15,8 +15,11 @@ from ssl3d.testing.kit import Kit
 
 
 class DecoderConformance(Kit, checks=CHECKS):
-    """Subclass it in a test module and set `config`; `stages` too, for other feature maps."""
+    """Subclass it in a test module and set `config`; `stages` too, for other feature maps, and
+    `device`, where it computes on another than the CPU.
+    """
 
     under_test = DecoderUnderTest
     config: ClassVar[DecoderConfig]
     stages: ClassVar[tuple[Stage, ...]]
+    device: ClassVar[str]

@@ -46,11 +46,13 @@ class DecoderUnderTest:
         config: the decoder under test.
         stages: feature maps that it is given, fine to coarse; a cell is a site of the last.
         tolerance: largest difference between results that must agree, in float64.
+        device: where it computes.
     """
 
     config: DecoderConfig
     stages: tuple[Stage, ...] = (Stage((1, 2, 2), 6), Stage((2, 4, 4), 10), Stage((2, 8, 8), 12))
     tolerance: float = 1e-9
+    device: str = "cpu"
 
     def build(self, *, sparse: bool = True) -> Decoder:
         """The decoder in float64 with random parameters."""
@@ -58,20 +60,20 @@ class DecoderUnderTest:
             stages=self.stages, out_channels=CHANNELS, sparse=sparse, in_channels=CHANNELS
         )
         randomise(decoder.double())
-        return decoder
+        return decoder.to(self.device)
 
     def cells(self, *, share: float = 0.5) -> CellGrid:
         """Two samples that show a share of their cells, at least the first."""
         random = torch.Generator().manual_seed(1)
         visible = torch.rand(BATCH, *GRID, generator=random) < share
         visible[:, 0, 0, 0] = True
-        return CellGrid(visible, cell=self.stages[-1].stride)
+        return CellGrid(visible, cell=self.stages[-1].stride).to(self.device)
 
     def one_each(self, samples: int) -> CellGrid:
         """One visible cell in each of the first samples, none in the others."""
         visible = torch.zeros(BATCH, *GRID, dtype=torch.bool)
         visible[:samples, 0, 0, 0] = True
-        return CellGrid(visible, cell=self.stages[-1].stride)
+        return CellGrid(visible, cell=self.stages[-1].stride).to(self.device)
 
     def given(
         self, cells: CellGrid, *, backend: SparseBackend | None = None, sparse: bool = True
@@ -82,7 +84,8 @@ class DecoderUnderTest:
 
         def drawn(stage: Stage) -> FeatureMap:
             size = quotient(times(GRID, cells.cell), stage.stride)
-            dense = torch.randn(BATCH, stage.channels, *size, generator=random).double()
+            dense = torch.randn(BATCH, stage.channels, *size, generator=random)
+            dense = dense.to(self.device, torch.float64)
             features = cells.gather(dense, stride=stage.stride)
             return SparseVolume(features, cells, stage.stride, on) if sparse else dense
 

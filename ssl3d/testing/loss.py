@@ -15,8 +15,11 @@ from ssl3d.testing.loss_checks import CHECKS, LossUnderTest
 
 
 class LossConformance(Kit, checks=CHECKS):
-    """Subclass it in a test module and set `config`; `stages` too, for other feature maps."""
+    """Subclass it in a test module and set `config`; `stages` too, for other feature maps, and
+    `device`, where it computes on another than the CPU.
+    """
 
     under_test = LossUnderTest
     config: ClassVar[LossConfig]
     stages: ClassVar[tuple[Stage, ...]]
+    device: ClassVar[str]

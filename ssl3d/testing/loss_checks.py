@@ -36,10 +36,12 @@ class LossUnderTest:
     Attributes:
         config: the loss under test.
         stages: feature maps that it is given, fine to coarse.
+        device: where it computes.
     """
 
     config: LossConfig
     stages: tuple[Stage, ...] = (Stage((2, 2, 2), 6), Stage((4, 4, 4), 10))
+    device: str = "cpu"
 
     @property
     def levels(self) -> int:
@@ -56,7 +58,7 @@ class LossUnderTest:
         built = self.config.build(
             stages=self.stages[:stages], features=Stage((1, 1, 1), 1), levels=self.levels
         )
-        return built.double()
+        return built.double().to(self.device)
 
     def step(
         self, *, hidden: Tensor | None = None, dense: bool = False, restored: bool = True
@@ -74,15 +76,18 @@ class LossUnderTest:
         random, views, maps = torch.Generator().manual_seed(1), [], []
         for level in LEVELS[: self.levels]:
             views.append(_views(level, hidden=hidden, random=random))
-            cells = views[-1].cells
+            cells = views[-1].cells.to(self.device)
             maps.append(
                 tuple(_features(s, cells=cells, random=random, dense=dense) for s in self.stages)
             )
         batch = Batch(tuple(views), samples=tuple(range(BATCH)), sources=("random",) * BATCH)
         predictions = [
-            torch.randn(view.volume.shape, generator=random).double().requires_grad_()
+            torch.randn(view.volume.shape, generator=random)
+            .to(self.device, torch.float64)
+            .requires_grad_()
             for view in views
         ]
+        batch = batch.to(self.device)
         return step_of(batch, stages=maps, predictions=predictions if restored else None)
 
     def compute(self, step: StepOutput, *, seed: int = 0) -> dict[str, Tensor]:
@@ -243,6 +248,7 @@ def _features(stage: Stage, *, cells: CellGrid, random: torch.Generator, dense: 
     """Random features of a stage."""
     size = quotient(times(GRID, CELL), stage.stride)
     volume = torch.randn(cells.batch, stage.channels, *size, generator=random).double()
+    volume = volume.to(cells.visible.device)
     if dense:
         return volume.requires_grad_()
     features = cells.gather(volume, stride=stage.stride).requires_grad_()

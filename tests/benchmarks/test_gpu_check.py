@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.util
 import json
 import os
 import shutil
@@ -59,8 +60,9 @@ def test_a_step_is_timed_in_every_form(found: dict[str, Any]) -> None:
     steps = found["step_tiny_wave_tiny_res"]["found"]
     plain = ["visible", "zeroed", "zeroed cl", "visible static"]
     assert sorted(steps["tiny_wave"]) == sorted(steps["tiny_res"]) == sorted(plain)
-    compiled = found["step_tiny_wave"]["found"]["tiny_wave"]
-    assert sorted(compiled) == sorted({*plain, "visible static, compile"} - {"zeroed"})
+    compiled = found["step_compile_tiny_wave"]["found"]["tiny_wave"]
+    both = ["visible static", "visible static, compile", "zeroed cl", "zeroed cl static, compile"]
+    assert sorted(compiled) == both
     for form in [*steps["tiny_wave"].values(), *steps["tiny_res"].values(), *compiled.values()]:
         assert "error" not in form, form
         assert form["whole"]["ms"] > 0
@@ -78,7 +80,11 @@ def test_nothing_leaks_and_everything_else_was_found(found: dict[str, Any]) -> N
     assert {row["edge"] for row in layers} == {8, 4, 2, 1}
     assert all({"dense", "chosen", "halo", "all pairs"} <= set(row["ms"]) for row in layers)
     assert set(found["waits_tiny_wave_tiny_res"]["found"]) == {"tiny_wave", "tiny_res"}
-    assert found["loader"]["found"]["32³, 1 workers"] > 0
+    crops = found["loader"]["found"]
+    assert crops["32³, single, 1 workers"] > 0
+    assert crops["32³, half, 1 workers"] > 0
+    whole, half = (crops[f"32³, {name}, a batch"] for name in ("single", "half"))
+    assert half["MiB"] == whole["MiB"] / 2
     assert found["ceilings"]["found"]["copy TB/s"] > 0
 
 
@@ -96,10 +102,36 @@ def test_a_step_is_counted_without_computing_it(found: dict[str, Any]) -> None:
 
 @pytest.mark.slow
 def test_the_tests_for_a_gpu_pass_on_a_cpu() -> None:
-    few = "one_grid and not Dense or with_nothing_hidden or repeat"
-    options = ["-q", "-n", "0", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(GPU)]
-    command = [sys.executable, "-m", "pytest", *options, "test_gpu.py", "-k", few]
-    assert " passed" in run(*command, SSL3D_TEST_DEVICE="cpu")
+    few = "gradients_repeat or half_of_the_bytes or chosen and one_grid or MSEOver"
+    options = ["-q", "-n", "0", "-p", "no:cacheprovider", "-m", "gpu", "-k", few]
+    command = [sys.executable, "-m", "pytest", *options, "tests/gpu"]
+    assert " passed" in run(*command, folder=ROOT, SSL3D_TEST_DEVICE="cpu")
+
+
+def test_the_best_dense_form_of_all_parts_is_what_shares_are_of() -> None:
+    eager = {"visible": form(4), "zeroed": form(10), "zeroed cl": form(9)}
+    compiled = {"zeroed cl, compile": form(8), "visible, compile": {"error": "x"}}
+    parts = {
+        "step_a": {"found": {"net": eager}},
+        "step_compile_a": {"found": {"net": compiled}},
+        "step_b": {"found": {"other": {"visible": form(1)}}},
+        "leak": {"found": {}},
+    }
+    collect = importlib.util.spec_from_file_location("collect", GPU / "collect.py")
+    assert collect is not None
+    assert collect.loader is not None
+    module = importlib.util.module_from_spec(collect)
+    collect.loader.exec_module(module)
+    table = module.shares(parts)
+    assert table == {
+        "net": {"best dense": "zeroed cl, compile", "ms": 8.0, "shares": {"visible": 0.5}}
+    }
+    (line,) = module.lines(table)
+    assert "zeroed cl, compile 8.00 ms; visible 0.50" in line
+
+
+def form(milliseconds: float) -> dict[str, float]:
+    return {"pipelined ms": milliseconds}
 
 
 def test_the_script_works_from_a_copy_and_says_what_failed(tmp_path: Path) -> None:

@@ -29,12 +29,14 @@ def test_rates_parts_and_waits_of_every_kind(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     result = json.loads(out.read_text(encoding="utf-8"))
     assert list(result["views"]) == ["single", "nested"]
-    parts = {"crops", "views", "collation", "through a worker", "voxels alone"}
+    parts = {"crops", "views", "collation", "to half"}
+    parts |= {"through a worker", "the same in half", "voxels alone"}
     for found in result["views"].values():
         assert list(found["crops a second"]) == ["0", "1", "2"]
         assert all(rate > 0 for rate in found["crops a second"].values())
         assert set(found["ms a batch"]) == parts
         assert all(value > 0 for value in found["ms a batch"].values())
+        assert 0 < found["MiB a batch"]["half"] <= found["MiB a batch"]["single"] / 2
         for run in found["run"].values():
             assert 0 < run["waiting"] < 1
             assert run["seconds a step"] > 0

@@ -20,6 +20,7 @@ from ssl3d.cli.main import app
 from ssl3d.doctor import examine as module
 from ssl3d.doctor.apart import Part
 from ssl3d.doctor.result import Result
+from ssl3d.doctor.steps import PART as STEPS
 from ssl3d.plugin.registry import UnknownComponentError, installed
 
 IMPORT = Result("torch", "import", "ok", 0.1, "")
@@ -38,6 +39,9 @@ def world(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
         def examine_apart(part: Part, *, limit: float) -> list[Result]:
             assert limit > 0
             asked.append(part)
+            if part.title == STEPS:
+                assert arguments(part) == {"device": "cuda"}
+                return [Result(STEPS, "waveformer in 32", "ok", 0.1, "", device="cuda")]
             if part.title != "torch":
                 return answer(part)
             if not torch_works:
@@ -90,7 +94,7 @@ def run(*options: str) -> Any:
 
 
 def tried(asked: list[Part]) -> list[tuple[str, str]]:
-    parts = [arguments(part) for part in asked if part.title != "torch"]
+    parts = [arguments(part) for part in asked if part.title not in ("torch", STEPS)]
     return [(given["name"], given["device"]) for given in parts]
 
 
@@ -138,7 +142,22 @@ def test_what_is_asked_for_is_all_that_is_tried(world) -> None:  # type: ignore[
     assert run("--backend", "dense", "--backend", "cells", "--device", "cuda").exit_code == 0
     assert tried(asked) == [("dense", "cuda"), ("cells", "cuda")]
     assert arguments(asked[0]) == {"need_cuda": True}
-    assert all(arguments(part)["required"] for part in asked[1:])
+    assert asked[1].title == STEPS
+    assert all(arguments(part)["required"] for part in asked[2:])
+
+
+def test_steps_are_tried_on_a_gpu_and_said_where_there_is_none(world) -> None:  # type: ignore[no-untyped-def]
+    asked = world(works)
+    said = run()
+    assert STEPS in said.output
+    assert "not tried: there is no CUDA device" in said.output
+    assert not [part for part in asked if part.title == STEPS]
+    asked = world(works, gpu=True)
+    assert "waveformer in 32" in run().output
+    assert [part.title for part in asked].count(STEPS) == 1
+    asked = world(works, gpu=True)
+    assert STEPS not in run("--device", "cpu").output
+    assert not [part for part in asked if part.title == STEPS]
 
 
 def test_strict_adds_the_optional_backends_to_those_asked_for(world) -> None:  # type: ignore[no-untyped-def]

@@ -99,3 +99,14 @@ def test_torch_is_imported_first() -> None:
     check = next(iter(machine_checks(need_cuda=False)))
     assert check.gate
     assert perform(check).detail.startswith(torch.__version__)
+
+
+@pytest.mark.parametrize(("version", "status"), [("2.9.1+cu128", "failed"), ("2.10.0", "ok")])
+def test_a_torch_that_is_slow_on_a_gpu_is_refused(
+    machine, monkeypatch: pytest.MonkeyPatch, version: str, status: str
+) -> None:  # type: ignore[no-untyped-def]
+    machine(cuda="12.8", driver="570", gpus=1)
+    monkeypatch.setattr(torch, "__version__", version)
+    (found,) = [perform(c) for c in machine_checks(need_cuda=False) if "3D" in c.name]
+    assert found.status == status
+    assert ("four times slower" in found.detail) is (status == "failed")

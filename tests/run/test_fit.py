@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -246,7 +247,11 @@ def test_waiting_for_data_is_said_once(
 
     monkeypatch.setattr(Numbers, "__getitem__", slow)
     run(Toy(), tmp_path / "short", steps=8, log_every=2)
-    assert "waits for data" not in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "waits for data" not in said
+    share = float(re.findall(r"Training waited for data (\d+)% of its time: more data", said)[0])
+    waits = [float(row["data_wait"]) for row in rows(tmp_path / "short") if row.get("data_wait")]
+    assert share / 100 == pytest.approx(sum(waits) / len(waits), abs=0.2)
     monkeypatch.setattr("ssl3d.run.feed.AFTER", 0.1)
     run(Toy(), tmp_path / "long", steps=8, log_every=2)
     said = capsys.readouterr().out

@@ -56,7 +56,7 @@ class LabelledBatches:
             crops,
             batch_size=data.batch_size,
             sampler=sampler,
-            workers=data.workers,
+            workers=volumes.workers,
             collate=collate,
         )
 

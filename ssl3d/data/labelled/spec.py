@@ -11,6 +11,7 @@ from ssl3d.data.labelled.columns import ManifestColumns
 from ssl3d.data.spec import CacheSpec, DataSpec
 from ssl3d.data.spec_checks import check_channels, check_expression
 from ssl3d.data.spec_types import PathText, Spacing
+from ssl3d.data.workers import Workers
 from ssl3d.plugin.section import Section
 
 Files = PathText | tuple[PathText, ...]
@@ -116,8 +117,10 @@ class LabelledData(Section):
         "that cover it",
     )
     cache: CacheSpec = Field(CacheSpec(), description="prepared volumes in memory and on disk")
-    workers: int = Field(
-        2, ge=0, le=1024, description="reading processes per rank; 0: the main process"
+    workers: Workers = Field(
+        "auto",
+        description="reading processes per rank; 0: the main process; auto: a CPU each, and one "
+        "for training itself, at most 16, or 2 where no GPU trains",
     )
     on_bad_file: Literal["skip", "stop"] = Field(
         "stop", description="stop at a case that cannot be used, or go on without it and report it"

@@ -25,6 +25,7 @@ from ssl3d.data.notes import Notes
 from ssl3d.data.read import check_source, target_grid
 from ssl3d.data.spec import DataSpec
 from ssl3d.data.store import VolumeStore
+from ssl3d.data.workers import workers_of
 
 SIDES = ("training", "choosing", "testing", "unused")
 
@@ -75,6 +76,11 @@ class LabelledVolumes:
         self._record = BadFileRecord(record)
         self._found = False
 
+    @property
+    def workers(self) -> int:
+        """Reading processes of each rank; `auto` is one rank's on a CPU: a run says better."""
+        return workers_of(self.data.workers)
+
     def find(self) -> None:
         """Find the cases, check every header, split. Does nothing the second time.
 
@@ -109,7 +115,7 @@ class LabelledVolumes:
         learned, tested = (*self.sides.training, *self.sides.choosing), self.sides.testing
         self.listing = Listing(str(self._folder), *(_listed(part) for part in (learned, tested)))
         # Those that are measured are read in the main process, the others in the workers.
-        share = max(1, self.data.workers) + 1
+        share = max(1, self.workers) + 1
         self.training_store, self.fixed_store = self._store(share), self._store(share)
         self._found = True
 

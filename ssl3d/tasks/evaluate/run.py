@@ -29,6 +29,7 @@ from ssl3d.tasks.finetune.model_file import Tuned, load_model
 from ssl3d.tasks.finetune.resolved import truth_of
 from ssl3d.tasks.finetune.resumable import spec_of
 from ssl3d.tasks.finetune.window_spec import WindowSpec
+from ssl3d.tasks.finetune.windows_on import windows_on
 from ssl3d.tasks.predict.runs import unfinished
 
 PathLike = str | os.PathLike[str]
@@ -72,13 +73,19 @@ def evaluate_run(
     volumes = _volumes(tuned, RunFolder(run), data=data, side=side, console=console)
     batches = LabelledBatches(volumes, patch=tuned.patch, augment=AugmentSpec(), seed=0)
     model = tuned.model.to(device_of(device))
+    asked = spec.windows if windows is None else windows
+    if asked.precision == "auto":
+        asked = asked.model_copy(update={"precision": spec.windows.precision})
+    asked, remark = windows_on(next(model.parameters()).device, windows=asked)
+    if remark is not None:
+        console.print(remark, style="yellow", markup=False, soft_wrap=True)
     with evaluating(model):
         found = measure(
             model,
             batches=batches,
             side="testing",
             patch=tuned.patch,
-            windows=windows or spec.windows,
+            windows=asked,
         )
     for name, problem in volumes.bad_files().items():
         text = f"Went without {problem if name in problem else f'{name}: {problem}'}"

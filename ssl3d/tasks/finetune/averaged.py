@@ -8,10 +8,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from ssl3d.run.precision import HALVES, autocast, tf32
 from ssl3d.tasks.finetune.model import FinetuneModel
 from ssl3d.tasks.finetune.window_spec import WindowSpec
-
-DTYPES = {"bf16": torch.bfloat16, "16": torch.float16}
 
 
 @torch.no_grad()
@@ -75,12 +74,11 @@ def mean_of_all(
         raise ValueError("there is no model to predict with: give at least one run")
     sides = range(len(windows.mirror) + 1)
     flips = [axes for n in sides for axes in itertools.combinations(windows.mirror, n)]
-    dtype = DTYPES.get(windows.precision)
     total: Tensor | None = None
     for model, axes in itertools.product(models, flips):
-        with torch.autocast(
-            next(model.parameters()).device.type, dtype=dtype, enabled=dtype is not None
-        ):
+        device = next(model.parameters()).device
+        half = windows.precision in HALVES
+        with autocast(windows.precision, device=device), tf32(half, device=device):
             found = one(model, [axis - 3 for axis in axes])
         total = found if total is None else total + found
     assert total is not None

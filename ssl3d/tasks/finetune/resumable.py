@@ -7,6 +7,7 @@ from pathlib import Path
 from ssl3d.data.listing import Listing
 from ssl3d.folder import RunFolder
 from ssl3d.plugin.spec_error import SpecError
+from ssl3d.run.precision import kept_precision
 from ssl3d.run.resume import check_changes, differences, spec_before
 from ssl3d.run.run_error import RunError
 from ssl3d.tasks.finetune.paths import absolute
@@ -23,6 +24,7 @@ FREE_ON_RESUME = (
     "trainer.compile",
     "trainer.checkpoint_activations",
     "trainer.deterministic",
+    "trainer.tf32",
     "trainer.max_hours",
     "trainer.max_skipped_streak",
     "trainer.max_skipped_share",
@@ -60,6 +62,10 @@ def resumable(folder: RunFolder, spec: FinetuneSpec) -> tuple[FinetuneSpec, List
             cannot be read.
     """
     before = spec_of(folder)
+    trainer, windows = kept_precision(spec.trainer, of=before.trainer), spec.windows
+    if windows.precision == "auto":
+        windows = windows.model_copy(update={"precision": before.windows.precision})
+    spec = spec.model_copy(update={"trainer": trainer, "windows": windows})
     # After the spec: another rank may be writing both, the listing first.
     try:
         listing = Listing.read(folder.data)

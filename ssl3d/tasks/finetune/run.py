@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,11 +18,13 @@ from ssl3d.data.labelled.volumes import LabelledVolumes
 from ssl3d.data.listing import Listing
 from ssl3d.files import write_json
 from ssl3d.folder import RunFolder
+from ssl3d.geometry import product
 from ssl3d.plugin.origin import plugins_of
 from ssl3d.run.environment import add_start, environment
 from ssl3d.run.fit import fit
 from ssl3d.run.launch import launched
 from ssl3d.run.lock import RunLock
+from ssl3d.run.precision import with_precision
 from ssl3d.run.resume import check_new, write_spec
 from ssl3d.tasks.finetune.cases import TABLES, seen_before, volumes_of_run
 from ssl3d.tasks.finetune.model import FinetuneModel
@@ -33,6 +36,7 @@ from ssl3d.tasks.finetune.spec import FinetuneSpec
 from ssl3d.tasks.finetune.start import starting_model
 from ssl3d.tasks.finetune.task import FinetuneTask
 from ssl3d.tasks.loaded import Loaded, write_loaded
+from ssl3d.tasks.machine import decided, machine_remarks
 
 
 def finetune(
@@ -70,10 +74,24 @@ def finetune(
     else:
         check_new(folder)
         spec = absolute(spec, folder=Path.cwd())
+    asked = spec.trainer.precision
+    spec = _with_precision(spec)
     made = resolved(spec)
     fabric = launched(made.trainer) if fabric is None else fabric
     fabric.barrier()  # nobody writes before all ranks have come here
     main = fabric.global_rank == 0
+    data = spec.data
+    voxels = data.batch_size * data.crops * product(made.patch)
+    machine = decided(
+        made.trainer,
+        asked=asked,
+        workers=data.workers,
+        batch=voxels * (4 * made.in_channels + 1),
+        fabric=fabric,
+    )
+    # The folder keeps `auto`: the run may go on where there are more or fewer CPUs.
+    here = spec.model_copy(update={"data": data.model_copy(update={"workers": machine.workers})})
+    made = replace(made, spec=here)
     console = (console or Console()) if main else Console(quiet=True)
 
     def warn(text: str) -> None:
@@ -81,7 +99,7 @@ def finetune(
         notes.append(text)
         console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
-    for remark in made.remarks:
+    for remark in (*made.remarks, *machine_remarks(made.trainer, fabric=fabric)):
         warn(remark)
     batch = spec.data.batch_size * made.trainer.accumulate * fabric.world_size
     model, loaded = starting_model(made, samples_per_step=batch)
@@ -102,9 +120,11 @@ def finetune(
             if not step:
                 write_loaded(folder.root, loaded)
             components = (made.backbone, *spec.components())
-            entry = environment(components, device=str(fabric.device), step=step)
+            device = str(fabric.device)
+            entry = environment(components, device=device, step=step, **machine.entry)
             add_start(folder.environment, entry)
             _greet(console, model, made=made, volumes=volumes, loaded=loaded, folder=folder)
+            console.print(machine.words, markup=False, highlight=False, soft_wrap=True)
             if step:
                 console.print(f"Going on from step {step} of {made.trainer.steps}")
 
@@ -130,6 +150,14 @@ def finetune(
     if main:
         print_result(task.result, console=console, said=len(notes))
     return task.result
+
+
+def _with_precision(spec: FinetuneSpec) -> FinetuneSpec:
+    """With the precision of these devices, in which windows are predicted too."""
+    trainer, windows = with_precision(spec.trainer), spec.windows
+    if windows.precision == "auto":
+        windows = windows.model_copy(update={"precision": trainer.precision})
+    return spec.model_copy(update={"trainer": trainer, "windows": windows})
 
 
 def _greet(

@@ -21,8 +21,9 @@ class WindowSpec(Section):
         "in all combinations; not along x where labels tell left from right",
     )
     batch: int = Field(default=1, ge=1, le=4096, description="windows at once")
-    precision: Literal["32", "bf16", "16"] = Field(
-        default="32", description="32: single; bf16 and 16: half where it is safe"
+    precision: Literal["auto", "32", "bf16", "16"] = Field(
+        default="auto",
+        description="32: single; bf16 and 16: half where it is safe; auto: as it was trained in",
     )
 
     @field_validator("mirror")

@@ -15,6 +15,7 @@ from ssl3d.files import remove_left_behind
 from ssl3d.folder import RunFolder
 from ssl3d.run.lock import RunLock
 from ssl3d.tasks.finetune.window_spec import WindowSpec
+from ssl3d.tasks.finetune.windows_on import windows_on
 from ssl3d.tasks.predict.inputs import find_inputs, named
 from ssl3d.tasks.predict.progress import CaseProgress
 from ssl3d.tasks.predict.record import describe, known_cases, write_record
@@ -86,6 +87,9 @@ def predict(
     for line in models.remarks:
         console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
     windows = windows_of(models.windows, asked=windows, outputs=models.task.outputs())
+    windows, remark = windows_on(models.device, windows=windows)
+    if remark is not None:
+        console.print(remark, style="yellow", markup=False, highlight=False, soft_wrap=True)
     given = [os.fspath(one) for one in _several(inputs)]
     sources = find_inputs(given, channels=models.channels, out=folder)
     with RunLock(RunFolder(folder), say=console.print):

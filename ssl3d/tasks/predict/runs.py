@@ -11,6 +11,8 @@ from ssl3d.data.data_error import shown
 from ssl3d.folder import RunFolder
 
 if TYPE_CHECKING:
+    import torch
+
     from ssl3d.data.spec import DataSpec
     from ssl3d.geometry import Triple
     from ssl3d.kinds.task_config import TaskConfig
@@ -45,6 +47,11 @@ class Models(NamedTuple):
     described: tuple[dict[str, Any], ...]
     digests: tuple[str, ...]
     remarks: tuple[str, ...]
+
+    @property
+    def device(self) -> torch.device:
+        """Of all models."""
+        return next(self.models[0].parameters()).device
 
 
 def runs_in(path: Path) -> list[Path]:

@@ -26,6 +26,8 @@ def windows_of(
             and a right form would be mirrored along x.
     """
     given = {} if asked is None else {n: getattr(asked, n) for n in asked.model_fields_set}
+    if given.get("precision") == "auto":
+        del given["precision"]
     found = {}
     for name in WindowSpec.model_fields:
         values = [getattr(one, name) for one in runs]

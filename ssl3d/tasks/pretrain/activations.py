@@ -13,6 +13,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from ssl3d.geometry import Triple, product, quotient, times
 from ssl3d.masked.model import PretrainModel
+from ssl3d.run.precision import with_precision
 from ssl3d.streams import Stream, generator
 from ssl3d.tasks.pretrain.spec import ExperimentSpec
 from ssl3d.tasks.pretrain.step_time import noise_batch
@@ -97,9 +98,8 @@ def _kept(run: Callable[[], object], *, model: PretrainModel, spec: ExperimentSp
         sizes[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    half = (
-        torch.autocast("cpu", torch.bfloat16) if spec.trainer.precision != "32" else nullcontext()
-    )
+    single = with_precision(spec.trainer).precision == "32"
+    half = nullcontext() if single else torch.autocast("cpu", torch.bfloat16)
     with half, saved_tensors_hooks(note, lambda tensor: tensor):
         # The graph stays alive until the bytes are counted, so no address is used twice.
         output = run()

@@ -12,6 +12,7 @@ from ssl3d.folder import RunFolder
 from ssl3d.report.rates import draw_rates
 from ssl3d.run.bar import Bar
 from ssl3d.run.launch import launched
+from ssl3d.run.precision import tf32, with_precision
 from ssl3d.run.rate_range import RateRange, rate_range
 from ssl3d.run.resume import check_new
 from ssl3d.tasks.pretrain.alone import pretrain_task
@@ -46,6 +47,7 @@ def find_rates(
     folder, printed = RunFolder(out), console or Console()
     check_new(folder)
     alone = spec.trainer.model_copy(update={"devices": 1, "nodes": 1, "strategy": "auto"})
+    alone = with_precision(alone)
     fabric = launched(alone)
 
     def say(text: str) -> None:
@@ -53,7 +55,7 @@ def find_rates(
 
     task = pretrain_task(spec.model_copy(update={"probe": None}), folder=folder, say=say)
     bar = Bar(printed, steps=steps, done=0)
-    with bar.shown():
+    with bar.shown(), tf32(bool(alone.tf32), device=fabric.device):
         found = rate_range(
             task,
             fabric=fabric,

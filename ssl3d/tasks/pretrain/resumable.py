@@ -14,6 +14,7 @@ from ssl3d.data.resumed import Earlier, ResumedSplit
 from ssl3d.folder import RunFolder
 from ssl3d.plugin.spec_error import SpecError
 from ssl3d.plugin.spec_file import from_json
+from ssl3d.run.precision import kept_precision
 from ssl3d.run.resume import check_changes, check_checkpoint, differences, spec_before, under
 from ssl3d.run.run_error import RunError, older_run
 from ssl3d.tasks.pretrain.paths import absolute
@@ -60,6 +61,7 @@ FREE_ON_RESUME = (
     "trainer.compile",
     "trainer.checkpoint_activations",
     "trainer.deterministic",
+    "trainer.tf32",
 )
 """What a resumed run may change: nothing of what is learnt from which data by which rule.
 
@@ -117,6 +119,7 @@ def resumable(folder: RunFolder, spec: ExperimentSpec) -> Resumable:
         RunError: there is nothing to resume, or it was another experiment.
     """
     before = spec_of(folder)
+    spec = spec.model_copy(update={"trainer": kept_precision(spec.trainer, of=before.trainer)})
     # After the spec: another rank may be writing both, the listing first.
     listing = _read_listing(folder)
     if listing is not None:

@@ -21,12 +21,15 @@ from ssl3d.run.fit import fit
 from ssl3d.run.launch import launched
 from ssl3d.run.lock import RunLock
 from ssl3d.run.optimizer import optimizer_of, parameter_groups
+from ssl3d.run.precision import HALVES, with_precision
 from ssl3d.run.resume import check_new, write_spec
 from ssl3d.run.run_checkpoint import read_run_checkpoint
 from ssl3d.run.run_error import RunError
 from ssl3d.run.training import KEY
 from ssl3d.tasks.encoder import WEIGHTS, warm_start
 from ssl3d.tasks.loaded import write_loaded
+from ssl3d.tasks.machine import decided, machine_remarks
+from ssl3d.tasks.pretrain.batch_bytes import batch_bytes
 from ssl3d.tasks.pretrain.greeting import greet
 from ssl3d.tasks.pretrain.paths import absolute
 from ssl3d.tasks.pretrain.result import RunResult, print_result
@@ -74,6 +77,8 @@ def pretrain(
         raise RunError("accept_changed_data goes with resume: a new run has no earlier files")
     else:
         check_new(folder)
+    asked = spec.trainer.precision
+    spec = spec.model_copy(update={"trainer": with_precision(spec.trainer)})
     fabric = launched(spec.trainer)  # nobody writes before all ranks have come here
     main = fabric.global_rank == 0
     console = (console or Console()) if main else Console(quiet=True)
@@ -87,6 +92,18 @@ def pretrain(
     optimizer_of(spec.optimizer, groups=parameter_groups(model))  # its library may be missing
     # Files are found by the paths as given: the split of relative ones stays what it was.
     whole = absolute(spec, folder=Path.cwd())
+    machine = decided(
+        spec.trainer,
+        asked=asked,
+        workers=spec.data.workers,
+        batch=batch_bytes(spec),
+        fabric=fabric,
+    )
+    # The folder keeps `auto`: the run may go on where there are more or fewer CPUs.
+    here = spec.data.model_copy(update={"workers": machine.workers})
+    spec = spec.model_copy(update={"data": here})
+    for remark in machine_remarks(spec.trainer, fabric=fabric) if main else ():
+        warn(remark)
     with RunLock(folder, main=main, say=warn) as lock:
         checkpoint = folder.newest_checkpoint() if resume else None
         step = 0
@@ -102,7 +119,8 @@ def pretrain(
             warn(str(warning.message))
         for remark in before.remarks(data.resumed) if before else ():
             warn(remark)
-        batches = Batches(data, views=model.views, masker=model.masker, seed=spec.seed)
+        half = spec.trainer.precision in HALVES and fabric.device.type == "cuda"
+        batches = Batches(data, views=model.views, masker=model.masker, seed=spec.seed, half=half)
         if main:
             files, extent = (*data.train_files, *data.held_out_files), model.views.extent
             for text in size_warnings(files, spec=spec.data, extent=extent, grid=data.grid):
@@ -117,9 +135,11 @@ def pretrain(
             write_spec(folder, whole)
             if not step:
                 write_loaded(folder.root, loaded)
-            entry = environment(spec.components(), device=str(fabric.device), step=step)
+            components, device = spec.components(), str(fabric.device)
+            entry = environment(components, device=device, step=step, **machine.entry)
             add_start(folder.environment, entry)
             greet(console, model, spec=spec, data=data, folder=folder, step=step)
+            console.print(machine.words, markup=False, highlight=False, soft_wrap=True)
 
         task = PretrainTask(
             model,

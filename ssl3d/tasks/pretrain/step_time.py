@@ -16,7 +16,7 @@ from ssl3d.kinds.batch import Batch
 from ssl3d.kinds.views import views_of
 from ssl3d.masked.model import PretrainModel
 from ssl3d.run.optimizer import optimizer_of, parameter_groups
-from ssl3d.run.precision import autocast
+from ssl3d.run.precision import autocast, lacks, tf32, with_precision
 from ssl3d.run.run_error import RunError
 from ssl3d.streams import Seeds, Stream, generator, global_seed
 from ssl3d.tasks.pretrain.spec import ExperimentSpec
@@ -46,7 +46,10 @@ def time_step(spec: ExperimentSpec) -> StepTime:
     Raises:
         RunError: the machine lacks the device or the precision that the spec asks for.
     """
-    device = _device(spec)
+    device, how = _device(spec), with_precision(spec.trainer)
+    lacking = lacks(how.precision, device=device)
+    if lacking is not None:
+        raise RunError(f"trainer.precision: {lacking}")
     model = spec.build().to(device)
     optimizer = optimizer_of(spec.optimizer, groups=parameter_groups(model))
     random = generator(spec.seed, Stream.TRIAL)
@@ -54,10 +57,13 @@ def time_step(spec: ExperimentSpec) -> StepTime:
     # What it costs to make is that of reading processes.
     batch = noise_batch(model, spec=spec, samples=samples, patch=patch).to(device)
     batches, updates = list[float](), list[float]()
-    with global_seed(spec.seed, Stream.LAYERS, 0, device=device):
+    with (
+        global_seed(spec.seed, Stream.LAYERS, 0, device=device),
+        tf32(bool(how.tf32), device=device),
+    ):
         while len(batches) <= MOST and sum(batches[1:]) < ENOUGH:
             start = _now(device)
-            with autocast(spec.trainer.precision, device=device):
+            with autocast(how.precision, device=device):
                 loss = model.step(batch, generator=random).loss
             torch.autograd.backward(loss)
             done = _now(device)
@@ -92,10 +98,7 @@ def _device(spec: ExperimentSpec) -> torch.device:
     wanted = spec.trainer.accelerator
     if wanted == "gpu" and not torch.cuda.is_available():
         raise RunError("trainer.accelerator: gpu, and torch sees no CUDA device here: use auto")
-    device = torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
-    if spec.trainer.precision == "16" and device.type == "cpu":
-        raise RunError("trainer.precision: 16 needs a GPU; given a CPU: use 32 or bf16")
-    return device
+    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def _now(device: torch.device) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from ssl3d.data import BadFileRecord, BadVolume, Batches, Source
+from ssl3d.data.half_batch import HalfBatch
 from ssl3d.folder import RunFolder
 from ssl3d.kinds.backbone import Backbone
 from ssl3d.kinds.batch import Batch, ViewBatch
@@ -49,7 +50,7 @@ class PretrainTask(Task):
     """
 
     averaged = "model.backbone"
-    batch_types = (Batch, ViewBatch, CellGrid, HiddenLevels, Level)
+    batch_types = (Batch, HalfBatch, ViewBatch, CellGrid, HiddenLevels, Level)
     result: RunResult
 
     def __init__(

@@ -17,6 +17,7 @@ from ssl3d.geometry import Triple, divides, show
 from ssl3d.kinds.backbone import Backbone
 from ssl3d.kinds.task_config import TaskConfig
 from ssl3d.measure.probe.neighbours import NEIGHBOURS, ROWS, VOXELS
+from ssl3d.run.precision import tf32
 from ssl3d.streams import weights_seed
 from ssl3d.tasks.device import device_of
 from ssl3d.tasks.encoder import describe_encoder, encoder_config, load_encoder
@@ -73,7 +74,7 @@ def probe(
     cases: Probed | None = None
     once: dict[str, dict[str, float]] | None = None
     progress = CaseProgress(console, cases=len(seeds), what="seed")
-    with progress.shown():
+    with progress.shown(), tf32(False, device=where):
         for seed in seeds:
             if cases is None or varies:
                 cases = _cases(spec, task, how, patch=patch, sites=sites, seed=seed, say=console)
