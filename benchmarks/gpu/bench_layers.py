@@ -1,11 +1,14 @@
-"""A 3³ convolution at each stage of ResEnc-L (160³, batch 2), way by way, in bfloat16."""
+"""A 3³ convolution at each stage of ResEnc-L (160³, batch 2), way by way, in bfloat16.
+
+Beside the ways of `cells` and dense: spconv and MinkowskiEngine, where they are installed.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
-from internals import FUSED, CellGrid, SparseVolume, kernel_rows, ways
+from internals import CellGrid, SparseVolume, interpreted, kernel_rows, library, ways
 from internals import Operation as Op
 from settings import Settings, spec_of
 from timing import Run, synchronise, timed
@@ -49,6 +52,28 @@ class Layer:
 
         return run
 
+    def library(self, name: str) -> Run:
+        """Forward and backward by another sparse library, which computes in single precision."""
+        backend, stage = library(name), (self.cell // self.edge,) * 3
+
+        def run() -> None:
+            x = SparseVolume(self.features, self.kept, stage, backend)
+            y = backend.conv3d(x, self.weight, stride=(self.stride,) * 3, padding=(1, 1, 1))
+            leaves = [self.features, self.weight]
+            torch.autograd.grad(y.features, leaves, torch.ones_like(y.features))
+
+        return run
+
+    def fused(self) -> Run:
+        """The kernels of `cells` in Triton; interpreted where there is no GPU."""
+        run, on_a_cpu = self.sparse("fused"), not self.features.is_cuda
+
+        def fused() -> None:
+            with interpreted(on_a_cpu):
+                run()
+
+        return fused
+
     def dense(self, layout: torch.memory_format) -> Run:
         """Forward and backward on the whole volume."""
         volume = self.kept.scatter(self.features.detach())
@@ -82,8 +107,11 @@ class Layer:
             "halo": self.sparse("halo"),
             "halo + tables": self.sparse("halo", new_grid=True),
         }
-        if FUSED:
-            found["fused"] = self.sparse("fused")
+        if self.features.is_cuda or self.edge == 1:  # interpreted it takes minutes elsewhere
+            found["fused"] = self.fused()
+        for name in ("spconv", "minkowski"):
+            if library(name) is not None:
+                found[f"{name}, single"] = self.library(name)
         if self.edge <= 8:
             found["all pairs"] = self.sparse("all pairs")
         if self.edge <= 8 and self.stride == 1:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from internals import FUSED
 from settings import NETWORKS, Settings
 from step import Step, captured, compiled
 from timing import clear, kernels, peak, pipelined, timed
@@ -35,7 +34,7 @@ def run(names: list[str], settings: Settings) -> dict[str, Any]:
 def forms(name: str, settings: Settings) -> dict[str, tuple[str, bool, Make | None]]:
     """Label to form, whether it is static, and what is made of the step."""
     convolutions = NETWORKS[name].backbone["name"] == "resunet"
-    # On a CPU as a GPU without a fused way chooses.
+    # On a CPU as a GPU chooses where Triton is missing.
     best = "visible halo" if convolutions and not settings.cuda else "visible"
     if settings.compile:
         return {
@@ -46,13 +45,15 @@ def forms(name: str, settings: Settings) -> dict[str, tuple[str, bool, Make | No
         }
     plain = ["visible", "zeroed", "zeroed cl"]
     if convolutions and settings.cuda:
-        plain += ["visible halo", *(["visible fused"] if FUSED else [])]
+        plain += ["visible halo", "visible fused"]
     found: dict[str, tuple[str, bool, Make | None]] = {form: (form, False, None) for form in plain}
     found["visible static"] = (best, True, None)
     if settings.cuda:
         found["visible static, graph"] = (best, True, captured)
         found["zeroed static, graph"] = ("zeroed", True, captured)
         found["zeroed cl static, graph"] = ("zeroed cl", True, captured)
+        if convolutions:
+            found["visible halo static, graph"] = ("visible halo", True, captured)
     return found
 
 

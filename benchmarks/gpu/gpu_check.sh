@@ -110,9 +110,9 @@ library() { # spconv or minkowski, where it is installed: doctor, then its kit
     TAIL=30 SSL3D_TEST_DEVICE=$DEVICE part "tests_$name" 60 "${first[@]}" -m pytest tests/gpu/test_gpu_kits.py -k "test_sparse_backends and $name ${TINY:+and one_grid}" \
         -n "$([ "$DEVICE" = cpu ] && echo 2 || echo 4)" -q --tb=line -p no:cacheprovider --maxfail=30
 }
-triton() {
-    if [ "$DEVICE" = cuda ]; then part triton 80 "$py" "$here/halo_gemm.py" --out "$work/parts"; return; fi
-    say "-- triton: needs a GPU (TRITON_INTERPRET=1 python $here/halo_gemm.py --check here)"
+triton() { # the fused kernels, cut in several ways
+    if ! "$py" -c "import importlib.util, sys; sys.exit(importlib.util.find_spec('triton') is None)"; then say "-- triton: not installed"; return; fi
+    part triton 80 "$py" "$here/fused_blocks.py" "${common[@]}"
 }
 
 wave=(wave96b32 wave96b8 wave96b2) res=(resL160b2) wave_more=(wave128b16) res_more=(resM128b8 resM128b2) waits=(wave96b8 resL160b2) compile=(wave96b8 resL160b2)

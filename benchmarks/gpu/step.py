@@ -17,7 +17,7 @@ class Step:
 
     Args:
         name: of a network.
-        form: `visible` as the library chooses, `visible halo`; `zeroed` (dense),
+        form: `visible` as the library chooses, `visible halo`, `visible fused`; `zeroed` (dense),
             `zeroed cl` (channels-last weights and input).
         settings: device and hidden share.
         bf16: under autocast.

@@ -36,7 +36,8 @@ NETWORK = chain((2, 2, 2), up=(2, 2, 2))
 def library(b: SparseBackendUnderTest) -> str:
     """The backend can be built: its library is there and loads."""
     try:
-        return f"{type(b.backend).__name__} loads"
+        about = b.config.about(device=b.device)
+        return f"{type(b.backend).__name__} loads" + (f"; {about}" if about else "")
     except ImportError as error:
         # The backend's own words say what to do. Python's, which name a module, tell of a library
         # that is there in part.

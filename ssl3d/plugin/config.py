@@ -36,6 +36,17 @@ class ComponentConfig(Section, ABC):
         """The name that specs use for this component."""
         return str(cls.model_fields["name"].default)
 
+    def about(self, *, device: str) -> str:  # noqa: ARG002
+        """What a run's environment file says of how it computes on a device; empty for nothing.
+
+        A resumed run says where that has changed. For what depends on the machine and not on the
+        options, such as measured times.
+
+        Args:
+            device: as torch names it, such as `cuda:0`.
+        """
+        return ""
+
     def _make(self, **context: Any) -> Any:
         """The object; raises what its constructor raises.
 

@@ -33,12 +33,15 @@ def environment(
         step: that it goes on from.
         chosen: plain values that were decided on this machine, such as the precision.
     """
+    components = tuple(components)
+    about = {f"{c.kind}/{c.name}": c.about(device=device) for c in components}
     return {
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
         "host": platform.node(),
         "step": step,
         "ssl3d": ssl3d.__version__,
         "plugins": plugins_of(components),
+        "components": {name: text for name, text in about.items() if text},
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "libraries": {name: installed_version(name) for name in LIBRARIES},
@@ -52,13 +55,25 @@ def environment(
     }
 
 
-def add_start(path: Path, entry: dict[str, Any]) -> None:
+def add_start(path: Path, entry: dict[str, Any]) -> list[str]:
     """Add the entry of a start to a run's `environment.json`, which is a list of them.
+
+    Returns:
+        A line for each component that computes otherwise than at the start before.
 
     Raises:
         RunError: the file that is there cannot be read.
     """
-    write_json(path, [*read_starts(path), entry])
+    starts = read_starts(path)
+    write_json(path, [*starts, entry])
+    before = starts[-1].get("components", {}) if starts else {}
+    now = entry.get("components", {})
+    return [
+        f"{name} computes otherwise than at the last start, so results are equal to rounding and "
+        f"not to the bit. Was {before[name]}. Is {now[name]}"
+        for name in sorted(before.keys() & now.keys())
+        if before[name] != now[name]
+    ]
 
 
 def read_starts(path: Path) -> list[dict[str, Any]]:

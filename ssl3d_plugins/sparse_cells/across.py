@@ -18,6 +18,7 @@ from ssl3d.precision import no_autocast
 from ssl3d.sparse import CellGrid
 from ssl3d.sparse.layout import channels_last
 from ssl3d_plugins.sparse_cells import halo_conv, pairs, winograd
+from ssl3d_plugins.sparse_cells.fused import conv as fused
 
 
 class Step(Protocol):
@@ -37,16 +38,26 @@ class WeightGradient(Protocol):
 
 
 class Way(NamedTuple):
-    """One way to convolve across cells."""
+    """One way to convolve across cells.
 
+    Attributes:
+        name: in tables of measured times.
+        down: from fine sites to coarse ones.
+        up: back.
+        weight_gradient: of the same weight.
+    """
+
+    name: str
     down: Step
     up: Step
     weight_gradient: WeightGradient
 
 
-HALO = Way(halo_conv.down, halo_conv.up, halo_conv.weight_gradient)
-PAIRS = Way(pairs.down, pairs.up, pairs.weight_gradient)
-WINOGRAD = Way(winograd.down, winograd.up, winograd.weight_gradient)
+HALO = Way("halo", halo_conv.down, halo_conv.up, halo_conv.weight_gradient)
+PAIRS = Way("pairs", pairs.down, pairs.up, pairs.weight_gradient)
+WINOGRAD = Way("winograd", winograd.down, winograd.up, winograd.weight_gradient)
+FUSED = Way("fused", fused.down, fused.up, fused.weight_gradient)
+WAYS = (HALO, PAIRS, WINOGRAD, FUSED)
 
 
 def convolve(

@@ -17,8 +17,13 @@ A halo box holds many more sites than a small cell, most of them hidden; pairs s
 and write each site once for each place in the kernel, which wide channels pay back. At 60 % hidden
 4³ · 32 is as fast with halo boxes.
 
-Other devices take halo boxes: how many pairs there are is in the draw, which a step does not ask a
-device for, and the transforms of minimal filtering need single precision.
+On CUDA the fused kernels are taken where they work and compute the operation; they were not timed
+on a GPU yet, so `ssl3d tune` is worth its minute there. All else takes halo boxes: how many pairs
+there are is in the draw, which a step does not ask a device for, and the transforms of minimal
+filtering need single precision.
+
+What `ssl3d tune` measured on a machine takes the place of this table, for convolutions without
+groups. Ways differ by rounding alone.
 """
 
 from __future__ import annotations
@@ -28,7 +33,10 @@ from torch import Tensor
 
 from ssl3d.geometry import Operation, Triple, product, quotient
 from ssl3d_plugins.sparse_cells import winograd
-from ssl3d_plugins.sparse_cells.across import HALO, PAIRS, WINOGRAD, Way
+from ssl3d_plugins.sparse_cells.across import FUSED, HALO, PAIRS, WINOGRAD, Way
+from ssl3d_plugins.sparse_cells.fused import conv as fused
+from ssl3d_plugins.sparse_cells.trial import trouble
+from ssl3d_plugins.sparse_cells.ways_table import Shape, WaysTable
 
 MANY = 64
 """Channels from which fewer products outweigh their transforms."""
@@ -43,20 +51,57 @@ WIDE = 128
 """Channels in a group from which matrix products outweigh reading and writing the sites."""
 
 
-def choose(op: Operation, *, features: Tensor) -> Way:
-    """The way for `op` on features (N, e…, C)."""
-    if features.device.type != "cpu":
+def choose(op: Operation, *, features: Tensor, table: WaysTable | None = None) -> Way:
+    """The way for `op` on features (N, e…, C): by a measured table where there is one."""
+    ways = possible(op, features=features)
+    if len(ways) == 1:
         return HALO
-    _, ez, ey, ex, _ = features.shape
-    edge: Triple = (ez, ey, ex)
+    if table is not None and op.groups == 1:
+        by_name = {way.name: way for way in ways}
+        for name in table.fastest(shape_of(op, features=features)):
+            if name in by_name:
+                return by_name[name]
+    return FUSED if FUSED in ways else _on_a_cpu(op, ways=ways, features=features)
+
+
+def possible(op: Operation, *, features: Tensor) -> tuple[Way, ...]:
+    """The ways that compute `op` on features (N, e…, C), halo boxes first."""
+    edge, dtype, device = edge_of(features), features.dtype, features.device
+    if device.type == "cpu":
+        minimal = winograd.fits(op, edge=edge) and _exact(dtype)
+        return (HALO, PAIRS, WINOGRAD) if minimal else (HALO, PAIRS)
+    if device.type == "cuda" and fused.fits(op, edge=edge, dtype=dtype) and not trouble(device):
+        return (HALO, FUSED)
+    return (HALO,)
+
+
+def shape_of(op: Operation, *, features: Tensor) -> Shape:
+    """What a table of measured times knows a convolution by."""
+    sites = product(_coarse(op, edge=edge_of(features)))
+    strided = op.stride != (1, 1, 1)
+    return Shape(sites, min(op.channels) // op.groups, strided, not _exact(features.dtype))
+
+
+def edge_of(features: Tensor) -> Triple:
+    """Sites per cell edge of features (N, e…, C)."""
+    _, z, y, x, _ = features.shape
+    return (z, y, x)
+
+
+def _on_a_cpu(op: Operation, *, ways: tuple[Way, ...], features: Tensor) -> Way:
     channels = min(op.channels) // op.groups
-    if winograd.fits(op, edge=edge) and channels >= MANY and _exact(features):
+    if WINOGRAD in ways and channels >= MANY:
         return WINOGRAD
-    coarse = quotient(edge, op.stride) if op.kind == "conv3d" else edge
-    few = product(coarse) <= (FEW_SITES_WIDE if channels >= WIDE else FEW_SITES)
+    sites = product(_coarse(op, edge=edge_of(features)))
+    few = sites <= (FEW_SITES_WIDE if channels >= WIDE else FEW_SITES)
     return PAIRS if few else HALO
 
 
-def _exact(features: Tensor) -> bool:
-    """Low precision cannot hold the transforms."""
-    return features.dtype in (torch.float32, torch.float64)
+def _coarse(op: Operation, *, edge: Triple) -> Triple:
+    """Sites per cell edge on the coarse side."""
+    return quotient(edge, op.stride) if op.kind == "conv3d" else edge
+
+
+def _exact(dtype: torch.dtype) -> bool:
+    """Low precision cannot hold the transforms of minimal filtering."""
+    return dtype in (torch.float32, torch.float64)

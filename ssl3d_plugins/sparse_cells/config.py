@@ -15,3 +15,9 @@ class Cells(SparseBackendConfig):
 
     builds = "ssl3d_plugins.sparse_cells.backend:CellsBackend"
     name: Literal["cells"] = "cells"
+
+    def about(self, *, device: str) -> str:
+        """By which table it chooses between its ways to convolve there."""
+        from ssl3d_plugins.sparse_cells.about import about_ways
+
+        return about_ways(device)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -79,6 +79,8 @@ def test_nothing_leaks_and_everything_else_was_found(found: dict[str, Any]) -> N
     layers = found["layers"]["found"]["rows"]
     assert {row["edge"] for row in layers} == {8, 4, 2, 1}
     assert all({"dense", "chosen", "halo", "all pairs"} <= set(row["ms"]) for row in layers)
+    if importlib.util.find_spec("triton"):
+        assert any("fused" in row["ms"] for row in layers)
     assert set(found["waits_tiny_wave_tiny_res"]["found"]) == {"tiny_wave", "tiny_res"}
     crops = found["loader"]["found"]
     assert crops["32³, single, 1 workers"] > 0
@@ -147,11 +149,11 @@ def test_the_script_works_from_a_copy_and_says_what_failed(tmp_path: Path) -> No
     )
     assert done.returncode == 1, done.stdout + done.stderr
     assert "-- ceilings: rc 0" in done.stdout
-    assert "-- triton: needs a GPU" in done.stdout
+    assert re.search("-- triton: (rc 0|not installed)", done.stdout), done.stdout
     assert "-- nonsense: unknown" in done.stdout
     assert done.stdout == (tmp_path / "out" / "summary.txt").read_text(encoding="utf-8")
     results = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
-    assert list(results) == ["ceilings"]
+    assert set(results) <= {"ceilings", "fused_blocks"}
 
 
 @pytest.mark.parametrize("path", sorted(GPU.glob("*.py")), ids=lambda path: path.name)

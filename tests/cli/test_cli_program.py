@@ -25,15 +25,31 @@ loaded = {name.partition(".")[0] for name in sys.modules}
 heavy = sorted(loaded & {"torch", "numpy", "monai", "lightning", "pydantic"})
 # Of plugins nothing but the hooks of those that bring commands.
 heavy += sorted(n for n in sys.modules if n.startswith("ssl3d_plugins."))
-heavy.remove("ssl3d_plugins.sparse_minkowski")
+for plugin in ("sparse_minkowski", "sparse_cells"):
+    heavy.remove(f"ssl3d_plugins.{plugin}")
 raise SystemExit(f"imported {heavy}" if heavy else 0)
 """
+
+
+COMMANDS = (
+    *("pretrain", "components", "options", "schema", "manifest", "inspect", "prepare"),
+    *("doctor", "install", "tune"),
+)
 
 
 def test_help_loads_neither_torch_nor_plugins_nor_pydantic(run_python) -> None:
     done = run_python(HELP)
     assert done.returncode == 0, done.stderr
-    for command in ("pretrain", "components", "options", "schema", "inspect", "doctor", "install"):
+    for command in (
+        "pretrain",
+        "components",
+        "options",
+        "schema",
+        "inspect",
+        "doctor",
+        "install",
+        "tune",
+    ):
         assert f"\n  {command} " in done.stdout
 
 
@@ -54,7 +70,16 @@ def test_version(ssl3d: Command) -> None:
 
 
 def test_every_command_has_help(ssl3d: Command) -> None:
-    for command in ("pretrain", "components", "options", "schema", "inspect", "doctor", "install"):
+    for command in (
+        "pretrain",
+        "components",
+        "options",
+        "schema",
+        "inspect",
+        "doctor",
+        "install",
+        "tune",
+    ):
         done = ssl3d(command, "--help")
         assert done.code == 0
         assert "Usage: ssl3d" in done.out

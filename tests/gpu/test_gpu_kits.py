@@ -13,8 +13,9 @@ from unittest import SkipTest
 
 import pytest
 import torch
-from gpu_device import DEVICE, MARKS, needs
+from gpu_device import DEVICE, MARKS, ON_GPU, needs
 
+from ssl3d.geometry import Operation
 from ssl3d.testing import backbone_checks, decoder_checks, loss_checks, sparse_backend_checks
 from ssl3d.testing.backbone_under_test import BackboneUnderTest
 from ssl3d.testing.check import Check
@@ -24,7 +25,9 @@ from ssl3d.testing.loss_checks import LossUnderTest
 from ssl3d.testing.sparse_under_test import SparseBackendUnderTest
 from ssl3d_plugins.sparse_cells import Cells, pair_tables
 from ssl3d_plugins.sparse_cells import backend as cells_backend
-from ssl3d_plugins.sparse_cells.across import HALO, PAIRS
+from ssl3d_plugins.sparse_cells.across import FUSED, HALO, PAIRS, Way
+from ssl3d_plugins.sparse_cells.choice import edge_of
+from ssl3d_plugins.sparse_cells.fused import conv as fused_conv
 from ssl3d_plugins.sparse_dense import Dense
 from ssl3d_plugins.sparse_minkowski import Minkowski
 from ssl3d_plugins.sparse_spconv import Spconv
@@ -49,11 +52,12 @@ BACKENDS = {
     "chosen": SparseBackendUnderTest(Cells(), torch.float32, 1e-4, DEVICE),
     "halo": SparseBackendUnderTest(Cells(), device=DEVICE),
     "pairs": SparseBackendUnderTest(Cells(), device=DEVICE),
+    "fused": SparseBackendUnderTest(Cells(), torch.float32, 1e-4, DEVICE),
     "dense": SparseBackendUnderTest(Dense(), device=DEVICE),
     "spconv": SparseBackendUnderTest(Spconv(), torch.float32, 1e-4, DEVICE),
     "minkowski": SparseBackendUnderTest(Minkowski(), torch.float32, 1e-4, DEVICE),
 }
-LIBRARIES = {"spconv": "spconv", "minkowski": "MinkowskiEngine"}
+LIBRARIES = {"fused": "triton", "spconv": "spconv", "minkowski": "MinkowskiEngine"}
 
 
 def kits(module: str) -> Iterator[tuple[str, type[Kit]]]:
@@ -111,7 +115,17 @@ def test_sparse_backends(
         way = HALO if name == "halo" else PAIRS
         monkeypatch.setattr(cells_backend, "choose", lambda _op, **_: way)
         monkeypatch.setattr(pair_tables, "MOST_PAIRS", 1 << 30)
+    if name == "fused":
+        if not ON_GPU:
+            pytest.skip("a CPU runs the fused kernels by Triton's interpreter: tests/sparse_cells")
+        monkeypatch.setattr(cells_backend, "choose", fused_where_it_fits)
     try_all(check, BACKENDS[name])
+
+
+def fused_where_it_fits(op: Operation, *, features: torch.Tensor, **_: object) -> Way:
+    """The fused kernels, else halo boxes: a machine's table may prefer others."""
+    fits = fused_conv.fits(op, edge=edge_of(features), dtype=features.dtype)
+    return FUSED if fits else HALO
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -122,7 +122,8 @@ def finetune(
             components = (made.backbone, *spec.components())
             device = str(fabric.device)
             entry = environment(components, device=device, step=step, **machine.entry)
-            add_start(folder.environment, entry)
+            for text in add_start(folder.environment, entry):
+                warn(text)
             _greet(console, model, made=made, volumes=volumes, loaded=loaded, folder=folder)
             console.print(machine.words, markup=False, highlight=False, soft_wrap=True)
             if step:

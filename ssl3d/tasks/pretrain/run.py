@@ -137,7 +137,8 @@ def pretrain(
                 write_loaded(folder.root, loaded)
             components, device = spec.components(), str(fabric.device)
             entry = environment(components, device=device, step=step, **machine.entry)
-            add_start(folder.environment, entry)
+            for text in add_start(folder.environment, entry):
+                warn(text)
             greet(console, model, spec=spec, data=data, folder=folder, step=step)
             console.print(machine.words, markup=False, highlight=False, soft_wrap=True)
 
