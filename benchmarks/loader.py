@@ -61,7 +61,7 @@ def spec_of(args: argparse.Namespace, views: str, *, workers: int, folder: Path)
             "holdout": 0,
             "cache": {"folder": str(folder / "cache"), "memory": 8.0},
         },
-        trainer={"steps": args.steps, "pictures": 0, "loggers": [], "accelerator": "cpu"},
+        trainer={"steps": max(1, args.steps), "pictures": 0, "loggers": [], "accelerator": "cpu"},
     )
 
 

@@ -20,10 +20,22 @@ def double(x: Tensor) -> Tensor:
 
 def as_autocast(x: Tensor) -> Tensor:
     """A result in the autocast precision where autocast is on, as torch's convolutions give it."""
-    device = x.device.type
-    if not _has_autocast(device) or not torch.is_autocast_enabled(device):
-        return x
-    return x if x.dtype == torch.float64 else x.to(torch.get_autocast_dtype(device))
+    half = autocast_dtype(x.device)
+    return x if half is None or x.dtype == torch.float64 else x.to(half)
+
+
+def autocast_dtype(device: torch.device) -> torch.dtype | None:
+    """The precision of autocast on a device; None where it is off."""
+    if not _has_autocast(device.type) or not torch.is_autocast_enabled(device.type):
+        return None
+    return torch.get_autocast_dtype(device.type)
+
+
+def single_in_autocast(x: Tensor) -> Tensor:
+    """`x` in single precision where autocast is on: what many blocks add to is not rounded each
+    time, and a norm of it needs no cast. A model that is in half precision as a whole stays so.
+    """
+    return x if autocast_dtype(x.device) is None else at_least_single(x)
 
 
 def no_autocast(x: Tensor) -> contextlib.AbstractContextManager[object]:

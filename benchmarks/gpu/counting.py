@@ -45,17 +45,24 @@ class Count(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
+        if func._overloadpacket is aten.convolution_backward:
+            out = as_cudnn(args[1], out)
         returns = func._schema.returns
         alias = returns[0].alias_info if returns else None
         view = alias is not None and not alias.is_write
-        if view or func in FREE or not func._schema.name.startswith("aten::"):
+        nothing = not tensors(out) and returns  # such as the type of a result
+        if view or nothing or func in FREE or not func._schema.name.startswith("aten::"):
             return out
         name = func._schema.name.removeprefix("aten::")
         packet = func._overloadpacket
         work = 0
-        if packet in flop_registry:
+        if packet is aten.convolution and args[6] and set(args[3]) == {1}:
+            work = cropped(args[1], out)
+        elif packet in flop_registry:
             work = flop_registry[packet](*args, **(kwargs or {}), out_val=out)
-        moved = bytes_of(name, tensors((args, kwargs)), tensors(out))
+        results = {a.name for a in func._schema.arguments if a.is_out}  # counted as outputs
+        given = {key: value for key, value in (kwargs or {}).items() if key not in results}
+        moved = bytes_of(name, tensors((args, given)), tensors(out))
         self.operations[name] += 1
         self.flops[name] += work
         self.bytes[name] += moved
@@ -70,6 +77,19 @@ class Count(TorchDispatchMode):
             "GB": sum(self.bytes.values()) / 1e9,
             "floor ms": 1e3 * sum(self.floor.values()),
         }
+
+
+def cropped(weight: Tensor, out: Tensor) -> int:
+    """FLOPs of a transposed convolution of stride 1, where torch counts what padding leaves out."""
+    return 2 * weight.numel() * out[:, :1].numel()
+
+
+def as_cudnn(given: Tensor, gradients: Any) -> Any:
+    """Gradients of a convolution; that of the weight lies in memory as what it was given."""
+    last = torch.channels_last_3d
+    if gradients[1] is None or not given.is_contiguous(memory_format=last):
+        return gradients
+    return gradients[0], gradients[1].contiguous(memory_format=last), gradients[2]
 
 
 def tensors(tree: Any) -> list[Tensor]:

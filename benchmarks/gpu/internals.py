@@ -5,11 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.util
-import types
 from collections.abc import Callable, Iterator
 from typing import Any
-
-from torch import nn
 
 from ssl3d import ExperimentSpec
 from ssl3d.data import Batches, RunVolumes
@@ -28,8 +25,6 @@ from ssl3d_plugins.sparse_cells.choice import edge_of
 from ssl3d_plugins.sparse_cells.fused import conv as fused_conv
 from ssl3d_plugins.sparse_cells.fused.blocks import Blocks
 from ssl3d_plugins.sparse_cells.pair_tables import pair_groups
-from ssl3d_plugins.waveformer import mixer
-from ssl3d_plugins.waveformer.wavelet.fused import spread
 
 __all__ = [
     "FUSED",
@@ -133,22 +128,6 @@ def library(name: str) -> SparseBackend | None:
 def always(way: Way) -> Callable[..., Way]:
     """A choice that is no choice."""
     return lambda _op, **_: way
-
-
-def sum_out_of_place(backbone: nn.Module) -> None:
-    """Give a WaveFormer's mixers their sums out of place: in place they stop the compiler."""
-
-    def forward(self: Any, x: Any) -> Any:
-        tokens = mixer.tokens_of(x, block=mixer.block_of(self.levels))
-        blocks = mixer.split_blocks(mixer.boxes_of(x), levels=self.levels)
-        normed = self.norm(blocks)
-        mean = normed.mean((2, 4, 6))
-        new = self.attention(mean.flatten(0, 3), tokens).view_as(mean)
-        return mixer.like(x, mixer.join_blocks(normed + spread(new - mean) + blocks))
-
-    for module in backbone.modules():
-        if isinstance(module, mixer.HaarMixer):
-            module.forward = types.MethodType(forward, module)
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ import argparse
 import collections
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,15 +98,35 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     parser.add_argument("--out", type=Path, default=None, help="JSON")
     args = parser.parse_args(arguments)
     rows = []
-    norm = single_layer_norm() if args.layer_norm == "fp32" else contextlib.nullcontext()
-    with cuda_choices(), norm:
-        for name in args.names:
-            for form, way in [*(("visible", way) for way in args.ways), ("zeroed", "dense")]:
-                rows.append(count(name, form=form, way=way, hidden=args.hidden))
-                show(rows[-1], top=args.top)
+    for row in counted(
+        args.names, hidden=args.hidden, ways=args.ways, single=args.layer_norm == "fp32"
+    ):
+        show(row, top=args.top)
+        rows.append(row)
     if args.out:
         args.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     return rows
+
+
+def counted(
+    names: Sequence[str],
+    *,
+    hidden: float,
+    ways: Sequence[str] = ("chosen",),
+    single: bool = True,
+) -> Iterator[dict[str, Any]]:
+    """Counts of each network, visible by each way and dense, with the choices of a GPU.
+
+    Args:
+        names: of networks.
+        hidden: share of the cells.
+        ways: to convolve visible cells.
+        single: layer norm in float32 under autocast, as CUDA has it.
+    """
+    with cuda_choices(), single_layer_norm() if single else contextlib.nullcontext():
+        for name in names:
+            for form, way in [*(("visible", way) for way in ways), ("zeroed", "dense")]:
+                yield count(name, form=form, way=way, hidden=hidden)
 
 
 def show(row: dict[str, Any], *, top: bool) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from internals import Batch, SparseVolume, noise_batch, sum_out_of_place, ways
+from internals import Batch, SparseVolume, noise_batch, ways
 from settings import Settings, spec_of
 from torch import Tensor
 
@@ -101,9 +101,7 @@ def compiled(step: Step) -> Callable[[], None]:
     `COMPILE_BACKEND` names another backend than inductor, for a dry run without a compiler.
     """
     assert step.static
-    if step.form.startswith("visible"):
-        sum_out_of_place(step.model.backbone)
-    step.whole()  # makes the tables: made inside, they would break the graph
+    step.whole()  # makes the tables, which are not timed
     backend = os.environ.get("COMPILE_BACKEND", "inductor")
-    step.model.backbone = torch.compile(step.model.backbone, dynamic=False, backend=backend)
+    step.model.backbone.compile(dynamic=False, backend=backend)
     return step.whole

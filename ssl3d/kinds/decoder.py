@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
-from ssl3d.kinds.backbone import Backbone
 from ssl3d.sparse import FeatureMap
 
 
@@ -50,12 +49,13 @@ class Decoder(nn.Module, ABC):
 
 
 def encoded(
-    backbone: Backbone, volume: FeatureMap, *, decoder: Decoder | None
+    backbone: Callable[..., Any], volume: FeatureMap, *, decoder: Decoder | None
 ) -> tuple[tuple[FeatureMap, ...], dict[str, Any]]:
     """Feature maps of a volume, and what the decoder reads beside them, by name.
 
     Args:
-        backbone: hands on details where the decoder needs them; validation sees to that.
+        backbone: hands on details where the decoder needs them; validation sees to that. Or what
+            calls it.
         volume: dense, or its visible cells.
         decoder: None where there is none.
     """

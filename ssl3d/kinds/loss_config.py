@@ -26,6 +26,9 @@ class LossConfig(ComponentConfig):
     """Options of a loss term."""
 
     kind: ClassVar[str] = "loss"
+    draws: ClassVar[bool] = True
+    """False where the loss takes no random number: a step is the same program each time then."""
+
     weight: float = Field(default=1.0, ge=0, description="factor of this term in the total loss")
     label: str = Field(default="", description="name in logs, unique in a spec; default: the name")
 

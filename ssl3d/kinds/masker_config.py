@@ -29,6 +29,11 @@ class MaskerConfig(ComponentConfig):
         """Weight in the restoration loss of each nested hidden level that it draws."""
         return (1.0,)
 
+    @property
+    def fixed_count(self) -> bool:
+        """True where each crop without invalid voxels shows equally many cells."""
+        return False
+
     def fewest_visible(self, grid: Triple) -> int | None:  # noqa: ARG002
         """The fewest cells that a crop without invalid voxels shows, None where unknown."""
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Literal
 
 import torch
@@ -15,6 +16,7 @@ from ssl3d.kinds.loss import Loss
 from ssl3d.kinds.masker import Masker
 from ssl3d.kinds.output import StepOutput, Target, ViewOutput
 from ssl3d.kinds.views import Views
+from ssl3d.masked.cast import cast_at_once
 from ssl3d.masked.inputs import Hidden, given_batch
 from ssl3d.masked.output import PretrainOutput
 from ssl3d.masked.passes import Passed, in_parts
@@ -176,8 +178,6 @@ class PretrainModel(nn.Module):
         visible = SparseVolume.from_dense(hideable, cells=cells, backend=self.backend, stride=site)
         return visible if self.encoder_input == "visible" else visible.to_dense()
 
-        return visible if self.encoder_input == "visible" else visible.to_dense()
-
     def one_pass(self, hideable: Tensor, cells: CellGrid) -> Passed:
         """One pass of the encoder, and of the decoder where there is one.
 
@@ -186,8 +186,10 @@ class PretrainModel(nn.Module):
             cells: which cells are visible.
         """
         seen = self._seen(hideable, cells=cells)
-        stages, beside = encoded(self.encoder, seen, decoder=self.decoder)
-        return stages, None if self.decoder is None else self.decoder(stages, **beside)
+        stages, beside = encoded(partial(cast_at_once, self.encoder), seen, decoder=self.decoder)
+        if self.decoder is None:
+            return stages, None
+        return stages, cast_at_once(self.decoder, stages, **beside)
 
     def _restore(self, views: ViewBatch) -> ViewOutput:
         """Encode the views of a level, and decode them where there is a decoder."""

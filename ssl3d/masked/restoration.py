@@ -72,11 +72,11 @@ class RestorationLoss(Loss):
             mean(_on_grid(errors, patches=patches, like=level), counted=level)
             for level in _counted(view)
         ]
+        if len(means) == 1:
+            return {"loss": means[0]}
         weighted = [weight * mean for weight, mean in zip(weights, means, strict=True)]
-        losses = {"loss": torch.stack(weighted).sum() / sum(weights)}
-        if len(means) > 1:
-            losses |= {f"level{i}": mean.detach() for i, mean in enumerate(means)}
-        return losses
+        levels = {f"level{i}": mean.detach() for i, mean in enumerate(means)}
+        return {"loss": torch.stack(weighted).sum() / sum(weights), **levels}
 
 
 def restoration_label(labels: Iterable[str], *, losses: Iterable[nn.Module]) -> str | None:

@@ -20,6 +20,7 @@ from ssl3d.kinds.patches import EPSILON, HiddenPatches, PatchStatistics
 from ssl3d.masked.spec import NormalisationSpec
 from ssl3d.precision import at_least_single
 from ssl3d.sparse import join_cells, split_cells
+from ssl3d.sparse.split import Where, pick_cells
 
 NORMALISATION = NormalisationSpec()
 """Each channel by itself, with the biased variance."""
@@ -43,30 +44,38 @@ def patch_statistics(
     def inside(values: Tensor) -> Tensor:
         return values if valid is None else torch.where(valid, values, 0)
 
-    if valid is None:
-        count = torch.full_like(patches[:, :1, :1], patches.shape[1], dtype=torch.long)
-    else:
+    count: Tensor | int = patches.shape[1]
+    freedom: Tensor | int = max(count - 1, 1) if normalisation.unbiased else count
+    if valid is not None:
         count = valid.sum(1, keepdim=True).clamp(min=1)
+        freedom = (count - 1).clamp(min=1) if normalisation.unbiased else count
     mean = inside(patches).sum(1, keepdim=True) / count
     # Once more on what is left: the rounding of a large constant's mean would pass for contrast.
-    mean = mean + inside(patches - mean).sum(1, keepdim=True) / count
-    freedom = (count - 1).clamp(min=1) if normalisation.unbiased else count
-    variance = inside(patches - mean).square().sum(1, keepdim=True) / freedom
-    return PatchStatistics(mean, variance)
+    left = inside(patches - mean)
+    rest = left.sum(1, keepdim=True) / count
+    squares = torch.linalg.vector_norm(left, dim=1, keepdim=True).square() - count * rest.square()
+    return PatchStatistics(mean + rest, squares.clamp(min=0) / freedom)
 
 
-def gather_patches(volume: Tensor, *, positions: Tensor, cell: Triple) -> Tensor:
+def where_cells_are(positions: Tensor, *, grid: Triple) -> Where:
+    """Sample, z, y, x of cells from their raster index in the batch's B·Gd·Gh·Gw cells."""
+    gd, gh, gw = grid
+    sample, z = positions // product(grid), positions // (gh * gw) % gd
+    return sample, z, positions // gw % gh, positions % gw
+
+
+def gather_patches(volume: Tensor, *, where: Where, cell: Triple) -> Tensor:
     """Some cells of a volume.
 
     Args:
         volume: (B, C, D, H, W).
-        positions: (M,) raster index of each cell in the batch's B·Gd·Gh·Gw cells.
+        where: sample, z, y, x of each cell, (M,) each; none twice.
         cell: voxels per cell.
 
     Returns:
         (M, V, C), V = voxels per cell.
     """
-    return split_cells(volume, cell=cell).index_select(0, positions).flatten(1, 3)
+    return pick_cells(volume, where=where, cell=cell).flatten(1, 3)
 
 
 class Original(NamedTuple):
@@ -123,22 +132,29 @@ def hidden_patches(
         features: the backbone's deepest map, where that is restored.
     """
     original = original_of(batch, features=features)
+    where = where_cells_are(batch.hidden_positions[0], grid=batch.cells.grid)
+    edge = quotient(batch.cells.cell, original.site)
     predicted, truth = (
-        at_least_single(_hidden(values, batch, site=original.site))
+        at_least_single(gather_patches(values, where=where, cell=edge))
         for values in (prediction, original.values)
     )
     valid = original.valid
     if valid is not None:
-        valid = _hidden(valid[:, None], batch, site=original.site)
+        valid = gather_patches(valid[:, None], where=where, cell=edge)
     if batch.present is not None and features is None:
         row = batch.hidden_positions[0] // product(batch.cells.grid)
         there = batch.present.index_select(0, row)[:, None]
         valid = there.expand_as(truth) if valid is None else valid & there
-    scored = torch.ones_like(truth, dtype=torch.bool) if valid is None else valid.expand_as(truth)
     statistics = None
     if target == "patch_normalised":
         statistics = patch_statistics(truth, valid=valid, normalisation=normalisation)
-        truth, scored = statistics.normalise(truth), scored & statistics.contrast
+        truth, contrast = statistics.normalise(truth), statistics.contrast
+        scored = contrast if valid is None else valid & contrast
+    elif valid is None:
+        scored = torch.ones_like(truth[:, :1, :1], dtype=torch.bool)
+    else:
+        scored = valid
+    scored = scored.expand_as(truth)
     return HiddenPatches(
         batch.hidden_positions[0], predicted, truth, scored, valid=valid, statistics=statistics
     )
@@ -191,9 +207,3 @@ def restored_volume(view: ViewOutput, *, prediction: Tensor | None = None) -> Te
     boxes = split_cells(batch.volume.detach(), cell=batch.cells.cell)
     pasted = predicted.to(boxes.dtype).reshape(-1, *boxes.shape[1:])
     return join_cells(boxes.index_copy(0, patches.positions, pasted), grid=batch.cells.grid)
-
-
-def _hidden(values: Tensor, batch: ViewBatch, *, site: Triple) -> Tensor:
-    """(M, V, C): the cells that level 0 hides, of a map of `site` voxels per site."""
-    edge = quotient(batch.cells.cell, site)
-    return gather_patches(values, positions=batch.hidden_positions[0], cell=edge)

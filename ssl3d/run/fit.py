@@ -28,6 +28,7 @@ from ssl3d.run.precision import tf32, with_precision
 from ssl3d.run.rows import Rows
 from ssl3d.run.run_checkpoint import read_run_checkpoint
 from ssl3d.run.run_error import RunError
+from ssl3d.run.search import searching
 from ssl3d.run.setting import Setting
 from ssl3d.run.signals import Signals
 from ssl3d.run.task import Fitted, Task
@@ -84,6 +85,8 @@ def fit(
         raise RunError(f"{run.root} holds another run: resume it, or give another folder")
     with ExitStack() as held:
         held.enter_context(errors_of_lost_ranks())
+        # The one case in which it is known that no batch has another shape.
+        held.enter_context(searching(trainer.cuda_graph))
         held.enter_context(deterministic(trainer.deterministic))
         held.enter_context(tf32(bool(trainer.tf32), device=fabric.device))
         held.enter_context(torch.random.fork_rng(devices=[]))  # loaders draw from the global one

@@ -94,10 +94,11 @@ class Loop:
         for part in range(parts):
             batch = feed.next()
             training.samples += len(batch.samples) * fabric.world_size
-            with fabric.no_backward_sync(training.model, enabled=part + 1 < parts):
-                with global_seed(seed, Stream.LAYERS, *batch.samples, device=fabric.device):
-                    outputs = training.model(batch.to(fabric.device))
-                fabric.backward(outputs[LOSS] / parts)
+            with (
+                fabric.no_backward_sync(training.model, enabled=part + 1 < parts),
+                global_seed(seed, Stream.LAYERS, *batch.samples, device=fabric.device),
+            ):
+                outputs = training.forward_backward(batch.to(fabric.device))
             self._tally.add(outputs)
             fed.append((batch, outputs[LOSS].detach()))
         self._settle()

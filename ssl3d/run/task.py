@@ -179,6 +179,13 @@ class Task(Protocol):
         """Compile in place what can be: called before distribution where `trainer.compile`."""
         self.module.compile()
 
+    def not_static(self) -> str | None:
+        """Why batches have no one shape, which `trainer.cuda_graph` needs; None where they have.
+
+        A module whose batches have one must do on the device alone what a step does.
+        """
+        return "this task does not say that its batches have one shape"
+
     def checkpoint_activations(self) -> None:
         """Have activations computed again in the backward pass: `trainer.checkpoint_activations`.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -13,11 +13,12 @@ from torch.nn.utils import clip_grad_norm_
 from ssl3d.run.average import Average
 from ssl3d.run.clock import Clock
 from ssl3d.run.gate import Buffers, take_step
+from ssl3d.run.graph import GraphedStep, check_graph
 from ssl3d.run.optimizer import load_optimizer, optimizer_of, set_rates
 from ssl3d.run.optimizer_spec import OptimizerSpec
 from ssl3d.run.run_error import RunError
 from ssl3d.run.tally import Means
-from ssl3d.run.task import Task
+from ssl3d.run.task import LOSS, Batch, Task
 from ssl3d.run.trainer_spec import TrainerSpec
 
 KEY = "ssl3d"
@@ -69,6 +70,20 @@ class Training:
         self.step = self.samples = self.row_samples = 0
         self.lr = self.row_seconds = 0.0
         self._trainer, self._optimizer, self._rate = trainer, optimizer, task.rate
+        self._fabric = fabric
+        self._step: Callable[[Batch], Mapping[str, Tensor]] = self._eager_step
+        if trainer.cuda_graph:
+            check_graph(fabric, task=task)
+            self._step = GraphedStep(self._eager_step, module=task.module)
+
+    def forward_backward(self, batch: Batch) -> Mapping[str, Tensor]:
+        """The module's answer for a micro-batch on the device; gradients are added up."""
+        return self._step(batch)
+
+    def _eager_step(self, batch: Batch) -> Mapping[str, Tensor]:
+        outputs: Mapping[str, Tensor] = self.model(batch)
+        self._fabric.backward(outputs[LOSS] / self._trainer.accumulate)
+        return outputs
 
     @property
     def result(self) -> nn.Module:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ssl3d.geometry import Triple, product, quotient, show
 from ssl3d.sparse.moved import moved
-from ssl3d.sparse.split import join_cells, split_cells
+from ssl3d.sparse.split import join_cells, pick_cells
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -157,7 +157,7 @@ class CellGrid:
         axes = (torch.arange(e, dtype=torch.int32, device=device) for e in edge)
         inside = torch.cartesian_prod(*axes)
         cells = self.cell_coordinates.to(torch.int32)[:, None].expand(-1, len(inside), -1)
-        sites = [cells[..., i + 1] * e + inside[:, i] for i, e in enumerate(edge)]
+        sites = [torch.add(inside[:, i], cells[..., i + 1], alpha=e) for i, e in enumerate(edge)]
         return torch.stack([cells[..., 0], *sites], -1).flatten(0, 1)
 
     def table(
@@ -189,8 +189,8 @@ class CellGrid:
             ValueError: the volume's size does not fit the grid.
         """
         self.check_size(volume, stride=stride)
-        boxes = split_cells(volume, cell=quotient(self.cell, stride))
-        return boxes.index_select(0, self.positions)
+        where = self.cell_coordinates.unbind(1)
+        return pick_cells(volume, where=where, cell=quotient(self.cell, stride))
 
     def scatter(self, features: Tensor, *, fill: Tensor | None = None) -> Tensor:
         """A dense (B, C, D, H, W) volume from cells, channels-last in memory.

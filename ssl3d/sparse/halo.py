@@ -27,7 +27,8 @@ def take(features: Tensor, *, cells: CellGrid, reach: Reach, fill: float = 0.0) 
         return features
     rows = cells.table(box_rows, edge=_edge(features), reach=reach)
     channels = features.shape[-1]
-    filled = torch.cat([features.reshape(-1, channels), features.new_full((1, channels), fill)])
+    nowhere = cells.table(one_row, channels=channels, fill=fill, dtype=features.dtype)
+    filled = torch.cat([features.reshape(-1, channels), nowhere])
     return filled.index_select(0, rows.flatten()).view(*rows.shape, channels)
 
 
@@ -42,7 +43,8 @@ def take_chunks(
     for low, edge, high in zip(reach.low, features.shape[1:4], reach.high, strict=True):
         per_cell *= low + edge + high
     step = max(CHUNK_VALUES // per_cell, 1)
-    if features.device.type == "cpu" and step < cells.n and reach != NOWHERE:
+    here = features.device.type == "cpu" and not torch.compiler.is_compiling()
+    if here and step < cells.n and reach != NOWHERE:
         yield from _some_at_a_time(features, cells=cells, reach=reach, step=step)
     else:
         yield slice(0, cells.n), take(features, cells=cells, reach=reach)
@@ -84,6 +86,11 @@ def put_back(boxes: Tensor, *, cells: CellGrid, edge: Triple, reach: Reach) -> T
     return sums
 
 
+def one_row(cells: CellGrid, *, channels: int, fill: float, dtype: torch.dtype) -> Tensor:
+    """(1, C): what a site that is not seen holds."""
+    return torch.full((1, channels), fill, dtype=dtype, device=cells.visible.device)
+
+
 def _edge(features: Tensor) -> Triple:
     _, z, y, x, _ = features.shape
     return (z, y, x)
@@ -91,6 +98,11 @@ def _edge(features: Tensor) -> Triple:
 
 def halo(features: Tensor, *, cells: CellGrid, reach: Reach, fill: float = 0.0) -> Tensor:
     """`take` with a gradient."""
+    if torch.compiler.is_compiling() and reach != NOWHERE:  # which makes none inside a Function
+        edge = _edge(features)
+        cells.table(box_rows, edge=edge, reach=reach)
+        cells.table(one_row, channels=features.shape[-1], fill=fill, dtype=features.dtype)
+        cells.table(cells_around, edge=edge, reach=reach)
     boxes = Halo.apply(features, cells, reach, fill)  # type: ignore[no-untyped-call]
     assert isinstance(boxes, Tensor)
     return boxes

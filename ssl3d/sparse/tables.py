@@ -38,15 +38,35 @@ def box_rows(cells: CellGrid, *, edge: Triple, reach: Reach) -> Tensor:
     """(N, lz+ez+hz, …) row of each site in the boxes that reach past each cell.
 
     Rows number the N·e³ visible sites; N·e³ itself stands where a site is hidden or outside. A
-    table of its own, or what others are made from.
+    table of its own, or what others are made from. 32-bit where such numbers fit.
     """
-    rows = cells_around(cells, edge=edge, reach=reach) * product(edge)
-    step = (edge[1] * edge[2], edge[2], 1)
-    for axis, (e, lo, hi) in enumerate(zip(edge, *reach, strict=True)):
-        site = torch.arange(-lo, e + hi, device=rows.device)
-        inside = (site % e * step[axis]).view(-1, *(1,) * (2 - axis))
-        rows = rows.index_select(axis + 1, site // e + rows.shape[axis + 1] // 2) + inside
-    return rows.clamp_max(cells.n * product(edge))
+    far_z, far_y, far_x = map(max, *reach)
+    far: Triple = (far_z, far_y, far_x)
+    if reach != Reach(far, far):  # a strided convolution sees a part of what the others do
+        whole = cells.table(box_rows, edge=edge, reach=Reach(far, far))
+        for axis, (f, e, lo, hi) in enumerate(zip(far, edge, *reach, strict=True)):
+            whole = whole.narrow(axis + 1, f - lo, lo + e + hi)
+        return whole.contiguous()
+    sites = cells.n * product(edge)
+    around = cells_around(cells, edge=edge, reach=reach).to(
+        torch.int32 if sites < 1 << 31 else torch.int64
+    )
+    axes: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}  # alike for most cells
+    for key in (sizes := list(zip(edge, *reach, around.shape[1:], strict=True))):
+        if key not in axes:
+            axes[key] = _along(*key, like=around)
+    (in_z, z), (in_y, y), (in_x, x) = (axes[key] for key in sizes)
+    cell = around[:, in_z[:, None, None], in_y[:, None], in_x]
+    line = torch.add(y[:, None], z[:, None, None], alpha=edge[1])
+    site = torch.add(x, line, alpha=edge[2])
+    return torch.add(site, cell, alpha=product(edge)).clamp_max_(sites)
+
+
+def _along(edge: int, low: int, high: int, around: int, *, like: Tensor) -> tuple[Tensor, Tensor]:
+    """(low + edge + high,) of the sites on an axis of a box: which cell around, and where in it."""
+    first = around // 2 * edge
+    site = torch.arange(first - low, first + edge + high, device=like.device, dtype=like.dtype)
+    return site // edge, site % edge
 
 
 def kernel_rows(cells: CellGrid, *, edge: Triple, op: Footprint) -> Tensor:

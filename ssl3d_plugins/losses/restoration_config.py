@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -10,6 +10,7 @@ from ssl3d.kinds.loss_config import LossConfig, Need
 
 
 class _Restoration(LossConfig):
+    draws: ClassVar[bool] = False
     over: Literal["samples", "patches"] = Field(
         default="samples",
         description="mean over the hidden patches of each sample, then over samples; or over all "

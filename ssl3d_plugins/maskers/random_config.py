@@ -41,6 +41,11 @@ class Random(MaskerConfig):
         except ValueError as error:
             yield Problem("block", str(error))
 
+    @property
+    def fixed_count(self) -> bool:
+        """Unless the ratio is drawn."""
+        return not isinstance(self.ratio, tuple)
+
     def fewest_visible(self, grid: Triple) -> int:
         """What the highest ratio leaves."""
         return fewest_visible(grid, block=self.block, ratio=self.ratio)

@@ -70,6 +70,8 @@ def convolve(
     way: Way,
 ) -> Tensor:
     """(N, e…, I) and a weight in torch layout to (N, e'…, O), e' the edge after `op`."""
+    if torch.compiler.is_compiling() and way is HALO:
+        halo_conv.make_tables(features, cells=cells, op=op)
     y = AcrossCells.apply(features, weight, bias, cells, op, way)  # type: ignore[no-untyped-call]
     return channels_last(y)
 
@@ -103,11 +105,15 @@ class AcrossCells(torch.autograd.Function):
         cells, op, way = ctx.cells, ctx.op, ctx.way
         grad = channels_last(grad)
         grad_x = grad_weight = grad_bias = None
+        both = ctx.needs_input_grad[0] and ctx.needs_input_grad[1]
         with no_autocast(grad):
-            if ctx.needs_input_grad[0]:
+            if both and way is HALO and halo_conv.at_once(op):
+                grad_x, grad_weight = halo_conv.gradients(x, grad, weight, cells=cells, op=op)
+                grad_x = channels_last(grad_x)
+            elif ctx.needs_input_grad[0]:
                 step = way.up if op.kind == "conv3d" else way.down
                 grad_x = channels_last(step(grad, weight, None, cells=cells, op=op))
-            if ctx.needs_input_grad[1]:
+            if ctx.needs_input_grad[1] and grad_weight is None:
                 fine, coarse = (x, grad) if op.kind == "conv3d" else (grad, x)
                 grad_weight = way.weight_gradient(fine, coarse, weight, cells=cells, op=op)
             if ctx.needs_input_grad[2]:

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl3d_plugins.waveformer.initial import init_linear
-from ssl3d_plugins.waveformer.positions import REACH, PositionKind, RelativeBias, rotate
+from ssl3d_plugins.waveformer.positions import (
+    REACH,
+    PositionKind,
+    RelativeBias,
+    Turns,
+    rotate,
+    token_turns,
+    turn_matrices,
+)
 from ssl3d_plugins.waveformer.tokens import Tokens
+
+MATRIX = 32
+"""Channels of a head up to which it is turned by a matrix for each token."""
 
 
 class TokenAttention(nn.Module):
@@ -51,12 +65,11 @@ class TokenAttention(nn.Module):
 
     def queries_keys_values(self, rows: Tensor, tokens: Tokens) -> tuple[Tensor, Tensor, Tensor]:
         """Each (B, heads, n, C / heads), positions included."""
-        qkv = self.qkv(rows).unflatten(1, (3, self.heads, -1))
-        qk, v = qkv[:, :2], qkv[:, 2]
+        qkv: Tensor = self.qkv(rows).unflatten(1, (3, self.heads, -1))
         if self.rotary:
-            qk = rotate(qk, coordinates=tokens.coordinates)
-        q, k = tokens.pad(qk).permute(2, 0, 3, 1, 4)
-        return q, k, tokens.pad(v).transpose(1, 2)
+            qkv = turned(qkv, tokens=tokens)
+        q, k, v = tokens.pad(qkv).transpose(1, 3).unbind(2)
+        return q, k, v
 
     def _allowed(self, tokens: Tokens, q: Tensor) -> Tensor | None:
         """What is added to the logits, or which keys are seen; None for all alike."""
@@ -65,3 +78,12 @@ class TokenAttention(nn.Module):
             return visible
         bias: Tensor = self.bias(tokens).to(q.dtype)
         return bias if visible is None else bias.masked_fill(~visible, float("-inf"))
+
+
+def turned(qkv: Tensor, *, tokens: Tokens) -> Tensor:
+    """Queries, keys and values (T, 3, heads, d), the first two turned by their tokens' places."""
+    like: dict[str, Any] = {"channels": qkv.shape[-1], "dtype": qkv.dtype}
+    if qkv.shape[-1] <= MATRIX:
+        return qkv @ tokens.table(turn_matrices, **like)
+    cos, sin = (one[:, None, None] for one in tokens.table(token_turns, **like))
+    return torch.cat([rotate(qkv[:, :2], by=Turns(cos, sin)), qkv[:, 2:]], 1)

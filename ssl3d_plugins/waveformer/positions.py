@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,27 +17,81 @@ BASE = 100.0
 REACH = 7
 
 
-def rotate(x: Tensor, *, coordinates: Tensor) -> Tensor:
+class Turns(NamedTuple):
+    """Cosine and signed sine of the angle by which each channel of a head turns: (T, d) each.
+
+    Channels are [a, b, rest] with a pair in a and b: the sine is negative for a. What does not turn
+    has cosine 1 and sine 0.
+    """
+
+    cos: Tensor
+    sin: Tensor
+
+
+def turns(coordinates: Tensor, *, channels: int, dtype: torch.dtype) -> Turns:
     """Rotary positions on three axes (Su et al. 2021, section 3.2.2, for each axis apart).
 
     A head's channels are shared out evenly: 2 · (d // 6) for each axis, as pairs that turn with
     the coordinate, and the rest stays as it is. Of 16 channels, 4 turn for each axis.
 
     Args:
-        x: (T, ..., d), queries or keys.
         coordinates: (T, 3), in tokens.
-
-    Returns:
-        Same shape and dtype as `x`.
+        channels: of a head, d.
+        dtype: of the queries and keys; angles are computed in single precision at least.
     """
-    pairs = x.shape[-1] // 6
-    precise = torch.float64 if x.dtype == torch.float64 else torch.float32
-    steps = torch.arange(pairs, device=x.device, dtype=precise)
-    angles = (coordinates.to(precise)[:, :, None] * BASE ** (-steps / pairs)).flatten(1)
-    angles = angles.view(-1, *(1,) * (x.dim() - 2), 3 * pairs)
-    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
-    a, b, rest = torch.split(x, [3 * pairs, 3 * pairs, x.shape[-1] - 6 * pairs], -1)
-    return torch.cat([a * cos - b * sin, b * cos + a * sin, rest], -1)
+    pairs = channels // 6
+    precise = torch.float64 if dtype == torch.float64 else torch.float32
+    lengths = torch.logspace(
+        0, (1 - pairs) / pairs, pairs, BASE, device=coordinates.device, dtype=precise
+    )
+    angles = (coordinates.to(precise)[:, :, None] * lengths).flatten(1)
+    still = angles.new_zeros(len(angles), channels - 6 * pairs)
+    signed = torch.cat([-angles, angles, still], 1)
+    return Turns(signed.cos().to(dtype), signed.sin().to(dtype))
+
+
+def token_turns(tokens: Tokens, *, channels: int, dtype: torch.dtype) -> Turns:
+    """Those of tokens, to be kept with them."""
+    return turns(tokens.coordinates, channels=channels, dtype=dtype)
+
+
+def turn_matrices(tokens: Tokens, *, channels: int, dtype: torch.dtype) -> Tensor:
+    """(T, 3, d, d): what queries, keys and values of each token are multiplied with, from the left.
+
+    Values stay as they are. A matrix for each token is more numbers than its angles, and one
+    product turns all heads.
+    """
+    cos, sin = turns(tokens.coordinates, channels=channels, dtype=dtype)
+    still = torch.eye(channels, dtype=dtype, device=cos.device).expand(len(cos), -1, -1)
+    turned = rotate(still, by=Turns(cos[:, None], sin[:, None]))
+    return torch.stack([turned, turned, still], 1)
+
+
+def rotate(x: Tensor, *, by: Turns) -> Tensor:
+    """Turn queries or keys (..., d) by angles of a shape that broadcasts to theirs."""
+    turned: Tensor = _Rotate.apply(x, by.cos, by.sin)  # type: ignore[no-untyped-call]
+    return turned
+
+
+class _Rotate(torch.autograd.Function):
+    """The gradient of a rotation is the rotation back: as few operations as there and back need."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        return torch.addcmul(x * cos, _swapped(x), sin)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        cos, sin = ctx.saved_tensors
+        return torch.addcmul(grad * cos, _swapped(grad), sin, value=-1), None, None
+
+
+def _swapped(x: Tensor) -> Tensor:
+    """[a, b, rest] to [b, a, rest]."""
+    turned = 3 * (x.shape[-1] // 6)
+    a, b, rest = torch.split(x, [turned, turned, x.shape[-1] - 2 * turned], -1)
+    return torch.cat([b, a, rest], -1)
 
 
 class RelativeBias(nn.Module):

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from ssl3d.geometry import Triple, times
+from ssl3d.precision import single_in_autocast
 from ssl3d.sparse import FeatureMap, SparseVolume
 from ssl3d.sparse.layers import DropPath
+from ssl3d.sparse.layers.pointwise import elementwise
 from ssl3d_plugins.waveformer.attention import TokenAttention
 from ssl3d_plugins.waveformer.boxes import boxes_of, like
 from ssl3d_plugins.waveformer.config import WaveFormer
@@ -134,7 +136,7 @@ class WaveFormerStage(nn.Module):
         self, x: FeatureMap, *, details: bool = False
     ) -> tuple[FeatureMap, tuple[FeatureMap, ...]]:
         """The next coarser feature map, and where they are asked for the last block's details."""
-        x = self.reduce(x)
+        x = elementwise(self.reduce(x), single_in_autocast)
         found: tuple[FeatureMap, ...] = ()
         for block in self.blocks:
             assert isinstance(block, Block)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import functools
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
 from ssl3d.geometry import Triple, product, quotient, times
 from ssl3d.sparse import CellGrid, FeatureMap, SparseVolume
+
+T = TypeVar("T")
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +33,7 @@ class Tokens:
     coordinates: Tensor
     slots: Tensor | None = None
     shared: Tensor | None = None
+    _tables: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
     def by_sample(cls, counts: tuple[int, ...], coordinates: Tensor) -> Tokens:
@@ -47,13 +52,16 @@ class Tokens:
         """True when no place is left free."""
         return len(self.coordinates) == self.samples * self.length
 
-    @functools.cached_property
+    @property
     def valid(self) -> Tensor:
         """(B, n) bool: keys that attention may see.
 
         One at least in each sample, so that the softmax of a sample without tokens is finite: it
         sees a row of zeros there and its result is dropped.
         """
+        return self.table(Tokens._valid)
+
+    def _valid(self) -> Tensor:
         valid = self.pad(torch.ones_like(self.coordinates[:, 0], dtype=torch.bool))
         nothing = ~valid.any(1, keepdim=True)
         return torch.cat([valid[:, :1] | nothing, valid[:, 1:]], 1)
@@ -64,6 +72,18 @@ class Tokens:
         if self.shared is not None:
             return self.shared[None]
         return self.pad(self.coordinates.long())
+
+    def table(
+        self, make: Callable[Concatenate[Tokens, P], T], *args: P.args, **options: P.kwargs
+    ) -> T:
+        """`make(self, …)`, made once and kept here, as `CellGrid.table` does: tokens of visible
+        cells are kept on their grid.
+        """
+        key = (make, args, tuple(sorted(options.items())))
+        if key not in self._tables:
+            self._tables[key] = make(self, *args, **options)
+        found: T = self._tables[key]
+        return found
 
     def pad(self, rows: Tensor) -> Tensor:
         """(T, ...) to (B, n, ...), zeros where there is no token."""

@@ -30,8 +30,10 @@ def visible_windows(cells: CellGrid, *, stride: Triple, window: Triple) -> Token
     sites = cells.coordinates(stride).long()
     grid = times(cells.grid, quotient(cells.cell, stride))
     tokens = all_windows(sites[:, 0], sites[:, 1:], batch=cells.batch, grid=grid, window=window)
-    # How many there are is in the draw then, and a step does not ask another device for that.
-    return packed(tokens) if sites.device.type == "cpu" else tokens
+    # How many there are is in the draw then: a step does not ask another device for that, and a
+    # compiled one has shapes of its own.
+    here = sites.device.type == "cpu" and not torch.compiler.is_compiling()
+    return packed(tokens) if here else tokens
 
 
 def all_windows(

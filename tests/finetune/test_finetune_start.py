@@ -214,7 +214,7 @@ def test_recipes(make_spec: MakeSpec, pretrained: Path, tmp_path: Path, recipe: 
 def test_each_step_has_the_rates_of_the_recipe(
     make_spec: MakeSpec, pretrained: Path, tmp_path: Path
 ) -> None:
-    """Two steps up, then (1 - t)^0.9 down, to a tenth of the rate; the encoder's are a half."""
+    """Two steps up, then (1 - t)^0.9 down; the encoder's rates are a half."""
     spec = make_spec(
         encoder=str(pretrained),
         recipe={"name": "plain", "warmup": 0.5, "encoder_rate": 0.5, "layer_decay": 0.5},
@@ -226,8 +226,8 @@ def test_each_step_has_the_rates_of_the_recipe(
     for step in range(4):
         groups = checkpoint_of(tmp_path / "run", step=step + 1)["optimizer"]["param_groups"]
         rates = {(group["part"], group["depth"]): group["lr"] for group in groups}
-        whole = 0.01 * 0.1 * share[step]
+        whole = 0.01 * share[step]
         expected = {("decoder", 0): 1.0, ("encoder", 0): 0.5, ("encoder", 1): 0.25}
         assert rates == pytest.approx({part: whole * rate for part, rate in expected.items()})
     logged = [row["learning_rate"] for row in rows_of(tmp_path / "run") if "learning_rate" in row]
-    assert logged == pytest.approx([0.001 * one for one in share])
+    assert logged == pytest.approx([0.01 * one for one in share])

@@ -212,3 +212,17 @@ def test_volumes_off_the_grid_are_refused() -> None:
     with pytest.raises(ValueError, match="multiples of the cell 2 × 4 × 4: crop or pad it"):
         grid_of(torch.zeros(1, 1, 2, 8, 6), cell=(2, 4, 4))
     assert grid_of(torch.zeros(1, 1, 4, 8, 4), cell=(2, 4, 4)) == (2, 2, 1)
+
+
+def test_the_gradient_of_gathered_cells_goes_to_their_places() -> None:
+    """Against an index into cells that were all copied first."""
+    visible = torch.tensor([1, 0, 1, 0, 0, 1, 0, 0]).bool().view(1, 2, 2, 2)
+    grid = CellGrid(visible, cell=(2, 1, 3))
+    volume = torch.randn(1, 2, 4, 2, 6, generator=torch.Generator().manual_seed(0)).double()
+    volume = volume.to(memory_format=torch.channels_last_3d).requires_grad_()
+    copied = split_cells(volume, cell=(2, 1, 3))[visible.flatten()]
+    picked = grid.gather(volume)
+    assert torch.equal(picked, copied)
+    assert picked.is_contiguous()
+    gradients = [torch.autograd.grad(one.square().sum(), volume)[0] for one in (picked, copied)]
+    assert torch.equal(*gradients)

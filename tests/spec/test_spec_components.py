@@ -164,7 +164,7 @@ def test_options_without_text_names_are_refused() -> None:
         (
             {"trainer": {"precision": "bf61"}},
             "trainer.precision",
-            "must be '32', 'bf16' or '16'. Did you mean 'bf16'?",
+            "must be 'auto', '32', 'bf16' or '16'. Did you mean 'bf16'?",
         ),
         ({"optimizer": {"lr": 0}}, "optimizer.lr", "given 0; must be greater than 0"),
         ({"optimizer": {"lr": "fast"}}, "optimizer.lr", "given 'fast'; must be a valid number"),

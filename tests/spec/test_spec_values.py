@@ -208,7 +208,8 @@ def test_a_precision_may_be_written_as_a_number(precision: Any) -> None:
     )
     assert ExperimentSpec.from_yaml(spec.to_yaml()) == spec
     assert (
-        "must be '32', 'bf16' or '16'" in problems(trainer={"precision": 64})["trainer.precision"]
+        "must be 'auto', '32', 'bf16' or '16'"
+        in problems(trainer={"precision": 64})["trainer.precision"]
     )
 
 

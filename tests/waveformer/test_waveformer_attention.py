@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ssl3d_plugins.waveformer.attention import TokenAttention
-from ssl3d_plugins.waveformer.positions import BASE, RelativeBias, rotate
+from ssl3d_plugins.waveformer.positions import BASE, RelativeBias, rotate, turns
 from ssl3d_plugins.waveformer.tokens import Tokens
 
 HEADS, WIDTH = 2, 16
@@ -126,7 +126,8 @@ def test_rotary_logits_depend_on_offsets_only() -> None:
     q, k = torch.randn(2, 6, 22, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
     def logits(coordinates: Tensor) -> Tensor:
-        return rotate(q, coordinates=coordinates) @ rotate(k, coordinates=coordinates).t()
+        by = turns(coordinates, channels=22, dtype=q.dtype)
+        return rotate(q, by=by) @ rotate(k, by=by).t()
 
     here, moved = logits(places), logits(places + torch.tensor([5, 0, 11]))
     torch.testing.assert_close(here, moved)
@@ -135,11 +136,32 @@ def test_rotary_logits_depend_on_offsets_only() -> None:
 
 def test_rotary_positions_leave_the_first_place_and_spare_channels() -> None:
     x = torch.randn(4, 2, 16, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(rotate(x, coordinates=torch.zeros(4, 3, dtype=torch.int32)), x)
-    moved = rotate(x, coordinates=torch.full((4, 3), 3))
+    x = x.transpose(0, 1)  # heads first, as turns broadcast
+    still, other = (
+        turns(torch.full((4, 3), place, dtype=torch.int32), channels=16, dtype=x.dtype)
+        for place in (0, 3)
+    )
+    assert torch.equal(rotate(x, by=still), x)
+    moved = rotate(x, by=other)
     assert torch.equal(moved[..., 12:], x[..., 12:])
     assert not torch.isclose(moved[..., :12], x[..., :12]).any()
     torch.testing.assert_close(moved.norm(dim=-1), x.norm(dim=-1))
+
+
+def test_rotary_positions_are_products_of_complex_numbers() -> None:
+    """Value and gradient against numbers a + ib that are multiplied by exp(i · angle)."""
+    places = torch.randint(0, 9, (6, 3), generator=torch.Generator().manual_seed(1))
+    x = torch.randn(6, 16, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    x.requires_grad_()
+    lengths = torch.tensor([1.0, BASE**-0.5], dtype=torch.float64)
+    angle = torch.einsum("ta,p->tap", places.double(), lengths).flatten(1)
+    pairs = torch.complex(x[:, :6], x[:, 6:12]) * torch.polar(torch.ones_like(angle), angle)
+    expected = torch.cat([pairs.real, pairs.imag, x[:, 12:]], 1)
+    found = rotate(x, by=turns(places, channels=16, dtype=x.dtype))
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-14)
+    weights = torch.randn(6, 16, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    gradients = [torch.autograd.grad((y * weights).sum(), x)[0] for y in (found, expected)]
+    torch.testing.assert_close(*gradients, rtol=0, atol=1e-14)
 
 
 def test_the_bias_tells_every_offset_apart() -> None:

@@ -161,3 +161,12 @@ def test_the_default_is_the_published_size() -> None:
     """5.5 million parameters, four stages, three wavelet levels at the finest."""
     model = WaveFormer().build(in_channels=1)
     assert 5.3e6 < sum(p.numel() for p in model.parameters()) < 5.7e6
+
+
+def test_the_residual_stream_is_not_rounded_under_autocast() -> None:
+    volume, visible = noise(1, 1, 8, 8, 4), torch.tensor([1, 0, 1, 1]).bool().view(1, 2, 2, 1)
+    model = backbone().float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        dense, cells = model(volume.float()), model(sparse(volume.float(), visible))
+    assert {one.dtype for one in dense} == {torch.float32}
+    assert {one.features.dtype for one in cells} == {torch.float32}

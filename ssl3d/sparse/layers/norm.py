@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl3d.sparse import FeatureMap, SparseVolume
+from ssl3d.sparse.layers.by_sample import norm_by_sample
 from ssl3d.sparse.layers.one_site import OneSiteError
 from ssl3d.sparse.layers.pointwise import on_channels
 from ssl3d.sparse.layers.sync import OneSiteOfAllRanks, synchronised_batch_norm, world_size
@@ -108,13 +108,8 @@ class InstanceNorm(nn.InstanceNorm3d):
                 counts=x.site_counts,
                 advice="use batch norm",
             )
-        # Rows are sorted by sample, and batch norm over one sample's rows is instance norm.
-        samples = [
-            F.batch_norm(rows, None, None, self.weight, self.bias, True, 0.0, self.eps)
-            for rows in torch.split(x.sites, list(x.site_counts))
-            if len(rows)
-        ]
-        return x.with_features(torch.cat(samples))
+        normed = norm_by_sample(x.sites, self.weight, self.bias, counts=x.site_counts, eps=self.eps)
+        return x.with_features(normed)
 
 
 def make_norm(kind: NormKind, channels: int, *, eps: float = 1e-5) -> nn.Module:

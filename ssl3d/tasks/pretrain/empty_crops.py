@@ -37,7 +37,7 @@ class EmptyCrops:
             for s, one in zip(sources, empty.tolist(), strict=True)
             if one
         ]
-        of = names[0] if names else "a volume that another rank read"
+        of = names[0] if names else "a volume that another rank, or a CUDA graph, read"
         yield (
             f"In a crop of {of} nothing can be hidden and restored: too few of its voxels are "
             "data, or they have no contrast. Such crops count in no number; train/empty_crops "

@@ -42,7 +42,9 @@ class PretrainModule(nn.Module):
         found = measurable(self.model, output.step)
         shares = {f"share/{label}": one.float().mean() for label, one in found.items()}
         empty = ~torch.stack(list(found.values())).any(0)
-        self._empty.add(batch.sources, empty=empty)
+        # A CUDA graph knows no names of volumes; a torch without CUDA cannot even be asked.
+        if not (empty.is_cuda and torch.cuda.is_current_stream_capturing()):
+            self._empty.add(batch.sources, empty=empty)
         return {
             "loss": output.loss,
             **output.numbers,

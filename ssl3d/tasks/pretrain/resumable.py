@@ -59,6 +59,7 @@ FREE_ON_RESUME = (
     "trainer.max_skipped_streak",
     "trainer.max_skipped_share",
     "trainer.compile",
+    "trainer.cuda_graph",
     "trainer.checkpoint_activations",
     "trainer.deterministic",
     "trainer.tf32",

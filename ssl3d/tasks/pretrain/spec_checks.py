@@ -12,6 +12,7 @@ from ssl3d.plugin.config import ComponentConfig
 from ssl3d.plugin.registry import installed
 from ssl3d.sparse.backend_config import SparseBackendConfig
 from ssl3d.tasks.pretrain.spec_fields import ExperimentFields
+from ssl3d.tasks.pretrain.static_shapes import why_not_static
 from ssl3d.tasks.pretrain.view_checks import drawn_grids, hidden_problems, sites_of_norms
 
 
@@ -19,6 +20,8 @@ def problems(spec: ExperimentFields) -> Iterator[tuple[str, str]]:
     """(path, message) of everything in `spec` that cannot work together."""
     yield from _losses(spec)
     yield from _features(spec)
+    if spec.trainer.cuda_graph and (why := why_not_static(spec)) is not None:
+        yield "trainer.cuda_graph", f"{why}: set it to false"
     sizes = list(_sizes(spec))
     yield from sizes
     if spec.views.partners and not spec.data.pairs:

@@ -27,6 +27,7 @@ from ssl3d.tasks.pretrain.module import PretrainModule
 from ssl3d.tasks.pretrain.probe import Probe
 from ssl3d.tasks.pretrain.result import RunResult
 from ssl3d.tasks.pretrain.spec import ExperimentSpec
+from ssl3d.tasks.pretrain.static_shapes import why_not_static
 
 
 class PretrainTask(Task):
@@ -121,6 +122,10 @@ class PretrainTask(Task):
         for part in (model.backbone, model.feature_encoder, model.decoder):
             if part is not None:
                 part.compile()
+
+    def not_static(self) -> str | None:
+        """A ratio that is drawn from a range, or a loss that samples on the host."""
+        return why_not_static(self._spec)
 
     def checkpoint_activations(self) -> None:
         """Those of each stage of the encoders and of the decoder."""

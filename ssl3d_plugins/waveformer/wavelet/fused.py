@@ -40,22 +40,27 @@ def join_blocks(blocks: Tensor) -> Tensor:
 
 def block_mean(blocks: Tensor) -> Tensor:
     """(M, td, th, tw, C): the deepest Haar approximation over 2^(level/2) for each axis."""
+    if torch.compiler.is_compiling():
+        return blocks.mean(WITHIN)
     mean: Tensor = _BlockMean.apply(blocks)  # type: ignore[no-untyped-call]
     return mean
 
 
 def add_to_blocks_(blocks: Tensor, *, tokens: Tensor) -> Tensor:
-    """Add `tokens` (M, td, th, tw, C) to every site of their blocks, in place.
+    """Add `tokens` (M, td, th, tw, C) to every site of their blocks, in place of `blocks`.
 
     With `tokens = new - block_mean(blocks)` it is the inverse transform of `new` and the untouched
     details of `blocks`.
     """
+    if torch.compiler.is_compiling():  # which chooses the memory itself
+        return blocks + spread(tokens)
     added: Tensor = _AddToBlocks.apply(blocks, tokens)  # type: ignore[no-untyped-call]
     return added
 
 
 # Written out because a mean and a broadcast sum would each write, for their gradient, a tensor of
 # the size of the volume, and because PyTorch sums over three axes apart at a fifth of the speed.
+# A compiler does better with plain sums, and cannot follow a Function that changes its input.
 
 
 class _BlockMean(torch.autograd.Function):

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl3d_plugins.waveformer.initial import init_linear
-from ssl3d_plugins.waveformer.positions import rotate
+from ssl3d_plugins.waveformer.positions import rotate, turns
 from ssl3d_plugins.waveformer.tokens import raster
 
 
@@ -33,13 +33,12 @@ class MapAttention(nn.Module):
         places = raster((d, h, w), device=x.device)
 
         def split(rows: Tensor) -> Tensor:
-            """To (n, B, heads, C / heads), as rotation wants it."""
-            return torch.unflatten(rows.flatten(1, 3), 2, (self.heads, -1)).transpose(0, 1)
+            """To (B, heads, n, C / heads)."""
+            return torch.unflatten(rows.flatten(1, 3), 2, (self.heads, -1)).transpose(1, 2)
 
         key, value = self.key_value(memory).chunk(2, -1)
-        q = rotate(split(self.query(x)), coordinates=places)
-        k = rotate(split(key), coordinates=places)
-        q, k, v = (one.permute(1, 2, 0, 3) for one in (q, k, split(value)))
-        found = F.scaled_dot_product_attention(q, k, v)
+        by = turns(places, channels=key.shape[-1] // self.heads, dtype=key.dtype)
+        q, k = rotate(split(self.query(x)), by=by), rotate(split(key), by=by)
+        found = F.scaled_dot_product_attention(q, k, split(value))
         mixed: Tensor = self.out(found.transpose(1, 2).flatten(2).view_as(x))
         return mixed

@@ -1,0 +1,127 @@
+"""A step as a CUDA graph: what can be shown of it without CUDA."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from toy import Toy, run
+
+from ssl3d import ExperimentSpec, SpecError
+from ssl3d.run.graph import GraphedStep
+from ssl3d.run.run_error import RunError
+from ssl3d.run.search import searching
+from ssl3d.run.trainer_spec import TrainerSpec
+from ssl3d.tasks.pretrain.step_time import noise_batch
+
+Run = Callable[[], Mapping[str, Tensor]]
+
+
+def spec_of(*, ratio: Any = 0.5, seed: int = 0, **more: Any) -> ExperimentSpec:
+    return ExperimentSpec(
+        backbone={"name": "resunet", "widths": [4, 8], "blocks": [1, 1]},
+        masker={"name": "random", "ratio": ratio},
+        data={"volumes": "none", "patch": 16, "batch_size": 2},
+        cell=4,
+        seed=seed,
+        **more,
+    )
+
+
+def recorded(module: nn.Module) -> Callable[[Run], tuple[Any, Callable[[], None]]]:
+    """In place of a CUDA graph: runs again, and writes its results where the first ones lie."""
+
+    def capture(run: Run) -> tuple[Any, Callable[[], None]]:
+        outputs = {name: one.detach().clone() for name, one in run().items()}
+        parameters = list(module.parameters())
+        gradients = [one.grad for one in parameters]
+
+        def replay() -> None:
+            for name, value in run().items():
+                outputs[name].copy_(value.detach())
+            for memory, parameter in zip(gradients, parameters, strict=True):
+                assert memory is not None
+                assert parameter.grad is not None
+                memory.copy_(parameter.grad)
+
+        return outputs, replay
+
+    return capture
+
+
+def test_each_batch_is_copied_in_and_its_tables_are_made_anew() -> None:
+    model = spec_of().build()
+
+    def step(batch: Any) -> dict[str, Tensor]:
+        loss = model.step(batch, generator=torch.Generator()).loss
+        loss.backward()
+        return {"loss": loss}
+
+    def gradients() -> list[Tensor]:
+        return [one.grad.clone() for one in model.parameters() if one.grad is not None]
+
+    graph = GraphedStep(step, module=model, capture=recorded(model))
+    batches = [
+        noise_batch(model, spec=spec_of(seed=seed), samples=2, patch=(16, 16, 16))
+        for seed in range(3)
+    ]
+    assert not torch.equal(batches[0].views[0].cells.rows, batches[1].views[0].cells.rows)
+    for batch in batches:
+        statistics = {name: one.clone() for name, one in model.named_buffers()}
+        found = graph(batch)["loss"]
+        after, again = gradients(), {name: one.clone() for name, one in model.named_buffers()}
+        model.zero_grad()
+        model.load_state_dict(statistics, strict=False)
+        torch.testing.assert_close(found, step(batch)["loss"].detach(), rtol=0, atol=0)
+        torch.testing.assert_close(after, gradients(), rtol=0, atol=0)
+        torch.testing.assert_close(again, dict(model.named_buffers()), rtol=0, atol=0)
+    other = noise_batch(model, spec=spec_of(), samples=1, patch=(16, 16, 16))
+    with pytest.raises(RunError, match=r"trainer\.cuda_graph: a batch shows other cells"):
+        graph(other)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"devices": 2},
+        {"nodes": 2},
+        {"strategy": "ddp"},
+        {"accelerator": "cpu"},
+        {"accumulate": 2},
+        {"precision": "16"},
+        {"compile": True},
+        {"checkpoint_activations": True},
+    ],
+    ids=str,
+)
+def test_what_a_graph_cannot_hold_is_refused_by_name(options: dict[str, Any]) -> None:
+    (name,) = options
+    TrainerSpec(**options)
+    with pytest.raises(ValueError, match=f"cuda_graph is true, with {name}"):
+        TrainerSpec(cuda_graph=True, **options)
+
+
+def test_a_spec_without_one_shape_is_refused_by_name() -> None:
+    spec_of(trainer={"cuda_graph": True})
+    with pytest.raises(SpecError, match=r"trainer.cuda_graph.*masker 'random'"):
+        spec_of(trainer={"cuda_graph": True}, ratio=(0.5, 0.75))
+    with pytest.raises(SpecError, match=r"trainer.cuda_graph.*'info_nce' draws"):
+        spec_of(trainer={"cuda_graph": True}, losses=["mse", "info_nce"])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="for machines without CUDA")
+def test_without_cuda_it_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"trainer\.cuda_graph: there is no CUDA here"):
+        run(Toy(), tmp_path, steps=1, cuda_graph=True, accelerator="auto", devices="auto")
+
+
+def test_cudnn_tries_kernels_inside_and_is_left_as_it_was() -> None:
+    before = torch.backends.cudnn.benchmark
+    for wanted in (True, False):
+        with searching(wanted):
+            assert torch.backends.cudnn.benchmark == (wanted or before)
+        assert torch.backends.cudnn.benchmark == before
