@@ -1,8 +1,9 @@
 """Operations, bytes and FLOPs of a training step on a GPU, counted on a CPU: visible and dense.
 
 Forward and backward of `WaveFormer` at 96³ and nnU-Net's ResEnc-L at 160³, batch 2, 75 % hidden,
-bf16, as a GPU is asked for them: halo boxes, grids prepared by the loader. Nothing is computed, so
-the counts are the same on every machine; benchmarks/gpu/roofline.py says what is counted and how.
+bf16, as a GPU without Triton is asked for them: halo boxes, grids prepared by the loader. The fused
+kernels, which are taken where Triton works, are not counted. Nothing is computed, so the counts are
+the same on every machine; benchmarks/gpu/roofline.py says what is counted and how.
 
     python benchmarks/operations.py --out benchmarks/results/operations.json
 """

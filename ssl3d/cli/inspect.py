@@ -13,8 +13,8 @@ def inspect(
         list[str],
         typer.Argument(
             metavar="DATA...",
-            help="Folders, files and quoted globs, or a pre-training spec, or a file of its part "
-            "data.",
+            help="Folders, files and quoted globs, or a manifest (CSV, TSV, JSON), or a "
+            "pre-training spec, or a file of its part data.",
         ),
     ],
     out: Annotated[

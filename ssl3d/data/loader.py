@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing.connection
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -62,6 +63,22 @@ def _ignore_once(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
     signal.signal(number, signal.SIG_DFL)
 
 
+@contextmanager
+def sigchld_kept() -> Iterator[None]:
+    """Around the start of torch's workers: its handler of SIGCHLD would raise in the middle of
+    whatever the process is at, from then on.
+    """
+    if not hasattr(signal, "SIGCHLD"):  # Windows
+        yield
+        return
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGCHLD) is not before:
+            signal.signal(signal.SIGCHLD, before)
+
+
 class CropLoader(DataLoader[Any]):
     """Batches of what a dataset makes, in pinned memory where there is a GPU.
 
@@ -115,20 +132,16 @@ class CropLoader(DataLoader[Any]):
             raise error
 
     def _batches(self) -> Iterator[Any]:
-        """torch's batches. A worker that dies is found here, where its batch is missing: torch's
-        handler of SIGCHLD would raise in the middle of whatever the process is at.
-        """
-        if not hasattr(signal, "SIGCHLD"):  # Windows
-            return super().__iter__()
-        before = signal.getsignal(signal.SIGCHLD)
+        """torch's batches. A worker that dies is found here, where its batch is missing."""
         # Readers inherit the mask: one that is asked to stop before it can answer would be ended.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
+        masks = hasattr(signal, "pthread_sigmask")  # Windows has none
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOP) if masks else set()
         try:
-            batches = super().__iter__()
+            with sigchld_kept():
+                batches = super().__iter__()
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        if signal.getsignal(signal.SIGCHLD) is not before:
-            signal.signal(signal.SIGCHLD, before)
+            if masks:
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return batches
 
     def _of_dead_reader(self) -> DataError | None:

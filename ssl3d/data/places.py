@@ -8,6 +8,9 @@ from pathlib import Path
 
 from ssl3d.data.listing import ListedFile, ListedSample, Listing
 
+Paths = tuple[str, ...]
+"""Of the files of a sample."""
+
 Mark = Callable[[ListedFile], tuple[str, int, int]]
 
 
@@ -47,6 +50,17 @@ class Places:
         for mark, before, now in self._pairs:
             if before.get(mark(file)) == file.path and mark(file) in now:
                 yield now[mark(file)]
+
+
+def with_other_channels(before: Sequence[Paths], *, now: Sequence[Paths]) -> dict[Paths, Paths]:
+    """Samples that have more channels now, or fewer: what they were, and what they are."""
+    by_file = {path: paths for paths in set(now) - set(before) for path in paths}
+    return {
+        was: by_file[path]
+        for was in set(before) - set(now)
+        for path in was
+        if path in by_file and (set(was) < set(by_file[path]) or set(was) > set(by_file[path]))
+    }
 
 
 def _once(files: Sequence[ListedFile], mark: Mark) -> dict[tuple[str, int, int], str]:

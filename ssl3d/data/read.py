@@ -127,6 +127,10 @@ def read_source(
             values.masked_fill_(torch.from_numpy(padding(turned)), torch.nan)
         if region is not None and region.body is not None and channel is channels[0]:
             own = torch.from_numpy(body(values.numpy(), threshold=region.body)).float()
+            if not own.any():
+                raise BadVolume(
+                    channel.scan.path, f"no voxel is above data.valid_region.body {region.body}"
+                )
             mask = own if mask is None else own * mask
             values.masked_fill_(own == 0, torch.nan)
         del stored, turned, known

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ssl3d.data.data_error import DataError
 from ssl3d.data.listing import ListedSample, Listing
-from ssl3d.data.places import Places
+from ssl3d.data.places import Places, with_other_channels
 from ssl3d.data.source import Source
 
 SHOWN = 5
@@ -62,7 +62,11 @@ class Fate:
             yield "back", now.paths[0]
         if was is None or now.missing:
             return
-        pairs = list(zip(was.files, now.files, strict=True))
+        pairs = list(zip(was.files, now.files, strict=False))
+        if len(was.files) != len(now.files):
+            yield "changed", f"{now.paths[0]} has {_channels(now)}, had {_channels(was)}"
+            same = {file.path: file for file in now.files}
+            pairs = [(old, same[old.path]) for old in was.files if old.path in same]
         if was.valid is not None and now.valid is not None:
             pairs.append((was.valid, now.valid))
         elif was.valid != now.valid:
@@ -110,7 +114,11 @@ class ResumedSplit:
     def moved(self) -> list[str]:
         """Samples that are the same in another place."""
         pairs = [(fate.before, fate.now) for fate in self._fates if fate.before is not None]
-        return [f"{a.paths[0]} to {b.paths[0]}" for a, b in pairs if a.paths != b.paths]
+        return [
+            f"{a.paths[0]} to {b.paths[0]}"
+            for a, b in pairs
+            if a.paths != b.paths and len(a.paths) == len(b.paths)
+        ]
 
     @cached_property
     def changes(self) -> str:
@@ -126,6 +134,11 @@ class ResumedSplit:
             if len(texts) > SHOWN:
                 lines.append(f"  {kind}: {len(texts) - SHOWN} more")
         return "\n".join(lines)
+
+
+def _channels(sample: ListedSample) -> str:
+    count = len(sample.files)
+    return "1 channel" if count == 1 else f"{count} channels"
 
 
 def _masks(sample: ListedSample) -> str:
@@ -152,9 +165,11 @@ def resumed_split(
     before, fates = earlier.listing, list[Fate]()
     here = {sample.paths: (sample, source) for sample, source in zip(now, sources, strict=True)}
     places = Places(before, now=now, moves=earlier.moves)
+    found = with_other_channels(list(map(places.of, before.samples)), now=list(here))
     for held_out, samples in ((False, before.training), (True, before.held_out)):
         for old in samples:
-            new, source = here.pop(places.of(old), (replace(old, missing=True), None))
+            paths = places.of(old)
+            new, source = here.pop(found.get(paths, paths), (replace(old, missing=True), None))
             fates.append(Fate(held_out, old, new, source))
     groups = {fate.now.group for fate in fates if fate.held_out} - {None}
     fates += [Fate(new.group in groups, None, new, source) for new, source in here.values()]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from ssl3d.data.data_error import DataError
-from ssl3d.data.sizes import patches_held
+from ssl3d.data.sizes import Grid, patches_held
 from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec
 from ssl3d.streams import Stream, generator
@@ -60,7 +60,11 @@ class Draws:
 
 
 def shares_of(
-    sources: Sequence[Source], *, spec: DataSpec, groups: Sequence[str | None]
+    sources: Sequence[Source],
+    *,
+    spec: DataSpec,
+    groups: Sequence[str | None],
+    grid: Callable[[Source], Grid],
 ) -> list[float]:
     """Share of the crops that are of each sample, by `data.sampling`; their sum is 1.
 
@@ -68,6 +72,7 @@ def shares_of(
         sources: that are trained on.
         spec: the rules, and how volumes are resampled.
         groups: of each sample; None where there are none.
+        grid: of a sample, before it is resampled: its file need not be there (`data.store`).
 
     Raises:
         DataError: nothing is known of what a rule goes by.
@@ -75,7 +80,7 @@ def shares_of(
     whole = sum(spec.sampling.values())
     total = np.zeros(len(sources))
     for rule, part in spec.sampling.items():
-        total += part / whole * _by(rule, sources, spec=spec, groups=groups)
+        total += part / whole * _by(rule, sources, spec=spec, groups=groups, grid=grid)
     shares: list[float] = total.tolist()
     return shares
 
@@ -89,12 +94,17 @@ def seen(shares: Sequence[float], *, names: Sequence[str | None]) -> dict[str, f
 
 
 def _by(
-    rule: str, sources: Sequence[Source], *, spec: DataSpec, groups: Sequence[str | None]
+    rule: str,
+    sources: Sequence[Source],
+    *,
+    spec: DataSpec,
+    groups: Sequence[str | None],
+    grid: Callable[[Source], Grid],
 ) -> NDArray[np.float64]:
     if rule == "file":
         weights = [1.0] * len(sources)
     elif rule == "size":
-        weights = [patches_held(source, spec=spec) for source in sources]
+        weights = [patches_held(source, spec=spec, grid=grid(source)) for source in sources]
     elif rule == "weight":
         weights = [source.weight for source in sources]
         if set(weights) == {1.0}:

@@ -78,13 +78,9 @@ def size_warnings(
         yield from _mixed([grid.spacing for _, grid in grids])
 
 
-def patches_held(source: Source, *, spec: DataSpec) -> float:
-    """How many patches the volume of a sample has room for, by its header; at least 1.
-
-    Raises:
-        BadVolume: the header cannot be used.
-    """
-    ((_, edges),) = _edges([(source, header_grid(source.files[0]))], spec)
+def patches_held(source: Source, *, spec: DataSpec, grid: Grid) -> float:
+    """How many patches a sample has room for, whose file has `grid`; at least 1."""
+    ((_, edges),) = _edges([(source, grid)], spec)
     return float(np.prod([max(1.0, e / p) for e, p in zip(edges, spec.patch, strict=True)]))
 
 

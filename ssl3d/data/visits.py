@@ -38,8 +38,9 @@ def paired(
     pairs = [_pair(one, other) for own in visits.values() for one, other in combinations(own, 2)]
     if not pairs:
         raise DataError(
-            f"data: none of {len(volumes)} volumes has a partner: give data.visit_by or "
-            "data.visit_file so that the volumes of a visit, such as two sequences, have one match"
+            f"data: none of {len(volumes)} volumes has a partner: give data.visit_by, "
+            "data.visit_file or the column of a manifest (data.columns.visit) so that the volumes "
+            "of a visit, such as two sequences, have one"
         )
     alone = [(visit, own[0]) for visit, own in visits.items() if len(own) == 1]
     return pairs, [

@@ -98,7 +98,9 @@ class RunVolumes:
             one = "there is only one group of files to train on"
             logger.warning("Nothing is held out: %s.", missing if self.listing.held_out else one)
         self.train_groups = [one.group for one in self.listing.training if not one.missing]
-        self.shares = shares_of(self.train_files, spec=self.spec, groups=self.train_groups)
+        self.shares = shares_of(
+            self.train_files, spec=self.spec, groups=self.train_groups, grid=self.grid
+        )
         self._train_store, self._held_out_store = self._store(), self._store()
 
     def _store(self) -> Volumes:

@@ -62,8 +62,8 @@ class GraphedStep:
         elif alike(given) != alike(self._first):
             raise RunError(
                 "trainer.cuda_graph: a batch shows other cells than the first one, in number, or "
-                "has padding: a CUDA graph has one shape. Take volumes of the patch and more, or "
-                "set it to false"
+                "one of the two has padding or lacks channels: a CUDA graph has one shape. Take "
+                "volumes of the patch and more, with all channels, or set it to false"
             )
         for memory, tensor in zip(self._memory, given.tensors, strict=True):
             memory.copy_(tensor, non_blocking=True)
@@ -85,7 +85,10 @@ class GraphedStep:
 
         buffers = Buffers(self._module)
         buffers.keep()
-        self._outputs, self._replay = self._capture(run)
+        devices = {one.device for one in parameters if one.is_cuda}
+        # What layers draw in the first step is what they would draw in a step that was not first.
+        with torch.random.fork_rng(devices=devices):
+            self._outputs, self._replay = self._capture(run)
         buffers.put_back(unless=torch.zeros_like(self._memory[0].flatten()[0], dtype=torch.bool))
         self._gradients = {one: one.grad for one in parameters}
 

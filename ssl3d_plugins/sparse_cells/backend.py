@@ -28,7 +28,7 @@ class CellsBackend(LocalBackend):
         super().__init__(config)
         self._tables = read_tables()  # once: what a run begins with it keeps
 
-    def table(self, device: torch.device) -> WaysTable | None:
+    def _table(self, device: torch.device) -> WaysTable | None:
         """The measured times that count for a device; None: the built-in table does."""
         return self._tables.get(device_name(device)) if self._tables else None
 
@@ -40,7 +40,7 @@ class CellsBackend(LocalBackend):
             return pool(x, op)
         features, weight = as_autocast(x.features), as_autocast(weight)
         bias = None if bias is None else as_autocast(bias)
-        way = choose(op, features=features, table=self.table(features.device))
+        way = choose(op, features=features, table=self._table(features.device))
         with no_autocast(features):
             y = convolve(features, weight, bias, cells=x.cells, op=op, way=way)
         return x.with_features(y, stride=op.result_stride(x.stride))

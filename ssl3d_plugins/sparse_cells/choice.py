@@ -58,9 +58,9 @@ def choose(op: Operation, *, features: Tensor, table: WaysTable | None = None) -
         return HALO
     if table is not None and op.groups == 1:
         by_name = {way.name: way for way in ways}
-        for name in table.fastest(shape_of(op, features=features)):
-            if name in by_name:
-                return by_name[name]
+        name = table.fastest(shape_of(op, features=features), among=by_name)
+        if name:
+            return by_name[name]
     return FUSED if FUSED in ways else _on_a_cpu(op, ways=ways, features=features)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+
+from ssl3d_plugins.sparse_cells.traced import constant_in_graphs
 
 FAR = 2.0
 """Shapes that are more unlike say nothing of one another; see `Shape.distance`."""
@@ -50,21 +52,14 @@ class WaysTable:
     versions: Mapping[str, str | None]
     rows: Mapping[Shape, Mapping[str, float]]
     threads: int | None = None
-    _known: dict[Shape, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    _known: dict[Shape, Mapping[str, float]] = field(default_factory=dict, repr=False)
 
-    def fastest(self, shape: Shape) -> tuple[str, ...]:
-        """Names of ways, the fastest first, by the most similar shape that was measured.
+    def fastest(self, shape: Shape, *, among: Iterable[str]) -> str:
+        """The name of the fastest way `among` some, by the most similar shape that was measured.
 
         Empty where nothing similar was measured in this precision: the built-in table counts.
         """
-        if shape not in self._known:
-            alike = [row for row in self.rows if row.half == shape.half]
-            nearest = min(alike, key=shape.distance, default=None)
-            times: Mapping[str, float] = {}
-            if nearest is not None and shape.distance(nearest) <= FAR:
-                times = self.rows[nearest]
-            self._known[shape] = tuple(sorted(times, key=times.__getitem__))
-        return self._known[shape]
+        return _fastest(self, *shape, names=tuple(among))
 
     def describe(self) -> str:
         """For a run's environment file and for `ssl3d doctor`."""
@@ -90,3 +85,21 @@ class WaysTable:
         }
         given = {name: plain[name] for name in ("device", "date", "versions", "threads")}
         return cls(**given, rows=rows)
+
+    def _nearest(self, shape: Shape) -> Mapping[str, float]:
+        """Milliseconds of each way at the most similar shape; empty where none is similar."""
+        if shape not in self._known:
+            alike = [row for row in self.rows if row.half == shape.half]
+            nearest = min(alike, key=shape.distance, default=None)
+            similar = nearest is not None and shape.distance(nearest) <= FAR
+            self._known[shape] = self.rows[nearest] if nearest and similar else {}
+        return self._known[shape]
+
+
+@constant_in_graphs
+def _fastest(
+    table: WaysTable, sites: int, channels: int, strided: bool, half: bool, names: tuple[str, ...]
+) -> str:
+    """By plain values, which the compiler takes as constants."""
+    times = table._nearest(Shape(sites, channels, strided, half))
+    return min((name for name in names if name in times), key=times.__getitem__, default="")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import time
@@ -20,21 +21,23 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows sends no signal
 
 
 class Dies(Dataset[dict[str, Any]]):
-    """Samples, one of which ends the process that reads it."""
+    """Samples, one of which ends the process that reads it, not before `allowed` is set."""
 
-    def __init__(self, at: int, number: signal.Signals) -> None:
-        self._at, self._number = at, number
+    def __init__(self, at: int, number: signal.Signals, *, allowed: Any = None) -> None:
+        self._at, self._number, self._allowed = at, number, allowed
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         if index == self._at:
+            if self._allowed is not None:
+                self._allowed.wait(60)
             signal.signal(self._number, signal.SIG_DFL) if self._number != signal.SIGKILL else None
             os.kill(os.getpid(), self._number)
         return {"index": index}
 
 
-def loader(at: int, number: signal.Signals = signal.SIGKILL) -> CropLoader:
+def loader(at: int, number: signal.Signals = signal.SIGKILL, *, allowed: Any = None) -> CropLoader:
     return CropLoader(
-        Dies(at, number),
+        Dies(at, number, allowed=allowed),
         batch_size=2,
         sampler=range(20),
         workers=2,
@@ -59,8 +62,10 @@ def test_a_killed_reader_is_one_line(number: signal.Signals, what: str) -> None:
 
 def test_nothing_is_raised_in_the_middle_of_something_else() -> None:
     """The process goes on with what it has until the batch of the dead reader is missing."""
-    batches = iter(loader(3))
+    allowed = multiprocessing.Event()
+    batches = iter(loader(3, allowed=allowed))
     assert next(batches)["index"].tolist() == [0, 1]
+    allowed.set()
     end = time.monotonic() + 2
     while time.monotonic() < end:
         torch.ones(10).sum()

@@ -225,3 +225,17 @@ def test_a_renamed_file_keeps_its_side_once_it_is_accepted() -> None:
     )
     with pytest.raises(DataError, match="such as 'c', are trained on and held out"):
         go_on(before, [sample("/d/c-2", 5, 7, group="c"), *before.held_out], accept=True)
+
+
+def test_a_sample_that_gains_or_loses_a_channel_keeps_its_side() -> None:
+    """What was held out with one channel would be trained on once the other one comes."""
+    one, two = ListedFile("/d/a_t1", 1, 1), ListedFile("/d/a_t2", 2, 2)
+    pair, alone = ListedSample((one, two), None), ListedSample((one,), None)
+    for was, now, said in ((alone, pair, "2 channels, had 1"), (pair, alone, "1 channel, had 2")):
+        before = Listing("/", (sample("/d/b"),), (was,))
+        with pytest.raises(DataError, match=rf"changed \(held out\): /d/a_t1 has {said}"):
+            go_on(before, [sample("/d/b"), now])
+        split = go_on(before, [sample("/d/b"), now], accept=True)
+        assert names(split) == (["/d/b"], ["/d/a_t1"])
+        assert split.listing.held_out == (now,)
+        assert split.moved == []

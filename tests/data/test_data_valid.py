@@ -223,7 +223,7 @@ def test_outside_of_the_body(threshold, write_nifti) -> None:
         Source((*source.files, second)), spec=DataSpec(volumes="-", valid_region={"body": -500})
     )
     assert np.array_equal(np.isfinite(both.values), np.stack([inside] * 2))
-    with pytest.raises(BadVolume, match="no voxel is finite in every channel"):
+    with pytest.raises(BadVolume, match=r"no voxel is above data\.valid_region\.body 1"):
         finite(source, valid_region={"body": 1e4})
 
 

@@ -133,7 +133,9 @@ def test_bad_files_are_tried_again(spec: DataSpec, tmp_path: Path, write_nifti, 
 
 def test_workers_make_the_same_store(spec: DataSpec, tmp_path: Path) -> None:
     fill(spec, tmp_path)
+    before = signal.getsignal(signal.SIGCHLD)
     fill_store(spec, store=tmp_path / "other", workers=2)
+    assert signal.getsignal(signal.SIGCHLD) is before
     one_by_one, together = (Manifest.read(tmp_path / name) for name in ("store", "other"))
     assert one_by_one == together
     for path in (tmp_path / "store/volumes").iterdir():

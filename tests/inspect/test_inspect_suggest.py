@@ -185,7 +185,8 @@ def test_normalisation_by_what_values_are() -> None:
     assert "CT" not in one_like.yaml()
     mixed = suggested(image("a", modality="CT"), image("b", modality="MR"))
     assert mixed.section["normalise"] == "percentile"
-    assert "1 of 2 images are CT" in mixed.yaml().replace("\n  # ", " ")
+    assert mixed.section["normalise_by_modality"] == {"CT": window}
+    assert "1 of 2 images are said to be CT" in mixed.yaml().replace("\n  # ", " ")
 
 
 def test_only_what_a_run_would_learn_from_counts() -> None:

@@ -8,9 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ssl3d import ExperimentSpec
 from ssl3d.run.metrics_file import read_metrics
 
 TIMING = ("volumes_per_second", "data_wait", "memory_gib")
+
+
+def on_a_cpu(spec: ExperimentSpec) -> ExperimentSpec:
+    """A spec with what a run on a CPU decides, as its folder has it."""
+    return spec.with_values({"trainer.precision": "32", "trainer.tf32": False})
 
 
 def rows_without_time(out: Path) -> list[dict[str, float]]:

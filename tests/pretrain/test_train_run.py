@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
-from run_folders import assert_same_weights, checkpoint, rows_without_time, weights
+from run_folders import assert_same_weights, checkpoint, on_a_cpu, rows_without_time, weights
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
@@ -42,7 +42,8 @@ def test_folder_of_a_run(make_spec: MakeSpec, tmp_path: Path) -> None:
     spec = make_spec(trainer={"loggers": ("tensorboard",), "keep_checkpoints": 1, "pictures": 1})
     result = ssl3d.pretrain(spec, out=tmp_path / "a")
     out = tmp_path / "a"
-    assert ExperimentSpec.load(out / "spec.yaml") == ExperimentSpec.load(out / "spec.json") == spec
+    for name in ("spec.yaml", "spec.json"):
+        assert ExperimentSpec.load(out / name) == on_a_cpu(spec)
     (facts,) = json.loads((out / "environment.json").read_text())
     assert facts["plugins"]["backbone/waveformer"] == f"ssl3d {ssl3d.__version__}"
     assert facts["libraries"]["torch"] == torch.__version__
@@ -86,7 +87,7 @@ def test_checkpoint_and_encoder(make_spec: MakeSpec, tmp_path: Path) -> None:
     spec = make_spec(trainer={"steps": 2})
     ssl3d.pretrain(spec, out=tmp_path / "a")
     facts = checkpoint(tmp_path / "a", step=2)["ssl3d"]
-    assert ExperimentSpec.from_json(facts["spec"]) == spec
+    assert ExperimentSpec.from_json(facts["spec"]) == on_a_cpu(spec)
     assert facts["plugins"]["masker/random"] == f"ssl3d {ssl3d.__version__}"
     assert facts["step"] == 2
     assert facts["samples"] == 4
@@ -160,7 +161,7 @@ def test_resume_on_another_backend_for_more_steps(make_spec: MakeSpec, tmp_path:
     longer = make_spec(trainer={"steps": 4}, sparse_backend="dense")
     result = ssl3d.pretrain(longer, out=tmp_path / "a", resume=True)
     assert result.step == 4
-    assert ExperimentSpec.load(tmp_path / "a" / "spec.yaml") == longer
+    assert ExperimentSpec.load(tmp_path / "a" / "spec.yaml") == on_a_cpu(longer)
     steps = [row["step"] for row in rows_without_time(tmp_path / "a")]
     assert steps == sorted(set(steps))
 

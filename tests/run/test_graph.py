@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,10 +14,12 @@ from torch import Tensor, nn
 from toy import Toy, run
 
 from ssl3d import ExperimentSpec, SpecError
+from ssl3d.kinds.batch import Batch
 from ssl3d.run.graph import GraphedStep
 from ssl3d.run.run_error import RunError
 from ssl3d.run.search import searching
 from ssl3d.run.trainer_spec import TrainerSpec
+from ssl3d.streams import global_seed
 from ssl3d.tasks.pretrain.step_time import noise_batch
 
 Run = Callable[[], Mapping[str, Tensor]]
@@ -82,6 +86,47 @@ def test_each_batch_is_copied_in_and_its_tables_are_made_anew() -> None:
     other = noise_batch(model, spec=spec_of(), samples=1, patch=(16, 16, 16))
     with pytest.raises(RunError, match=r"trainer\.cuda_graph: a batch shows other cells"):
         graph(other)
+
+
+def test_the_first_step_draws_what_any_other_would() -> None:
+    """So a resumed run, whose first step is a later one, is the run that was not stopped."""
+    model = nn.Sequential(nn.Linear(64, 64), nn.Dropout(0.5))
+    graph = GraphedStep(
+        lambda batch: {"loss": step_of(model, batch)}, module=model, capture=recorded(model)
+    )
+    batch = SimpleNamespace(volume=torch.ones(1, 64), samples=(0,), sources=("",))
+    found: list[Tensor] = []
+    for _ in range(2):
+        with global_seed(0, device=torch.device("cpu")):
+            found.append(graph(batch)["loss"])
+    torch.testing.assert_close(*found, rtol=0, atol=0)
+
+
+def step_of(model: nn.Module, batch: Any) -> Tensor:
+    loss: Tensor = model(batch.volume).square().sum()
+    torch.autograd.backward(loss)
+    return loss
+
+
+@pytest.mark.parametrize("name", ["valid", "present"])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_batch_that_has_more_tensors_or_fewer_is_refused(name: str, *, first: bool) -> None:
+    """Padding, and channels that samples lack, come with some batches and not with others."""
+    model = spec_of().build()
+    whole = noise_batch(model, spec=spec_of(), samples=2, patch=(16, 16, 16))
+    (views,) = whole.views
+    shape = (2, 1) if name == "present" else (2, 16, 16, 16)
+    more = copy.copy(views)
+    setattr(more, name, torch.ones(shape, dtype=torch.bool))
+    other = Batch((more,), samples=whole.samples, sources=whole.sources)
+    graph = GraphedStep(
+        lambda batch: {"loss": model.step(batch, generator=torch.Generator()).loss},
+        module=model,
+        capture=lambda run: (run(), lambda: None),
+    )
+    graph(whole if first else other)
+    with pytest.raises(RunError, match="has padding or lacks channels"):
+        graph(other if first else whole)
 
 
 @pytest.mark.parametrize(

@@ -89,13 +89,13 @@ def test_a_way_that_cannot_do_it_is_passed_over() -> None:
 def test_a_table_counts_for_its_device_and_versions() -> None:
     rows = {Shape(512, 32, False, False): SLOW}
     assert read_tables() == {}
-    assert CellsBackend(Cells()).table(CPU) is None
+    assert CellsBackend(Cells())._table(CPU) is None
     assert Cells().about(device="cpu") == "ways to convolve: built-in table"
     write_table(table_of(rows))
     write_table(table_of(rows, device="another"))
     write_table(table_of(rows, versions={**versions(), "torch": "1.0"}))
     assert set(read_tables()) == {device_name(CPU), "another"}
-    read = CellsBackend(Cells()).table(CPU)
+    read = CellsBackend(Cells())._table(CPU)
     assert read is not None
     assert read.rows == rows
     assert f"measured 2026-01-01 on {device_name(CPU)}" in Cells().about(device="cpu")

@@ -77,8 +77,14 @@ def test_a_step_asks_the_device_nothing() -> None:
 @pytest.mark.parametrize(
     ("views", "data", "path", "message"),
     [
-        ("pair", {"visit_by": None}, "views", "say by data.visit_by or data.visit_file"),
+        ("pair", {"visit_by": None}, "views", "say by data.visit_by, data.visit_file or a manif"),
         ("single", {}, "data.visit_by", "take views pair, or leave it out"),
+        (
+            "single",
+            {"volumes": None, "visit_by": None, "manifest": "m", "columns": {"visit": "visit"}},
+            "data.columns.visit",
+            "take views pair, or leave it out",
+        ),
     ],
 )
 def test_pairs_and_visits_belong_together(views, data, path: str, message: str) -> None:

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from ssl3d.data.bad import BadFileRecord
 from ssl3d.data.data_error import BadVolume, DataError, shown
 from ssl3d.data.found import Found, find_usable
+from ssl3d.data.loader import sigchld_kept
 from ssl3d.data.sizes import header_grid
 from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec
@@ -148,13 +149,15 @@ def _outcomes(
     volumes = _Volumes(filling, sources)
     outcomes: Any = (volumes[i] for i in range(len(sources)))
     if workers > 1 and len(sources) > 1:
-        outcomes = DataLoader(
+        loader = DataLoader(
             volumes,
             batch_size=None,
             num_workers=min(workers, len(sources)),
             prefetch_factor=1,
             worker_init_fn=_outlive_interrupt,
         )
+        with sigchld_kept():
+            outcomes = iter(loader)
     try:
         yield from zip(sources, outcomes, strict=True)
     except RuntimeError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,10 @@ PATHS = (
 """Options that are paths: they mean the same from everywhere only when they are whole."""
 
 
+TABLES = ("manifest", "group_file", "visit_file", "modality_file")
+"""Options that are files of which a store has the content. They need not be where it is read."""
+
+
 def stored_options(spec: DataSpec, *, folder: Path) -> dict[str, Any]:
     """Which files a store has, in which groups, and how they are prepared, as plain values.
 
@@ -40,7 +45,9 @@ def stored_options(spec: DataSpec, *, folder: Path) -> dict[str, Any]:
         folder: where its relative paths start from.
     """
     options = spec.model_dump(mode="json", exclude={**OF_RUNS})
-    return options | {name: _whole(options[name], folder) for name in PATHS}
+    options |= {name: _whole(options[name], folder) for name in PATHS}
+    tables = {name: _digest(options[name]) for name in TABLES if options[name] is not None}
+    return {**options, "tables": tables}
 
 
 def check_options(spec: DataSpec, stored: dict[str, Any], *, folder: Path) -> None:
@@ -49,15 +56,21 @@ def check_options(spec: DataSpec, stored: dict[str, Any], *, folder: Path) -> No
     Raises:
         DataError: they differ; says what each has.
     """
-    asked = _flat(stored_options(spec, folder=folder))
-    theirs = _flat(stored)
-    names = [name for name in {**theirs, **asked} if asked.get(name) != theirs.get(name)]
-    if names:
-        lines = [
-            f"  data.{name}: the store has {_words(theirs.get(name))}, "
-            f"the spec {_words(asked.get(name))}"
-            for name in names
-        ]
+    options, before = stored_options(spec, folder=folder), dict(stored)
+    now, then = options.pop("tables"), before.pop("tables", {})
+    asked, theirs = _flat(options), _flat(before)
+    lines = [
+        f"  data.{name}: the store has {_words(theirs.get(name))}, "
+        f"the spec {_words(asked.get(name))}"
+        for name in {**theirs, **asked}
+        if asked.get(name) != theirs.get(name)
+    ]
+    lines += [
+        f"  data.{name}: the table has changed since the store was filled"
+        for name in TABLES
+        if now.get(name) and then.get(name) and now[name] != then[name]
+    ]
+    if lines:
         raise DataError(
             f"data.store: {shown(str(spec.store))!r} was filled by another spec:\n"
             + "\n".join(lines)
@@ -74,6 +87,14 @@ def _whole(value: Any, folder: Path) -> Any:
     if isinstance(value, dict):
         return {name: _whole(one, folder) for name, one in value.items()}
     return value
+
+
+def _digest(table: str) -> str | None:
+    """Of its content; None where it is not there."""
+    try:
+        return hashlib.sha256(Path(table).read_bytes()).hexdigest()
+    except OSError:
+        return None
 
 
 def _flat(options: dict[str, Any], start: str = "") -> dict[str, Any]:

@@ -23,7 +23,7 @@ class Facts:
         spacing: size of a voxel in mm (z, y, x).
         orientation: where the file's own first, second and third axis point to, such as LPS.
         dtype: of the voxels as they are read, their scaling applied.
-        modality: of a DICOM series, such as CT.
+        modality: such as CT, as a manifest, the spec or the header of DICOM says.
         percentiles: of the finite voxels, at `PERCENTILES`, in the file's unit.
         non_finite: share of voxels that are NaN or infinite.
         not_measured: share of voxels that the file marks as no measurement.

@@ -17,7 +17,8 @@ from ssl3d.data.spec import DataSpec
 from ssl3d.geometry import Triple
 from ssl3d.kinds.network_plan import NetworkPlan
 from ssl3d.tasks.inspect.found import Found
-from ssl3d.tasks.inspect.suggest import normalise, sources, workers
+from ssl3d.tasks.inspect.intensities import normalise
+from ssl3d.tasks.inspect.suggest import sources, workers
 from ssl3d.tasks.inspect.suggestion import Choice, Suggestion
 
 BACKBONE = "resunet"

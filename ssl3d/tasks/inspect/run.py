@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from rich.text import Text
 
 from ssl3d.data.data_error import DataError, DataWarning, shown
 from ssl3d.data.files import find_sources
+from ssl3d.data.modality import with_modalities
 from ssl3d.data.nnunet_plans import Plans, read_configuration
 from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec
@@ -47,7 +49,7 @@ def inspect_data(
     """Look at every file, print what is found and suggested, and write it.
 
     Args:
-        arguments: files, folders and globs, or one spec.
+        arguments: files, folders and globs, or one spec or manifest.
         out: HTML page.
         json_file: the same as data.
         plans: of nnU-Net: suggest what they say.
@@ -116,7 +118,9 @@ def look(spec: DataSpec, *, kept: KeptFacts, workers: int | None = None) -> Foun
                 markup=False,
             )
     names = {facts[path].path: path for path in paths}
-    return Found(tuple(facts[path] for path in paths), tuple(remarks), names)
+    said = {file: source.modality for source in sources for file in source.files}
+    files = (replace(facts[path], modality=said[path] or facts[path].modality) for path in paths)
+    return Found(tuple(files), tuple(remarks), names)
 
 
 def _search(spec: DataSpec) -> tuple[list[Source], list[tuple[str, str]]]:
@@ -124,7 +128,8 @@ def _search(spec: DataSpec) -> tuple[list[Source], list[tuple[str, str]]]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DataWarning)
         try:
-            sources, error = find_sources(spec), None
+            here = Path.cwd()
+            sources, error = with_modalities(find_sources(spec), spec=spec, folder=here), None
         except DataError as nothing:
             sources, error = [], nothing
     remarks = [remark for one in caught for remark in _remarks(one.message)]

@@ -9,8 +9,9 @@ from typing import Any
 from ssl3d.data.spec import DataSpec
 from ssl3d.geometry import Triple, product, show
 from ssl3d.tasks.inspect.exclude import patterns_of
-from ssl3d.tasks.inspect.facts import PERCENTILES, Facts, Sizes
+from ssl3d.tasks.inspect.facts import Sizes
 from ssl3d.tasks.inspect.found import Found
+from ssl3d.tasks.inspect.intensities import intensities
 from ssl3d.tasks.inspect.look_all import MOST_WORKERS, cores
 from ssl3d.tasks.inspect.sizes import (
     LEAST,
@@ -25,6 +26,9 @@ from ssl3d.tasks.inspect.suggestion import Choice, Suggestion
 
 ALIKE = 0.01
 """Ratio up to which spacings are one."""
+
+NAMED = 5
+"""Files that a reason names."""
 
 SUGGESTED = ("exclude", "spacing", "patch", "normalise", "workers")
 
@@ -55,7 +59,7 @@ def suggest(found: Found, *, given: DataSpec) -> Suggestion:
         *sources(found, given=given),
         _spacing(spacings, spacing=spacing, thick=thick),
         _patch(patch, spacing=spacing, edges=edges),
-        normalise(images),
+        *intensities(images, given=given),
         workers(),
     )
     return Suggestion(choices, network, _why(network, spacing), remarks=tuple(_remarks(found)))
@@ -75,8 +79,6 @@ def sources(found: Found, *, given: DataSpec) -> Iterator[Choice]:
         if given.exclude:
             yield Choice("exclude", given.exclude, "as given")
         return
-    wanted = [found.paths[one.path] for one in (*found.images, *found.bad)]
-    patterns = patterns_of(unwanted, wanted=wanted)
     parts = []
     if found.labels:
         parts.append(f"label maps are no images to restore ({len(found.labels)} found)")
@@ -85,6 +87,14 @@ def sources(found: Found, *, given: DataSpec) -> Iterator[Choice]:
             "copies of another file would count twice, or stand on both sides of the split "
             f"({len(copies)} found)"
         )
+    if given.manifest is not None:
+        names = ", ".join(one.path for one in (*found.labels, *copies)[:NAMED])
+        more = f" and {len(unwanted) - NAMED} more" if len(unwanted) > NAMED else ""
+        reason = f"{'; '.join(parts)}: delete their rows of the manifest: {names}{more}"
+        yield Choice("exclude", None, reason)
+        return
+    wanted = [found.paths[one.path] for one in (*found.images, *found.bad)]
+    patterns = patterns_of(unwanted, wanted=wanted)
     yield Choice("exclude", [*given.exclude, *patterns], "; ".join(parts))
 
 
@@ -116,31 +126,6 @@ def _patch(patch: Triple, *, spacing: Sizes, edges: Sequence[float]) -> Choice:
         f"{size} mm, {product(patch):,} voxels: as near to a cube of {VOXELS:,} voxels (96³) as "
         f"whole cells within the median image allow, which has {whole} voxels at this spacing",
     )
-
-
-def normalise(images: Sequence[Facts]) -> Choice:
-    """A window of CT numbers where all images are CT, else percentiles of each volume."""
-    named = {one.modality for one in images if one.modality}
-    like_ct = [one for one in images if one.modality == "CT" or (not one.modality and _in_hu(one))]
-    if len(like_ct) == len(images):
-        by = "headers say CT" if named else ""
-        if any(not one.modality for one in images):
-            by += f"{' or ' if by else ''}values look like HU: air is near -1000"
-        window: dict[str, Any] = {"name": "ct_window", "lower": -1000, "upper": 1000}
-        return Choice("normalise", window, f"{by}. From air to bone; narrow it for soft tissue")
-    reason = "intensities have no unit that all scanners share, so each volume's own percentiles"
-    if "CT" in named or 2 * len(like_ct) > len(images):
-        reason = (
-            f"{len(like_ct)} of {len(images)} images are CT or look like it and the others do "
-            "not: a window of HU would be wrong for those, so each volume's own percentiles"
-        )
-    return Choice("normalise", "percentile", reason)
-
-
-def _in_hu(one: Facts) -> bool:
-    """True where there is air, or what scanners write around it, and little as dense as metal."""
-    low, high = (one.percentiles[PERCENTILES.index(share)] for share in (0.5, 99.5))
-    return (-1100 <= low <= -850 or -3100 <= low <= -1900) and 0 < high < 4000
 
 
 def workers() -> Choice:

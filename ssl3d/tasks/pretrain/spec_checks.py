@@ -27,11 +27,14 @@ def problems(spec: ExperimentFields) -> Iterator[tuple[str, str]]:
     if spec.views.partners and not spec.data.pairs:
         yield (
             "views",
-            f"{spec.views.name} restores a volume and its partner: say by data.visit_by or "
-            "data.visit_file which volumes are of a visit",
+            f"{spec.views.name} restores a volume and its partner: say by data.visit_by, "
+            "data.visit_file or a manifest (data.columns.visit) which volumes are of a visit",
         )
     if spec.data.pairs and not spec.views.partners:
-        option = "visit_by" if spec.data.visit_by is not None else "visit_file"
+        given = [
+            name for name in ("visit_by", "visit_file") if getattr(spec.data, name) is not None
+        ]
+        option = given[0] if given else "columns.visit"
         yield (
             f"data.{option}",
             f"makes samples of two volumes, and views {spec.views.name!r} take one: take views "

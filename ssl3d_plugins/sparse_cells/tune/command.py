@@ -118,7 +118,10 @@ def _tune(console: Console, at: tuple[Point, ...], device: torch.device, *, seco
             "built-in table: give more --seconds",
             soft_wrap=True,
         )
-    chosen = {p: tuned.table.fastest(p.shape(device))[0] for p in tuned.found}
+    chosen = {
+        p: tuned.table.fastest(p.shape(device), among=one.milliseconds)
+        for p, one in tuned.found.items()
+    }
     other = sum(name != built_in(point, device=device) for point, name in chosen.items())
     path = write_table(tuned.table)
     console.print(

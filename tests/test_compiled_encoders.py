@@ -6,6 +6,7 @@ By torch's compiler without its code generator, and with the choice of a GPU: ha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,8 +23,10 @@ from ssl3d_plugins.monai_encoders import Monai
 from ssl3d_plugins.monai_encoders.segresnet_options import SegResNet
 from ssl3d_plugins.primus import Primus
 from ssl3d_plugins.resunet import ResUNet
-from ssl3d_plugins.sparse_cells import Cells, backend
+from ssl3d_plugins.sparse_cells import Cells, choice
 from ssl3d_plugins.sparse_cells.across import HALO
+from ssl3d_plugins.sparse_cells.ways_file import device_name, versions, write_table
+from ssl3d_plugins.sparse_cells.ways_table import Shape, WaysTable
 from ssl3d_plugins.waveformer import WaveFormer
 
 BACKBONES: dict[str, BackboneConfig] = {
@@ -38,7 +41,7 @@ BACKBONES: dict[str, BackboneConfig] = {
 
 @pytest.fixture(autouse=True)
 def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(backend, "choose", lambda op, **_: HALO)  # noqa: ARG005
+    monkeypatch.setattr(choice, "_on_a_cpu", lambda op, **_: HALO)  # noqa: ARG005
     torch._dynamo.reset()
     counters.clear()
     yield
@@ -83,12 +86,21 @@ def test_an_encoder_is_one_graph_and_computes_the_same(name: str) -> None:
         volume = torch.randn(2, 1, *times(cell, (2, 2, 2)), generator=generator).double()
         results = [
             gradients(one, volume, CellGrid(shown, cell=cell).prepared(), model=model)
-            for one in (encode, compiled)
+            for one in (compiled, encode)  # it finds nothing that was made before
         ]
-        for eager, found in zip(*results, strict=True):
+        for found, eager in zip(*results, strict=True):
             scale = float(eager.detach().abs().max())
             torch.testing.assert_close(found, eager, rtol=0, atol=1e-11 * max(scale, 1e-3))
     assert graphs() == 1
+
+
+def test_a_measured_table_leaves_one_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked while the graph is traced."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    rows = {Shape(64, 8, strided, False): {"halo": 1.0, "pairs": 2.0} for strided in (False, True)}
+    where = device_name(torch.device("cpu"))
+    write_table(WaysTable(device=where, date="2026-01-01", versions=versions(), rows=rows))
+    test_an_encoder_is_one_graph_and_computes_the_same("resunet")
 
 
 @pytest.mark.parametrize("name", ["waveformer", "resunet"])
