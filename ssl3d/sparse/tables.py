@@ -46,7 +46,7 @@ def box_rows(cells: CellGrid, *, edge: Triple, reach: Reach) -> Tensor:
         whole = cells.table(box_rows, edge=edge, reach=Reach(far, far))
         for axis, (f, e, lo, hi) in enumerate(zip(far, edge, *reach, strict=True)):
             whole = whole.narrow(axis + 1, f - lo, lo + e + hi)
-        return whole.contiguous()
+        return whole.clone(memory_format=torch.contiguous_format)  # `box_sources` writes into it
     sites = cells.n * product(edge)
     around = cells_around(cells, edge=edge, reach=reach).to(
         torch.int32 if sites < 1 << 31 else torch.int64
