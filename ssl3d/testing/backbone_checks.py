@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import torch
 
+from ssl3d.kinds.network_plan import NetworkPlan
 from ssl3d.sparse import CellGrid, SparseVolume
 from ssl3d.sparse.hidden import cells_to_voxels
 from ssl3d.tasks.export import ways_of
@@ -128,6 +129,17 @@ def it_accepts_its_own_cell(b: BackboneUnderTest) -> None:
     """The total stride is a cell size without problems."""
     problems = [p.message for p in b.config.problems(cell=b.config.total_stride, sparse=True)]
     require(not problems, f"objects to its own total stride: {'; '.join(problems)}")
+
+
+@check()
+def a_plan_gives_the_planned_strides(b: BackboneUnderTest) -> None:
+    """Options for given strides, where it has any, are valid and come to these strides."""
+    plan = NetworkPlan(((1, 1, 1), (1, 2, 2), (2, 2, 2)), kernels=((1, 3, 3), *[(3, 3, 3)] * 2))
+    config = type(b.config)
+    options = config.planned(plan)
+    if options is not None:
+        total = config(**options).total_stride
+        require(total == plan.total_stride, f"planned {plan.total_stride}, options give {total}")
 
 
 @check()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from ssl3d import ExperimentSpec
 from ssl3d.data.files import find_sources
 from ssl3d.data.search import matches
 from ssl3d.data.spec import DataSpec
+from ssl3d.kinds.network_plan import NetworkPlan
 from ssl3d.tasks.inspect.exclude import patterns_of
 from ssl3d.tasks.inspect.facts import Facts
 from ssl3d.tasks.inspect.found import Found
@@ -27,6 +29,9 @@ from ssl3d.tasks.inspect.sizes import (
 )
 from ssl3d.tasks.inspect.suggest import suggest
 from ssl3d.tasks.inspect.suggestion import Suggestion
+from ssl3d.testing.backbone_checks import a_plan_gives_the_planned_strides
+from ssl3d.testing.backbone_under_test import BackboneUnderTest
+from ssl3d_plugins.resunet import ResUNet
 
 # Strides and kernels after the first that `get_pool_and_conv_props` of nnunetv2 2.8.1 gives with a
 # least edge of 4, and at most 4 of them.
@@ -268,3 +273,14 @@ def test_files_are_counted_as_they_are() -> None:
     found = Found(tuple(files), (), {})
     assert found.counts()["images"] == 3
     assert found.counts()["copies of another"] == 3
+
+
+def test_the_kit_finds_strides_that_are_not_those_planned() -> None:
+    class Isotropic(ResUNet):
+        @classmethod
+        def planned(cls, plan: NetworkPlan) -> dict[str, Any]:
+            return {"widths": (4,) * len(plan.strides)}
+
+    with pytest.raises(AssertionError, match="planned"):
+        a_plan_gives_the_planned_strides(BackboneUnderTest(Isotropic(widths=(4,))))
+    a_plan_gives_the_planned_strides(BackboneUnderTest(ResUNet(widths=(4,))))
