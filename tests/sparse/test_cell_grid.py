@@ -16,6 +16,7 @@ from volumes import Case, cases, triples
 from ssl3d.geometry import Triple, times
 from ssl3d.sparse import CellGrid, grid_of, join_cells, split_cells
 from ssl3d.sparse.hidden import cells_to_voxels
+from ssl3d.sparse.tables import Reach, box_rows
 
 
 def box(cell: tuple[int, ...], edge: Triple) -> tuple[slice, ...]:
@@ -226,3 +227,12 @@ def test_the_gradient_of_gathered_cells_goes_to_their_places() -> None:
     assert picked.is_contiguous()
     gradients = [torch.autograd.grad(one.square().sum(), volume)[0] for one in (picked, copied)]
     assert torch.equal(*gradients)
+
+
+def test_a_part_of_a_table_has_memory_of_its_own() -> None:
+    """Of one cell, a part along the first axis is contiguous as it is."""
+    cells = CellGrid(torch.ones(1, 1, 1, 1, dtype=torch.bool), cell=(2, 2, 2))
+    whole = cells.table(box_rows, edge=(2, 2, 2), reach=Reach((1, 1, 1), (1, 1, 1)))
+    before = whole.clone()
+    box_rows(cells, edge=(2, 2, 2), reach=Reach((1, 1, 1), (0, 1, 1))).fill_(-1)
+    assert torch.equal(whole, before)
