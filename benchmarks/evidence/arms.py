@@ -19,6 +19,9 @@ RESUNET = {"name": "resunet", "widths": [16, 32, 64, 128], "strides": [1, 2, 2, 
 RATE = 1e-3
 """Of fine-tuning, where an arm does not say another."""
 
+SCRATCH = f"scratch-400-lr{RATE:g}"
+"""The base from scratch, of both sets."""
+
 TUNING, CONFIRMING = (0, 1, 2), (0, 1, 2, 3, 4, 5)
 """Seeds: of all arms, and of those that are measured on the final cases."""
 
@@ -65,12 +68,18 @@ OF_SET: Mapping[str, Mapping[str, Any]] = {
 """What a set changes in the base of fine-tuning."""
 
 
+CHECKPOINTS = (2000, 8000, 16_000)
+"""Steps of `x20` that are fine-tuned from too, for the course of Dice within a pre-training."""
+
+KEPT = {"trainer.checkpoint_every": 2000, "trainer.keep_checkpoints": 12}
+"""What keeps them."""
+
 WEIGHTS: Mapping[str, Mapping[str, Any]] = {
     # One step at no rate: the control whose encoder has learned nothing.
     "random": {"trainer.steps": 1, "optimizer.lr": 1e-12},
     "x1": {},
     "x5": {"trainer.steps": 6000},
-    "x20": {"trainer.steps": 24000},
+    "x20": {"trainer.steps": 24000, **KEPT},
     "x5-75": {"trainer.steps": 6000, "masker.ratio": 0.75},
     "x20-75": {"trainer.steps": 24000, "masker.ratio": 0.75},
     "x5-unet": {"trainer.steps": 6000, "decoder": {"name": "unet", "below": "interpolate"}},
@@ -78,6 +87,7 @@ WEIGHTS: Mapping[str, Mapping[str, Any]] = {
     "x5-cell16": {"trainer.steps": 6000, "cell": 16},
     "x5-head2": {"trainer.steps": 6000, "decoder.head_stride": 2},
     "x5-zeroed": {"trainer.steps": 6000, "encoder_input": "zeroed"},
+    "x20-zeroed": {"trainer.steps": 24000, "encoder_input": "zeroed", **KEPT},
     "resunet-x5": {"trainer.steps": 6000, "backbone": RESUNET},
     "gpu": {"trainer.steps": 12_000, "data.batch_size": 32, **ON_GPU},
 }
@@ -96,6 +106,7 @@ class Arm:
         of: the set.
         name: what it changes in its base.
         weights: the pre-training of its encoder; None from scratch.
+        checkpoint: a step of that, before its end.
         values: what it changes, by path of the spec.
         recipe: as the spec has it. Where everything trains, the course of rates is the same with
             an encoder (`plain`) and without (`scratch`).
@@ -106,6 +117,7 @@ class Arm:
     of: str
     name: str
     weights: str | None = None
+    checkpoint: int | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
     recipe: Mapping[str, Any] | None = None
     against: str | None = None
@@ -136,7 +148,7 @@ def at(of: str, weights: str | None, *, steps: int, lr: float = RATE) -> Arm:
     against = None if weights is None else f"scratch-{steps}-lr{lr:g}"
     name = f"{weights or 'scratch'}-{steps}-lr{lr:g}"
     seeds = CONFIRMING if name in CHOSEN[of] else TUNING
-    return Arm(of, name, weights, values, against=against, seeds=seeds)
+    return Arm(of, name, weights, values=values, against=against, seeds=seeds)
 
 
 def atria() -> Iterator[Arm]:
@@ -158,6 +170,11 @@ def atria() -> Iterator[Arm]:
         yield at(la, weights, steps=400)
     decoder = {"transfer": "encoder+decoder"}
     yield changed("x5-unet-decoder", "x5-unet", values=decoder, against=f"x5-unet-400-lr{RATE:g}")
+    for step in CHECKPOINTS:
+        yield Arm(la, f"x20-at{step}", "x20", step, against=scratch.name)
+        yield Arm(la, f"x20-zeroed-at{step}", "x20-zeroed", step, against=f"x20-at{step}")
+    x20 = at(la, "x20", steps=400)
+    yield Arm(la, "x20-zeroed", "x20-zeroed", against=x20.name)
     yield changed("x5-sawtooth", recipe={"name": "sawtooth"})
     yield changed("x5-slow-encoder", recipe={"encoder_rate": 0.1})
     yield changed("x5-tenth-peak", recipe={"peak": 0.1})
@@ -175,10 +192,17 @@ def atria() -> Iterator[Arm]:
 def hippocampi() -> Iterator[Arm]:
     """Of the hippocampus, with what was found on the atrium."""
     of = "hippocampus"
-    yield from (at(of, None, steps=400), at(of, "x5", steps=400))
+    scratch, x5 = at(of, None, steps=400), at(of, "x5", steps=400)
+    yield from (scratch, x5)
     frozen = {"name": "frozen"}
-    yield Arm(of, "random-frozen", "random", recipe=frozen, against=f"scratch-400-lr{RATE:g}")
+    yield Arm(of, "random-frozen", "random", recipe=frozen, against=scratch.name)
     yield Arm(of, "x5-frozen", "x5", recipe=frozen, against="random-frozen")
+    yield Arm(of, "x5-zeroed", "x5-zeroed", against=x5.name)
+    for subjects in (2, 20):
+        few = {"data.subjects": subjects}
+        yield Arm(of, f"scratch-{subjects}", values=few)
+        yield Arm(of, f"x5-{subjects}", "x5", values=few, against=f"scratch-{subjects}")
+    yield from (at(of, None, steps=1200), at(of, "x5", steps=1200))
     yield Arm(of, "smallest", values={"trainer.steps": 40})
 
 
@@ -188,9 +212,14 @@ def arms() -> Iterator[Arm]:
     yield from hippocampi()
 
 
+def peers() -> Iterator[Arm]:
+    """Other projects' networks, which scripts of their own run: see nnunet.py."""
+    yield Arm("hippocampus", "nnunet-short", against=SCRATCH, seeds=(0, 1, 2, 3))
+
+
 def gpu_arms() -> Iterator[Arm]:
     """A long schedule for one GPU: does the difference survive convergence?"""
     values, seeds = {"trainer.steps": 6000, **ON_GPU}, (0, 1, 2, 3)
     for of in OF_SET:
-        yield Arm(of, "gpu-scratch", None, values, seeds=seeds)
-        yield Arm(of, "gpu-pretrained", "gpu", values, against="gpu-scratch", seeds=seeds)
+        yield Arm(of, "gpu-scratch", values=values, seeds=seeds)
+        yield Arm(of, "gpu-pretrained", "gpu", values=values, against="gpu-scratch", seeds=seeds)

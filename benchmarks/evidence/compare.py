@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from arms import RATES, TUNING, Arm, arms, at
+from arms import RATES, TUNING, Arm, arms, at, peers
 from kept import read
 from numpy.typing import NDArray
 from sets import Side, persons
@@ -37,8 +37,8 @@ def scores(arm: Arm, side: Side, *, results: Path) -> Scores:
 
 
 def by_name(of: str) -> dict[str, Arm]:
-    """The arms of a set."""
-    return {arm.name: arm for arm in arms() if arm.of == of}
+    """The arms of a set, in the order of the page."""
+    return {arm.name: arm for arm in (*arms(), *peers()) if arm.of == of}
 
 
 def mean(found: Scores) -> float:

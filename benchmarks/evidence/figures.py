@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from arms import RATE
+from arms import RATE, SCRATCH
 from compare import by_name, mean, restored, scores
 from text import TITLES
 
@@ -18,7 +18,6 @@ Points = Sequence[tuple[float | str, str]]
 """Place on the axis, or the encoder whose length it is, and the arm."""
 
 OF_BASE = f"400-lr{RATE:g}"
-SCRATCH = f"scratch-{OF_BASE}"
 COST: Mapping[str, Mapping[str, Points]] = {
     of: {
         "from scratch": [(0, SCRATCH)],

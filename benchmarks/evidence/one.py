@@ -92,6 +92,9 @@ def finetuned(
             arm.weights, of=arm.of, data=data, work=work, results=results, also=also
         )
         where = {"encoder": str(weights)}
+        if arm.checkpoint is not None:
+            kept = RunFolder(weights).checkpoint(arm.checkpoint)
+            where = {"encoder": str(kept), "backbone": NETWORK}
     with claimed(work / arm.of / f"{key}.lock"):
         if read(result) is not None:
             return
@@ -119,6 +122,7 @@ def finetuned(
                 "set": arm.of,
                 "arm": arm.name,
                 "weights": arm.weights,
+                "checkpoint": arm.checkpoint,
                 "seed": seed,
                 "values": {**said, **changes, "recipe": arm.course},
                 "steps": found.step,

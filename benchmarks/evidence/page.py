@@ -93,7 +93,7 @@ def _tuned(of: str, results: Path) -> Iterator[str]:
 
 
 def _inner(of: str, results: Path) -> Iterator[str]:
-    mine = [arm for arm in arms() if arm.of == of]
+    mine = list(by_name(of).values())
     found = {arm.name: scores(arm, "inner", results=results) for arm in mine}
     there = [arm for arm in mine if found[arm.name]]
     if not there:

@@ -88,7 +88,8 @@ def test_only_chosen_arms_were_measured_on_the_final_cases(load: Any) -> None:
 @pytest.mark.parametrize("of", SETS)
 def test_each_result_is_of_an_arm_and_says_what_made_it(of: str, load: Any) -> None:
     arms = load("arms")
-    known = {(arm.of, arm.name): arm for arm in (*arms.arms(), *arms.gpu_arms())}
+    every = (*arms.arms(), *arms.gpu_arms(), *arms.peers())
+    known = {(arm.of, arm.name): arm for arm in every}
     for name, result in results(of):
         assert result["machine"]["torch"]
         assert result["machine"]["ssl3d"]
@@ -96,9 +97,11 @@ def test_each_result_is_of_an_arm_and_says_what_made_it(of: str, load: Any) -> N
             assert result["values"] == json.loads(json.dumps(arms.WEIGHTS[result["weights"]])), name
             continue
         arm = known[of, result["arm"]]
-        said = json.loads(json.dumps({**arms.OF_SET[of], **arm.values}))
+        of_set = {} if arm in list(arms.peers()) else arms.OF_SET[of]
+        said = json.loads(json.dumps({**of_set, **arm.values}))
         assert {key: result["values"][key] for key in said} == said, name
         assert result["weights"] == arm.weights, name
+        assert result.get("checkpoint") == arm.checkpoint, name
         assert result["seed"] in arm.seeds, name
 
 
@@ -111,7 +114,9 @@ def test_arms_differ_from_what_they_are_compared_with_in_one_thing(load: Any) ->
     def made_of(arm: Any) -> tuple[Any, Any, dict[str, Any]]:
         values = {**base, **arm.values}
         values.pop("backbone", None)
-        return None if arm.weights == "random" else arm.weights, arm.recipe or {}, values
+        learned = arm.weights not in (None, "random")
+        weights = (arm.weights, arm.checkpoint) if learned else None
+        return weights, arm.recipe or {}, values
 
     for arm in named.values():
         if arm.against is not None:
