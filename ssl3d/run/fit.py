@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from ssl3d.run.lost import errors_of_lost_ranks
 from ssl3d.run.metrics_file import MetricsFile
 from ssl3d.run.optimizer_spec import OptimizerSpec
 from ssl3d.run.precision import tf32, with_precision
+from ssl3d.run.ranks import of_all_ranks
 from ssl3d.run.rows import Rows
 from ssl3d.run.run_checkpoint import read_run_checkpoint
 from ssl3d.run.run_error import RunError
@@ -127,5 +129,6 @@ def fit(
         )
         weights = {k: v.detach().cpu() for k, v in training.result.state_dict().items()}
         task.finish(run.root, weights=weights, fitted=fitted)
+        asked = max(of_all_ranks(stop.exit_code))
         fabric.barrier()  # launchers end all ranks where one ends first with another code than 0
-    return fitted
+    return replace(fitted, asked=asked)

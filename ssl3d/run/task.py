@@ -84,6 +84,8 @@ class Fitted:
         exit_code: for the program: on rank 0 that of the signal, 85 after `trainer.max_hours`;
             else 0.
         checkpoint: of the last step.
+        asked: exit code of a signal that came at any time, while the task finished too; 0 where
+            none did. All ranks have the same.
     """
 
     step: int
@@ -92,6 +94,7 @@ class Fitted:
     ended: Literal["finished", "early", "hours", "asked"]
     exit_code: int
     checkpoint: Path
+    asked: int = 0
 
     @property
     def finished(self) -> bool:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
 import statistics
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -15,7 +18,10 @@ from small_runs import CLASSIFICATION
 import ssl3d
 from ssl3d import FinetuneSpec
 from ssl3d.folder import RunFolder
+from ssl3d.run.signals import SAVED
+from ssl3d.tasks.finetune import finish
 from ssl3d.tasks.finetune.folds import finetune_folds
+from ssl3d.tasks.finetune.measure import measure
 
 MakeSpec = Callable[..., FinetuneSpec]
 
@@ -54,6 +60,26 @@ def test_finished_folds_are_taken_as_they_are(make_spec: MakeSpec, tmp_path: Pat
     assert again.folds[0].score == whole.folds[0].score
     now = {path: path.stat().st_mtime_ns for path in (tmp_path / "all" / "fold-0").rglob("*")}
     assert now == before
+
+
+def test_a_signal_while_a_fold_is_tested_ends_the_folds(
+    make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*given: Any, **named: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return measure(*given, **named)
+
+    spec = make_spec()
+    with monkeypatch.context() as patched:
+        patched.setattr(finish, "measure", interrupted)
+        result = finetune_folds(spec, out=tmp_path / "all")
+    assert [one.finished for one in result.folds] == [True]
+    assert result.exit_code == SAVED
+    assert not (tmp_path / "all" / "fold-1").exists()
+    resumed = finetune_folds(spec, out=tmp_path / "all", resume=True)
+    assert [one.finished for one in resumed.folds] == [True, True]
+    assert resumed.folds[0].numbers == result.folds[0].numbers
+    assert resumed.exit_code == 0
 
 
 def test_a_number_that_a_fold_lacks_is_left_out_of_its_mean(

@@ -39,7 +39,7 @@ class FoldsResult:
         out: folder with a run for each fold, `fold-0` and so on.
         folds: what each came to.
         numbers: name to mean, sd and number of folds; empty where one has not finished.
-        exit_code: of the fold that was asked to stop; else 0.
+        exit_code: where it was asked to stop before all folds had finished; else 0.
     """
 
     out: Path
@@ -86,6 +86,11 @@ def finetune_folds(
         found.append(result)
         if not result.finished:
             return FoldsResult(root, tuple(found), {}, exit_code=result.exit_code)
+        if result.asked and run is not runs[-1]:
+            console.print(f"Fold {fold} has finished, the next was not begun. Go on with --resume")
+            # Launchers end all ranks where one ends first with another code than 0.
+            code = result.asked if fabric.global_rank == 0 else 0
+            return FoldsResult(root, tuple(found), {}, exit_code=code)
     numbers = folds_table([one.numbers for one in found])
     if fabric.global_rank == 0:
         write_json(root / "folds.json", {"folds": len(found), "numbers": _plain(numbers)})

@@ -26,6 +26,7 @@ class FinetuneResult:
         finished: False where it ended before its last step, to go on later.
         ended: `finished`, `early`, `hours` or `asked`.
         exit_code: for the program, where it was asked to stop; else 0.
+        asked: exit code of a signal that came at any time, also once training had finished.
         model: weights of the result; `load_model` reads its folder.
         step_of_model: step that they are of.
         primary: which number says how good the model is.
@@ -53,6 +54,7 @@ class FinetuneResult:
     pictures: tuple[Path, ...] = ()
     bad_files: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    asked: int = 0
 
     @property
     def score(self) -> float | None:

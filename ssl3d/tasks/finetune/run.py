@@ -130,7 +130,7 @@ def finetune(
                 console.print(f"Going on from step {step} of {made.trainer.steps}")
 
         task = FinetuneTask(model, resolved=made, batches=batches, begin=begin, notes=notes)
-        fit(
+        fitted = fit(
             task,
             trainer=made.trainer,
             optimizer=spec.optimizer,
@@ -150,7 +150,7 @@ def finetune(
         )
     if main:
         print_result(task.result, console=console, said=len(notes))
-    return task.result
+    return replace(task.result, asked=fitted.asked)
 
 
 def _with_precision(spec: FinetuneSpec) -> FinetuneSpec:
