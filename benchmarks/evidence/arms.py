@@ -7,7 +7,7 @@ fixes subset, decoder initialisation and batches alike for all arms of a set.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 NETWORK = {"name": "waveformer", "widths": [32, 64, 128]}
@@ -61,6 +61,9 @@ FINETUNE: Mapping[str, Any] = {
 }
 """The base of fine-tuning, for both sets."""
 
+FLIPS_X: Mapping[str, Any] = {"augment": {"flips": [False, False, True]}}
+"""Left to right alone, which is the default now."""
+
 OF_SET: Mapping[str, Mapping[str, Any]] = {
     "left_atrium": {"patch": [32, 48, 48], "data.subjects": 8},
     "hippocampus": {"patch": [32, 40, 32], "data.subjects": 5, "data.batch_size": 4},
@@ -71,8 +74,8 @@ OF_SET: Mapping[str, Mapping[str, Any]] = {
 CHECKPOINTS = (2000, 8000, 16_000)
 """Steps of `x20` that are fine-tuned from too, for the course of Dice within a pre-training."""
 
-KEPT = {"trainer.checkpoint_every": 2000, "trainer.keep_checkpoints": 12}
-"""What keeps them."""
+KEPT = {"trainer.checkpoint_every": 2000, "trainer.keep_checkpoints": 1000}
+"""What keeps them, also where a run was stopped and left one more."""
 
 WEIGHTS: Mapping[str, Mapping[str, Any]] = {
     # One step at no rate: the control whose encoder has learned nothing.
@@ -136,8 +139,10 @@ CHOSEN: Mapping[str, tuple[str, ...]] = {
         "x5-400-lr0.001",
         "scratch-1200-lr0.001",
         "x5-1200-lr0.001",
+        "scratch-3600-lr0.001",
+        "x5-3600-lr0.001",
     ),
-    "hippocampus": (),
+    "hippocampus": ("scratch-400-lr0.001", "x5-400-lr0.001"),
 }
 """Arms that are measured on the final cases: from scratch first, then what it is compared with."""
 
@@ -161,13 +166,14 @@ def atria() -> Iterator[Arm]:
 
     for lr in RATES:
         yield from (at(la, None, steps=400, lr=lr), at(la, "x5", steps=400, lr=lr))
-    yield at(la, "x1", steps=400)
+    yield replace(at(la, "x1", steps=400), against=x5.name)
     yield changed("random-frozen", "random", recipe={"name": "frozen"}, against=scratch.name)
     yield changed("x5-frozen", recipe={"name": "frozen"}, against="random-frozen")
     for steps, lr in ((1200, 1e-3), (3600, 1e-3), (1200, 2e-3), (3600, 2e-3)):
         yield from (at(la, None, steps=steps, lr=lr), at(la, "x5", steps=steps, lr=lr))
     for weights in (*OTHER_WEIGHTS, "x5-unet"):
-        yield at(la, weights, steps=400)
+        against = at(la, "x20", steps=400) if weights == "x20-75" else x5
+        yield replace(at(la, weights, steps=400), against=against.name)
     decoder = {"transfer": "encoder+decoder"}
     yield changed("x5-unet-decoder", "x5-unet", values=decoder, against=f"x5-unet-400-lr{RATE:g}")
     for step in CHECKPOINTS:
@@ -178,9 +184,8 @@ def atria() -> Iterator[Arm]:
     yield changed("x5-sawtooth", recipe={"name": "sawtooth"})
     yield changed("x5-slow-encoder", recipe={"encoder_rate": 0.1})
     yield changed("x5-tenth-peak", recipe={"peak": 0.1})
-    flips = {"augment": {"flips": [False, False, True]}}
-    yield Arm(la, "scratch-flips-x", values=flips, against=scratch.name)
-    yield changed("x5-flips-x", values=flips)
+    yield Arm(la, "scratch-flips-x", values=FLIPS_X, against=scratch.name)
+    yield Arm(la, "x5-flips-x", "x5", values=FLIPS_X, against="scratch-flips-x")
     for subjects in (4, 16):
         few = {"data.subjects": subjects}
         yield Arm(la, f"scratch-{subjects}", values=few)
@@ -197,6 +202,8 @@ def hippocampi() -> Iterator[Arm]:
     frozen = {"name": "frozen"}
     yield Arm(of, "random-frozen", "random", recipe=frozen, against=scratch.name)
     yield Arm(of, "x5-frozen", "x5", recipe=frozen, against="random-frozen")
+    yield Arm(of, "scratch-flips-x", values=FLIPS_X, against=scratch.name)
+    yield Arm(of, "x5-flips-x", "x5", values=FLIPS_X, against="scratch-flips-x")
     yield Arm(of, "x5-zeroed", "x5-zeroed", against=x5.name)
     for subjects in (2, 20):
         few = {"data.subjects": subjects}
@@ -214,7 +221,7 @@ def arms() -> Iterator[Arm]:
 
 def peers() -> Iterator[Arm]:
     """Other projects' networks, which scripts of their own run: see nnunet.py."""
-    yield Arm("hippocampus", "nnunet-short", against=SCRATCH, seeds=(0, 1, 2, 3))
+    yield Arm("hippocampus", "nnunet-short", against=f"x5-400-lr{RATE:g}", seeds=(0, 1, 2, 3))
 
 
 def gpu_arms() -> Iterator[Arm]:

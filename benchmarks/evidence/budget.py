@@ -7,7 +7,7 @@ from pathlib import Path
 from arms import FINETUNE, PRETRAIN, RESUNET, WEIGHTS, Arm
 from kept import read
 
-PRETRAIN_STEP, FINETUNE_STEP, MEASURING = 0.19, 0.28, 25.0
+PRETRAIN_STEP, FINETUNE_STEP, MEASURING = 0.14, 0.28, 25.0
 """Core seconds of WaveFormer on the machine of docs/evidence.md; the last of an arm's cases."""
 
 OF_RESUNET = 3.0

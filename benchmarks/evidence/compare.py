@@ -8,22 +8,24 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from arms import RATES, TUNING, Arm, arms, at, peers
+from arms import RATES, TUNING, Arm, arms, at, gpu_arms, peers
 from kept import read
 from numpy.typing import NDArray
+from scipy import stats
 from sets import Side, persons
 
-DRAWS = 10_000
 Scores = Mapping[int, Mapping[str, float]]
 """Dice by seed and case."""
 
 
 class Difference(NamedTuple):
-    """Mean of the second minus the first, in Dice points, and the ends of its 95 % interval."""
+    """Mean of the second minus the first, in Dice points, the ends of its 95 % interval, and
+    the mean of each common seed."""
 
     mean: float
     low: float
     high: float
+    seeds: Mapping[int, float]
 
 
 def scores(arm: Arm, side: Side, *, results: Path) -> Scores:
@@ -38,7 +40,7 @@ def scores(arm: Arm, side: Side, *, results: Path) -> Scores:
 
 def by_name(of: str) -> dict[str, Arm]:
     """The arms of a set, in the order of the page."""
-    return {arm.name: arm for arm in (*arms(), *peers()) if arm.of == of}
+    return {arm.name: arm for arm in (*arms(), *peers(), *gpu_arms()) if arm.of == of}
 
 
 def mean(found: Scores) -> float:
@@ -53,22 +55,29 @@ def spread(found: Scores) -> float | None:
 
 
 def difference(first: Scores, second: Scores, *, of: str, side: Side) -> Difference | None:
-    """Paired over seeds and cases; seeds and persons are drawn anew 10,000 times for the interval.
+    """Paired over seeds and cases, with a 95 % interval for other seeds and other persons.
 
-    Two or three seeds tell little about other seeds: read the interval as one over persons. None
-    where no seed is common.
+    Both are random and crossed: the variance of the mean is that of the seeds' means over their
+    number and that of the persons' means over theirs, with Satterthwaite's degrees of freedom
+    (Biometrics Bulletin 2, 1946). What seed and person do together is counted in both, so the
+    interval is rather too wide than too narrow. Of one seed it is over persons alone. None where
+    no seed is common.
     """
     seeds = sorted(set(first) & set(second))
     if not seeds:
         return None
     pairs = _by_person(first, seeds, of=of, side=side), _by_person(second, seeds, of=of, side=side)
     apart: NDArray[np.float64] = 100 * (pairs[1] - pairs[0])
-    random = np.random.default_rng(0)
-    drawn_seeds = random.integers(apart.shape[0], size=(DRAWS, apart.shape[0], 1))
-    drawn_persons = random.integers(apart.shape[1], size=(DRAWS, 1, apart.shape[1]))
-    draws = apart[drawn_seeds, drawn_persons].mean((1, 2))
-    low, high = np.percentile(draws, [2.5, 97.5])
-    return Difference(float(apart.mean()), float(low), float(high))
+    by_seed, by_person = apart.mean(1), apart.mean(0)
+    parts = [one.var(ddof=1) / one.size for one in (by_seed, by_person) if one.size > 1]
+    sizes = [one.size for one in (by_seed, by_person) if one.size > 1]
+    variance, mean_ = sum(parts), float(apart.mean())
+    half = 0.0
+    if variance > 0:
+        per_part = (part**2 / (size - 1) for part, size in zip(parts, sizes, strict=True))
+        half = float(stats.t.ppf(0.975, variance**2 / sum(per_part)) * variance**0.5)
+    each = dict(zip(seeds, by_seed.tolist(), strict=True))
+    return Difference(mean_, mean_ - half, mean_ + half, each)
 
 
 def _by_person(found: Scores, seeds: list[int], *, of: str, side: Side) -> NDArray[np.float64]:
@@ -85,19 +94,20 @@ def _by_person(found: Scores, seeds: list[int], *, of: str, side: Side) -> NDArr
     return np.array(rows)
 
 
-def best_rate(of: str, weights: str | None, *, steps: int, results: Path) -> Arm | None:
-    """Of the arms that differ in their rate alone, the best on the inner cases.
-
-    Only those count that have run with all seeds of tuning, and those seeds alone; None where
-    none has.
-    """
-    found: dict[str, float] = {}
-    for lr in RATES:
+def by_rate(of: str, weights: str | None, *, steps: int, results: Path) -> dict[float, Arm]:
+    """The arms that differ in their rate alone and have run with all seeds of tuning."""
+    found = {}
+    for lr in sorted(RATES):
         arm = by_name(of).get(at(of, weights, steps=steps, lr=lr).name)
-        scored = {} if arm is None else scores(arm, "inner", results=results)
-        if set(TUNING) <= set(scored):
-            found[at(of, weights, steps=steps, lr=lr).name] = mean({s: scored[s] for s in TUNING})
-    return by_name(of)[max(found, key=found.__getitem__)] if found else None
+        if arm is not None and set(TUNING) <= set(scores(arm, "inner", results=results)):
+            found[lr] = arm
+    return found
+
+
+def tuned(arm: Arm, *, results: Path) -> Scores:
+    """On the inner cases, of the seeds of tuning alone."""
+    scored = scores(arm, "inner", results=results)
+    return {seed: scored[seed] for seed in TUNING}
 
 
 def restored(of: str, weights: str, *, results: Path) -> Mapping[str, Any] | None:

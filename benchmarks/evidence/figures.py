@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from arms import RATE, SCRATCH
+from arms import RATE, SCRATCH, TUNING
 from compare import by_name, mean, restored, scores
 from text import TITLES
 
@@ -77,9 +77,10 @@ def _points(
         found[legend] = []
         for place, name in points:
             seeds = scores(by_name(of)[name], "inner", results=results)
-            if seeds:
+            # A line joins means of the same seeds, or it shows what the seeds are.
+            if set(TUNING) <= set(seeds):
                 at = _steps(of, place, results=results) if isinstance(place, str) else place
-                found[legend].append((at, [mean({seed: one}) for seed, one in seeds.items()]))
+                found[legend].append((at, [mean({seed: seeds[seed]}) for seed in TUNING]))
     return found
 
 

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import platform
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,4 +72,15 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "ssl3d": __version__,
+        "commit": _commit(),
     }
+
+
+def _commit() -> str:
+    """Of the code, with "+" where files of the package differ from it."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    said = [
+        subprocess.run([*git, *words], capture_output=True, text=True, check=True).stdout.strip()
+        for words in (["rev-parse", "HEAD"], ["status", "--short", ":/ssl3d", ":/ssl3d_plugins"])
+    ]
+    return said[0] + "+" * bool(said[1])

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from arms import SCRATCH
-from kept import claimed, machine, read, write
+from kept import Busy, claimed, machine, read, write
+from one import case_of, cases
 from run import RESULTS
 from sets import LABELS, images
 
@@ -40,19 +41,22 @@ def main() -> None:
     given = parser.parse_args()
     if given.tiny and given.results == RESULTS:
         parser.error("--tiny measures nothing: give a scratch folder as --results")
+    work = given.work.resolve()
     for seed in given.seeds:
-        work = given.work.resolve()
         result = given.results / OF / f"{ARM}-s{seed}.json"
-        if read(result) is None:
+        try:
             with claimed(work / OF / f"{ARM}-s{seed}.lock"):
-                run(seed, data=given.data.resolve(), work=work, result=result, tiny=given.tiny)
+                if read(result) is None:
+                    run(seed, data=given.data.resolve(), work=work, result=result, tiny=given.tiny)
+        except Busy as other:
+            print(f"Passed over: {other} is being run by another process", flush=True)
 
 
 def run(seed: int, *, data: Path, work: Path, result: Path, tiny: bool) -> None:
     """Train with one seed, predict the inner cases, write their Dice."""
     before, out = time.process_time(), work / OF / f"{ARM}-s{seed}"
     shutil.rmtree(out, ignore_errors=True)
-    learned = cases_of(work / OF / f"{SCRATCH}-s{seed}")
+    learned = cases(work / OF / f"{SCRATCH}-s{seed}", held_out=False)
     raw = write_dataset(learned, data=data, raw=out / "raw")
     # nnU-Net reads its folders from the environment when it is imported.
     for kind in ("raw", "preprocessed", "results"):
@@ -64,7 +68,7 @@ def run(seed: int, *, data: Path, work: Path, result: Path, tiny: bool) -> None:
     predict(trainer, tested, out=out / "predicted")
     truth = data / OF / "labels"
     found = {
-        file.name.split(".")[0]: dice(out / "predicted" / file.name, truth / file.name)
+        case_of(file.name): dice(out / "predicted" / file.name, truth / file.name)
         for file in tested
     }
     write(
@@ -83,14 +87,6 @@ def run(seed: int, *, data: Path, work: Path, result: Path, tiny: bool) -> None:
         },
     )
     shutil.rmtree(raw.parent)
-
-
-def cases_of(run: Path) -> list[str]:
-    """What a finished arm learned from."""
-    from ssl3d.data.listing import Listing
-
-    listed = Listing.read(run / "data.json").training
-    return sorted(Path(sample.paths[0]).name.split(".")[0] for sample in listed)
 
 
 def write_dataset(cases: list[str], *, data: Path, raw: Path) -> Path:
@@ -139,7 +135,7 @@ def train(seed: int, *, preprocessed: Path, tiny: bool) -> Any:
     trainer.num_iterations_per_epoch = 2 if tiny else CHANGED["iterations_per_epoch"]
     trainer.num_val_iterations_per_epoch = 1
     trainer.disable_checkpointing = True
-    os.environ["nnUNet_n_proc_DA"] = "0"  # in this process, so that its time is counted
+    os.environ.update(nnUNet_n_proc_DA="0")  # in this process, so that its time is counted
     trainer.run_training()
     return trainer
 
@@ -161,7 +157,7 @@ def predict(trainer: Any, files: list[Path], *, out: Path) -> None:
         type(trainer).__name__,
         trainer.inference_allowed_mirroring_axes,
     )
-    targets = [str(out / file.name.split(".")[0]) for file in files]
+    targets = [str(out / case_of(file.name)) for file in files]
     predictor.predict_from_files_sequential([[str(file)] for file in files], targets)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import shutil
 import time
 from collections.abc import Mapping
@@ -20,8 +21,8 @@ NOTHING: Values = MappingProxyType({})
 
 def pretrained(
     name: str, *, of: str, data: Path, work: Path, results: Path, also: Values = NOTHING
-) -> Path:
-    """The folder of a pre-training on the pool of a set; it is run where it has not been.
+) -> None:
+    """Pre-train on the pool of a set, into `work/SET/pretrain-NAME`, where that has not been done.
 
     Args:
         name: of the encoder.
@@ -39,8 +40,10 @@ def pretrained(
 
     out, result = work / of / f"pretrain-{name}", results / of / f"pretrain-{name}.json"
     with claimed(work / of / f"pretrain-{name}.lock"):
-        if read(result) is not None and (out / "encoder.safetensors").is_file():
-            return out
+        known = read(result)
+        if known is not None and RunFolder(out).newest_step() == known["steps"]:
+            _check_same(known, out)
+            return
         out.mkdir(parents=True, exist_ok=True)
         groups = write_groups(of, path=work / of / "groups.json")
         files = {"volumes": images(of, "pool", data=data), "group_file": groups}
@@ -51,6 +54,9 @@ def pretrained(
         found = ssl3d.pretrain(spec, out=out, resume=resume)
         if not found.finished:
             raise Stopped(found.exit_code)
+        if known is not None:
+            _check_same(known, out)
+            return
         assert found.held_out_loss is not None
         assert found.trivial_loss is not None
         write(
@@ -64,11 +70,24 @@ def pretrained(
                 "trivial": found.trivial_loss,
                 "relative": found.held_out_loss / found.trivial_loss,
                 "cpu_seconds": None if resume else time.process_time() - before,
-                "read": _read_cases(out),
+                "sha256": digest(out),
+                "read": cases(out, held_out=True),
                 "machine": machine(),
             },
         )
-    return out
+
+
+def _check_same(known: Mapping[str, Any], out: Path) -> None:
+    """Arms of one table start from one encoder.
+
+    Raises:
+        SystemExit: this is another one.
+    """
+    if known["sha256"] != digest(out):
+        raise SystemExit(
+            f"{out} holds another encoder than the one that {known['weights']}'s committed arms "
+            "started from: give another folder as --results"
+        )
 
 
 def finetuned(
@@ -87,10 +106,9 @@ def finetuned(
     if read(result) is not None:
         return
     where: dict[str, Any] = {"backbone": NETWORK}
+    weights = work / arm.of / f"pretrain-{arm.weights}"
     if arm.weights is not None:
-        weights = pretrained(
-            arm.weights, of=arm.of, data=data, work=work, results=results, also=also
-        )
+        pretrained(arm.weights, of=arm.of, data=data, work=work, results=results, also=also)
         where = {"encoder": str(weights)}
         if arm.checkpoint is not None:
             kept = RunFolder(weights).checkpoint(arm.checkpoint)
@@ -123,6 +141,8 @@ def finetuned(
                 "arm": arm.name,
                 "weights": arm.weights,
                 "checkpoint": arm.checkpoint,
+                "encoder": None if arm.weights is None else digest(weights),
+                "learned": cases(out, held_out=False),
                 "seed": seed,
                 "values": {**said, **changes, "recipe": arm.course},
                 "steps": found.step,
@@ -132,11 +152,14 @@ def finetuned(
             },
         )
         shutil.rmtree(out / "checkpoints", ignore_errors=True)
+        if found.asked:
+            raise Stopped(found.asked)
 
 
 def tested(arm: Arm, *, seed: int, data: Path, work: Path, results: Path) -> None:
     """Measure the kept model of an arm on the final cases, once everything is chosen."""
     import ssl3d
+    from ssl3d.folder import RunFolder
     from ssl3d.tasks.evaluate.run import evaluate_run
 
     key = f"{arm.name}-s{seed}"
@@ -145,6 +168,8 @@ def tested(arm: Arm, *, seed: int, data: Path, work: Path, results: Path) -> Non
         result = read(path)
         if result is None or "final" in result:
             return
+        if not RunFolder(out).holds_a_run:
+            raise SystemExit(f"{key} has finished, but its model is not in {out}: give its --work")
         table = write_manifest(arm.of, tested="final", data=data, path=out / "final.csv")
         final = ssl3d.LabelledData(manifest=str(table), workers=0)
         evaluate_run(out, data=final, out=out / "final", device="cpu")
@@ -158,13 +183,18 @@ def dice(folder: Path) -> dict[str, float]:
     return {case: round(float(value), 5) for case, value in sorted(rows.items())}
 
 
-def _read_cases(run: Path) -> list[str]:
-    """Cases that a pre-training read, training and held-out ones."""
+def cases(run: Path, *, held_out: bool) -> list[str]:
+    """Cases that a run learned from, with those that it held out where that is asked for."""
     from ssl3d.data.listing import Listing
 
     listed = Listing.read(run / "data.json")
-    samples = (*listed.training, *listed.held_out)
-    return sorted(case_of(path) for sample in samples for path in sample.paths)
+    samples = (*listed.training, *(listed.held_out if held_out else ()))
+    return sorted(case_of(sample.paths[0]) for sample in samples)
+
+
+def digest(run: Path) -> str:
+    """SHA-256 of an encoder."""
+    return hashlib.sha256((run / "encoder.safetensors").read_bytes()).hexdigest()
 
 
 def case_of(path: str) -> str:

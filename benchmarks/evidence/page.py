@@ -10,7 +10,7 @@ from pathlib import Path
 
 from arms import CHOSEN, WEIGHTS, arms
 from budget import cost_of, cost_of_weights
-from compare import best_rate, by_name, difference, restored, scores
+from compare import by_name, by_rate, difference, mean, restored, scores, tuned
 from kept import read
 from sets import persons
 from tables import arms_table, changes, dice, signed, worst_table
@@ -37,7 +37,7 @@ PAGE = ROOT / "docs" / "evidence.md"
 
 def page(results: Path = RESULTS) -> str:
     """The text of the page."""
-    parts = [HEAD, CONCLUSIONS.format(**_said(results)), FIGURES]
+    parts = [HEAD, CONCLUSIONS.format(**said(results)), FIGURES]
     for of, title in TITLES.items():
         parts += [f"## {title}\n", *_final(of, results), *_tuned(of, results)]
         parts += _inner(of, results)
@@ -45,15 +45,13 @@ def page(results: Path = RESULTS) -> str:
     return "\n".join([*parts, *_left(results), END.format(machine=machines(results))])
 
 
-def _said(results: Path) -> dict[str, str]:
-    """The numbers in the conclusions: differences from what an arm is compared with, and shares."""
+def said(results: Path = RESULTS) -> dict[str, str]:
+    """The differences in the conclusions."""
     found = {}
-    for key, (of, name, side) in SAID.items():
-        arm = by_name(of)[name]
-        assert arm.against is not None, "it is compared with something"
-        pair = [scores(one, side, results=results) for one in (by_name(of)[arm.against], arm)]
+    for key, (of, name, against, side) in SAID.items():
+        pair = [scores(by_name(of)[one], side, results=results) for one in (against, name)]
         apart = difference(*pair, of=of, side=side)
-        found[key] = "not measured yet" if apart is None else signed(*apart)
+        found[key] = "not measured yet" if apart is None else signed(apart)
     return found
 
 
@@ -70,26 +68,30 @@ def _final(of: str, results: Path) -> Iterator[str]:
 
 
 def _tuned(of: str, results: Path) -> Iterator[str]:
-    """Scratch against each encoder, each at its own best rate."""
+    """Scratch against each encoder, each at its best of the rates that both have."""
     lines = []
     for steps in STEPS:
-        scratch = best_rate(of, None, steps=steps, results=results)
+        scratch = by_rate(of, None, steps=steps, results=results)
         for weights in WEIGHTS:
-            arm = best_rate(of, weights, steps=steps, results=results)
-            if scratch is None or arm is None:
+            trained = by_rate(of, weights, steps=steps, results=results)
+            rates = sorted(set(scratch) & set(trained))
+            if not rates:
                 continue
-            pair = [scores(one, "inner", results=results) for one in (scratch, arm)]
-            apart = difference(*pair, of=of, side="inner")
-            assert apart is not None, "both have run with all seeds"
-            cells = [
-                f"{dice(one)} (`{by.name}`)" for one, by in zip(pair, (scratch, arm), strict=True)
+            pair = [
+                max((tuned(side[lr], results=results) for lr in rates), key=mean)
+                for side in (scratch, trained)
             ]
-            lines.append(f"| {steps:,} | {' | '.join(cells)} | {signed(*apart)} |")
+            apart = difference(pair[0], pair[1], of=of, side="inner")
+            assert apart is not None, "both have run with all seeds"
+            at = ", ".join(f"{lr:g}" for lr in rates)
+            lines.append(
+                f"| {steps:,} | {weights} | {at} | {dice(pair[0])} | {dice(pair[1])} "
+                f"| {signed(apart)} |"
+            )
     if lines:
         yield TUNED
-        yield "\n".join(
-            ["| steps | from scratch | pre-trained | difference |", "|---|---|---|---|", *lines, ""]
-        )
+        head = "| steps | encoder | rates | from scratch | pre-trained | difference |"
+        yield "\n".join([head, "|---|---|---|---|---|---|", *lines, ""])
 
 
 def _inner(of: str, results: Path) -> Iterator[str]:

@@ -6,22 +6,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from arms import Arm
-from compare import Scores, difference, mean, spread
+from compare import Difference, Scores, difference, mean, spread
 from sets import Side
 
 
 def arms_table(shown: Sequence[Arm], found: Mapping[str, Scores], *, of: str, side: Side) -> str:
     """Arms with their seeds, Dice, and what they are compared with."""
     lines = [
-        "| arm | seeds | Dice | against | paired difference |",
-        "|---|---|---|---|---|",
+        "| arm | seeds | Dice | against | paired difference | by seed |",
+        "|---|---|---|---|---|---|",
     ]
     for arm in shown:
         scored, base = found[arm.name], arm.against
         between = None
         if base is not None and found.get(base):
             between = difference(found[base], scored, of=of, side=side)
-        told = f"| {base} | {signed(*between)} |" if between else "| | |"
+        told = f"| {base} | {signed(between)} | {_each(between)} |" if between else "| | | |"
         lines.append(f"| {arm.name} | {_seeds(scored)} | {dice(scored)} {told}")
     return "\n".join(lines) + "\n"
 
@@ -36,9 +36,14 @@ def dice(found: Scores) -> str:
     return f"{mean(found):.1f}" + ("" if deviation is None else f" ± {deviation:.1f}")
 
 
-def signed(value: float, low: float, high: float) -> str:
+def signed(found: Difference) -> str:
     """A difference with its interval."""
-    return f"{value:+.1f} ({low:+.1f} to {high:+.1f})"
+    alone = "; over persons alone" if len(found.seeds) == 1 else ""
+    return f"{found.mean:+.1f} ({found.low:+.1f} to {found.high:+.1f}{alone})"
+
+
+def _each(found: Difference) -> str:
+    return ", ".join(f"{seed}: {value:+.1f}" for seed, value in found.seeds.items())
 
 
 def worst_table(found: Mapping[str, Scores]) -> str:

@@ -20,10 +20,12 @@ at 1.25 mm, of which no file is part of this project. It does not say which scan
 person, so each case counts as a person: two scans of one may lie on two sides. Hippocampus:
 Task04 of the Medical Segmentation Decathlon (CC-BY-SA 4.0), at 1 mm, split by person.
 
-**Sides.** `final`: looked at once everything is chosen (16 atria; the 20 validation subjects of
-the hippocampus set). `inner`: what choices are made on. `pool`: encoders are pre-trained on it
-alone, without labels, inner and final cases never; labelled subjects are drawn from it. The lists
-are in [splits.json](../benchmarks/evidence/splits.json).
+**Sides.** `final`: no choice is made on these (16 atria; the 20 validation subjects of the
+hippocampus set). The atria were first looked at when the rate at 400 steps had been chosen; arms
+that were added later are a second look at the same cases. `inner`: what choices are made on.
+`pool`: encoders are pre-trained on it alone, without labels, inner and final cases never;
+labelled subjects are drawn from it. The lists are in
+[splits.json](../benchmarks/evidence/splits.json).
 
 **Arms.** The network is a WaveFormer of three stages, 32, 64 and 128 wide (cells of 8 voxels). The
 base of pre-training is 1,200 steps of 8 crops of 32³, 60 % hidden (`x1`; `x5` and `x20` are so
@@ -34,20 +36,32 @@ the encoder's stages alone. Each arm changes what its name says
 crops and their changes alike for all arms; each encoder was pre-trained once, with seed 0.
 
 **Numbers.** Dice in points, mean over cases and seeds, ± the standard deviation over seeds. Paired
-differences with a 95 % interval from 10,000 draws of seeds and persons; three seeds say little
-about further ones.
+differences, over the seeds that both have, with a 95 % interval for other seeds and other persons
+([compare.py](../benchmarks/evidence/compare.py)): with three seeds it is wide, as it should be.
+Checkpoints within a pre-training (`-at`) have not decayed their rate yet; encoders at its end have.
 """
 
-SAID: Mapping[str, tuple[str, str, Side]] = {
-    "inner_400": ("left_atrium", "x5-400-lr0.001", "inner"),
-    "inner_1200": ("left_atrium", "x5-1200-lr0.001", "inner"),
-    "random_frozen": ("left_atrium", "random-frozen", "inner"),
-    "frozen": ("left_atrium", "x5-frozen", "inner"),
-    "tenth": ("left_atrium", "x5-tenth-peak", "inner"),
-    "final_400": ("left_atrium", "x5-400-lr0.001", "final"),
-    "final_1200": ("left_atrium", "x5-1200-lr0.001", "final"),
+S400, S1200, S3600 = (f"scratch-{steps}-lr0.001" for steps in (400, 1200, 3600))
+X400, X1200, X3600 = (f"x5-{steps}-lr0.001" for steps in (400, 1200, 3600))
+
+SAID: Mapping[str, tuple[str, str, str, Side]] = {
+    "inner_400": ("left_atrium", X400, S400, "inner"),
+    "inner_1200": ("left_atrium", X1200, S1200, "inner"),
+    "inner_3600": ("left_atrium", X3600, S3600, "inner"),
+    "final_400": ("left_atrium", X400, S400, "final"),
+    "final_1200": ("left_atrium", X1200, S1200, "final"),
+    "final_3600": ("left_atrium", X3600, S3600, "final"),
+    "third_1200": ("left_atrium", X400, S1200, "inner"),
+    "third_3600": ("left_atrium", X1200, S3600, "inner"),
+    "longer": ("left_atrium", S3600, S1200, "inner"),
+    "random_frozen": ("left_atrium", "random-frozen", S400, "inner"),
+    "frozen": ("left_atrium", "x5-frozen", "random-frozen", "inner"),
+    "tenth": ("left_atrium", "x5-tenth-peak", X400, "inner"),
+    "hippocampus": ("hippocampus", X400, S400, "inner"),
+    "hippocampus_frozen": ("hippocampus", "x5-frozen", "random-frozen", "inner"),
+    "hippocampus_random": ("hippocampus", "random-frozen", S400, "inner"),
 }
-"""Differences that the conclusions name: set, arm and side."""
+"""Differences that the conclusions name: set, arm, what it is compared with, and side."""
 
 CONCLUSIONS = """## What it says so far
 
@@ -76,16 +90,16 @@ FIGURES = """![Dice over steps of fine-tuning](../benchmarks/results/evidence/le
 
 ![Dice over labelled subjects](../benchmarks/results/evidence/labels.png)
 
-Marks are seeds, lines their means. All at the base's rate; 400 steps of fine-tuning where no other
-number is given.
+Marks are seeds 0, 1 and 2, lines their means. All at the base's rate; 400 steps of fine-tuning
+where no other number is given.
 """
 
 STEPS = (400, 1200, 3600)
 """Lengths of fine-tuning that are told on the page."""
 
-TUNED = """### Each at its own best rate, on the inner cases
+TUNED = """### Each at its best rate, on the inner cases
 
-Steps of fine-tuning; rates that all seeds were run with.
+Steps of fine-tuning; of the rates that both sides have run with, seeds 0, 1 and 2.
 """
 
 INNER = """### Choices, on {cases} inner cases
@@ -114,8 +128,10 @@ END = """## Again
     python benchmarks/evidence/run.py --budget
     python benchmarks/evidence/run.py --data DIR --work DIR
     python benchmarks/evidence/run.py --data DIR --work DIR --final
+    python benchmarks/evidence/nnunet.py --data DIR --work DIR
     python benchmarks/evidence/page.py
 
-The first prints what is left, in core minutes. Arms that have finished are kept; two processes
-beside each other share the rest. Ran on: {machine}.
+The first prints what is left, in core minutes. Arms that have finished are kept, so add
+`--results DIR` to run what is committed again; two processes beside each other share the rest.
+Ran on: {machine}.
 """
