@@ -91,13 +91,23 @@ WEIGHTS: Mapping[str, Mapping[str, Any]] = {
     "x5-head2": {"trainer.steps": 6000, "decoder.head_stride": 2},
     "x5-zeroed": {"trainer.steps": 6000, "encoder_input": "zeroed"},
     "x20-zeroed": {"trainer.steps": 24000, "encoder_input": "zeroed", **KEPT},
+    "x5-flipped-x": {"trainer.steps": 6000, "data.flips": [False, False, True]},
     "resunet-x5": {"trainer.steps": 6000, "backbone": RESUNET},
     "gpu": {"trainer.steps": 12_000, "data.batch_size": 32, **ON_GPU},
 }
 """Pre-trainings: what each changes in `PRETRAIN`. x1, x5, x20: their length."""
 
 
-OTHER_WEIGHTS = ("x20", "x5-75", "x20-75", "x5-head2", "x5-voxels", "x5-cell16", "x5-zeroed")
+OTHER_WEIGHTS = (
+    "x20",
+    "x5-75",
+    "x20-75",
+    "x5-head2",
+    "x5-voxels",
+    "x5-cell16",
+    "x5-zeroed",
+    "x5-flipped-x",
+)
 """That are compared at the base's fine-tuning, in the order in which they are run."""
 
 
@@ -133,18 +143,18 @@ class Arm:
         return {"name": name, "peak": 1.0, **(self.recipe or {})}
 
 
-CHOSEN: Mapping[str, tuple[str, ...]] = {
-    "left_atrium": (
-        "scratch-400-lr0.001",
-        "x5-400-lr0.001",
-        "scratch-1200-lr0.001",
-        "x5-1200-lr0.001",
-        "scratch-3600-lr0.001",
-        "x5-3600-lr0.001",
-    ),
-    "hippocampus": ("scratch-400-lr0.001", "x5-400-lr0.001"),
+CHOSEN: Mapping[str, Mapping[str, tuple[int, ...]]] = {
+    "left_atrium": {
+        **dict.fromkeys((f"scratch-400-lr{RATE:g}", f"x5-400-lr{RATE:g}"), TUNING),
+        **dict.fromkeys((f"scratch-1200-lr{RATE:g}", f"x5-1200-lr{RATE:g}"), TUNING),
+        **dict.fromkeys(("scratch-flips-x", "x5-flips-x"), CONFIRMING),
+        **dict.fromkeys(("scratch-1200-flips-x", "x5-1200-flips-x"), CONFIRMING),
+        **dict.fromkeys(("scratch-3600-flips-x", "x5-3600-flips-x"), CONFIRMING),
+    },
+    "hippocampus": dict.fromkeys(("scratch-flips-x", "x5-flips-x"), CONFIRMING),
 }
-"""Arms that are measured on the final cases: from scratch first, then what it is compared with."""
+"""Arms that are measured on the final cases, with their seeds: from scratch first, then what it is
+compared with."""
 
 
 def at(of: str, weights: str | None, *, steps: int, lr: float = RATE) -> Arm:
@@ -152,8 +162,7 @@ def at(of: str, weights: str | None, *, steps: int, lr: float = RATE) -> Arm:
     values = {"optimizer.lr": lr, "trainer.steps": steps}
     against = None if weights is None else f"scratch-{steps}-lr{lr:g}"
     name = f"{weights or 'scratch'}-{steps}-lr{lr:g}"
-    seeds = CONFIRMING if name in CHOSEN[of] else TUNING
-    return Arm(of, name, weights, values=values, against=against, seeds=seeds)
+    return Arm(of, name, weights, values=values, against=against)
 
 
 def atria() -> Iterator[Arm]:
@@ -186,6 +195,14 @@ def atria() -> Iterator[Arm]:
     yield changed("x5-tenth-peak", recipe={"peak": 0.1})
     yield Arm(la, "scratch-flips-x", values=FLIPS_X, against=scratch.name)
     yield Arm(la, "x5-flips-x", "x5", values=FLIPS_X, against="scratch-flips-x")
+    for steps in (1200, 3600):
+        longer = {**FLIPS_X, "trainer.steps": steps}
+        yield Arm(
+            la, f"scratch-{steps}-flips-x", values=longer, against=f"scratch-{steps}-lr{RATE:g}"
+        )
+        yield Arm(
+            la, f"x5-{steps}-flips-x", "x5", values=longer, against=f"scratch-{steps}-flips-x"
+        )
     for subjects in (4, 16):
         few = {"data.subjects": subjects}
         yield Arm(la, f"scratch-{subjects}", values=few)
@@ -215,13 +232,13 @@ def hippocampi() -> Iterator[Arm]:
 
 def arms() -> Iterator[Arm]:
     """Those that a CPU can run."""
-    yield from atria()
-    yield from hippocampi()
+    for arm in (*atria(), *hippocampi()):
+        yield replace(arm, seeds=CHOSEN[arm.of].get(arm.name, TUNING))
 
 
 def peers() -> Iterator[Arm]:
     """Other projects' networks, which scripts of their own run: see nnunet.py."""
-    yield Arm("hippocampus", "nnunet-short", against=f"x5-400-lr{RATE:g}", seeds=(0, 1, 2, 3))
+    yield Arm("hippocampus", "nnunet-short", against="x5-flips-x", seeds=(0, 1, 2, 3))
 
 
 def gpu_arms() -> Iterator[Arm]:
