@@ -49,11 +49,12 @@ X400, X1200, X3600 = (f"x5-{steps}-lr0.001" for steps in (400, 1200, 3600))
 SAID: Mapping[str, tuple[str, str, str, Side]] = {
     "final_atria": ("left_atrium", "x5-flips-x", "scratch-flips-x", "final"),
     "final_hippocampi": ("hippocampus", "x5-flips-x", "scratch-flips-x", "final"),
-    "inner_1200": ("left_atrium", "x5-1200-flips-x", "scratch-1200-flips-x", "inner"),
+    "final_1200": ("left_atrium", "x5-1200-flips-x", "scratch-1200-flips-x", "final"),
+    "longer": ("left_atrium", "scratch-1200-flips-x", "scratch-flips-x", "final"),
     "all_flips_400": ("left_atrium", X400, S400, "final"),
     "all_flips_1200": ("left_atrium", X1200, S1200, "final"),
     "all_flips_3600": ("left_atrium", X3600, S3600, "inner"),
-    "third": ("left_atrium", X400, S1200, "final"),
+    "third": ("left_atrium", "x5-flips-x", "scratch-1200-flips-x", "final"),
     "flips_atria": ("left_atrium", "scratch-flips-x", S400, "inner"),
     "flips_hippocampi": ("hippocampus", "scratch-flips-x", S400, "inner"),
     "all_flips_hippocampi": ("hippocampus", X400, S400, "inner"),
@@ -69,24 +70,26 @@ CONCLUSIONS = """## What it says so far
 
 - **It pays on both sets after 400 steps.** With flips left to right alone, as is the default, an
   encoder that saw unlabelled volumes for 6,000 steps brings, on the final cases, {final_atria}
-  with 8 labelled atria and {final_hippocampi} with 5 labelled hippocampus subjects.
-- **It lasts longer than that on the atria.** After 1,200 steps it brings {inner_1200} on the
-  inner cases. With flips of all axes it was {all_flips_400} after 400 and {all_flips_1200} after
-  1,200 on the final cases, and {all_flips_3600} after 3,600 on the inner ones. Scratch still
-  rises there.
-- **Fewer steps for the same.** With flips of all axes, 400 steps from the encoder against 1,200
-  from scratch: {third} on the final cases. The 800 steps that are saved are a quarter of what the
-  pre-training cost: it pays in Dice, or once it serves several tasks.
+  with 8 labelled atria and {final_hippocampi} with 5 labelled hippocampus subjects. The aim was a
+  lower end above 0 on both sets, and +3 on both as a stretch.
+- **It pays after 1,200 steps on the atria too:** {final_1200} on the final cases. With flips of
+  all axes it was {all_flips_400} after 400 steps and {all_flips_1200} after 1,200, and
+  {all_flips_3600} after 3,600 on the inner cases. From 400 to 1,200 steps scratch gains {longer},
+  so this is not yet where it no longer improves.
+- **A third of the steps comes close.** 400 steps from the encoder against 1,200 from scratch:
+  {third} on the final atria. The 800 steps that are saved are a quarter of what the pre-training
+  cost.
 - **Flips count as much.** Left to right alone in place of all axes brings scratch {flips_atria}
-  on the atria and {flips_hippocampi} on the hippocampus. There pre-training made up for most of
-  what these flips cost: {all_flips_hippocampi} with them.
-- **The encoder counts.** Frozen with random weights it brings {random_atria} on the atria and
-  {random_hippocampi} on the hippocampus against training all from scratch; frozen as it was
-  pre-trained, {frozen_atria} and {frozen_hippocampi} against that. These have flips of all axes,
-  as have all arms whose name says nothing else.
+  on the atria and {flips_hippocampi} on the hippocampus. There pre-training made up for what
+  these flips cost: {all_flips_hippocampi} with them.
+- **What the encoder counts for.** Frozen with random weights it brings {random_atria} on the
+  atria against training all from scratch, and {random_hippocampi} on the hippocampus: a set where
+  that is within 2 points asks hardly anything of an encoder that is trained from scratch, and
+  says little about encoders. Frozen as it was pre-trained it brings {frozen_atria} and
+  {frozen_hippocampi} against random weights. These arms have flips of all axes.
 - **A tenth of the peak is too little.** A tenth of the rate from scratch for everything, as
   public code has it, brings {tenth} on the atria against the same peak as from scratch, which is
-  the default for that. 1e-3 was the lowest of the rates in the first table of the inner cases.
+  the default for that. 1e-3 was the lowest of the rates that were compared.
 - **Not known yet:** whether the difference stays where scratch no longer improves; how far longer
   pre-training goes; other targets, ratios and cells. Each encoder was pre-trained once, so its
   own luck is in no interval.
