@@ -27,7 +27,11 @@ COST: Mapping[str, Mapping[str, Points]] = {
 }
 LENGTHS: Mapping[str, Mapping[str, Points]] = {
     "left_atrium": {
-        legend: [(steps, f"{start}-{steps}-lr{RATE:g}") for steps in (400, 1200, 3600)]
+        legend: [
+            (400, f"{start}-flips-x"),
+            (1200, f"{start}-1200-flips-x"),
+            (3600, f"{start}-3600-flips-x"),
+        ]
         for legend, start in (("from scratch", "scratch"), ("pre-trained", "x5"))
     },
 }
@@ -56,12 +60,13 @@ def draw(results: Path) -> None:
         ("labels.png", LABELS, "labelled subjects"),
     ):
         shown = {of: _points(of, curves[of], results=results) for of in curves}
-        there = {of: lines for of, lines in shown.items() if any(lines.values())}
+        there = {of: lines for of, lines in shown.items() if _is_course(lines)}
         figure, axes = pyplot.subplots(1, max(1, len(there)), figsize=(6.5, 2.8), squeeze=False)
         for axis, (of, lines) in zip(axes[0], there.items(), strict=False):
             for legend, points in lines.items():
                 _line(axis, legend, points)
-            axis.set(title=TITLES[of], xlabel=label, ylabel="Dice, inner cases")
+            places = sorted({at for points in lines.values() for at, _ in points})
+            axis.set(title=TITLES[of], xlabel=label, ylabel="Dice, inner cases", xticks=places)
             axis.legend(frameon=False, fontsize=8)
         figure.tight_layout()
         figure.savefig(results / name, dpi=160, metadata={"Software": None})
@@ -84,6 +89,11 @@ def _points(
     return found
 
 
+def _is_course(lines: Mapping[str, Sequence[tuple[float, list[float]]]]) -> bool:
+    """True where there are two places at least."""
+    return len({at for points in lines.values() for at, _ in points}) > 1
+
+
 def _line(axis: Any, legend: str, points: Sequence[tuple[float, list[float]]]) -> None:
     """Means over seeds as a line, each seed as a mark; one place alone is a line all along."""
     colour, mark, line = STYLES[legend]
@@ -93,7 +103,8 @@ def _line(axis: Any, legend: str, points: Sequence[tuple[float, list[float]]]) -
     if len(points) == 1 and points[0][0] == 0:
         axis.axhline(means[0], linestyle=line, color=colour, label=legend)
     elif points:
-        axis.plot([at for at, _ in points], means, line, color=colour, label=legend)
+        places = [at for at, _ in points]
+        axis.plot(places, means, line, marker=mark, markersize=5, color=colour, label=legend)
 
 
 def _steps(of: str, weights: str, *, results: Path) -> float:
