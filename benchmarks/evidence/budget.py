@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from arms import FINETUNE, PRETRAIN, RESUNET, WEIGHTS, Arm
+from arms import Arm
 from kept import read
+from settings import FINETUNE, PRETRAIN, RESUNET, WEIGHTS
 
 PRETRAIN_STEP, FINETUNE_STEP, MEASURING = 0.14, 0.28, 25.0
 """Core seconds of WaveFormer on the machine of docs/evidence.md; the last of an arm's cases."""

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from arms import RATE, SCRATCH, TUNING
+from arms import SCRATCH, TUNING
 from compare import by_name, mean, restored, scores
+from settings import RATE
 from text import TITLES
 
 STYLES = {"from scratch": ("black", "s", "--"), "pre-trained": ("black", "o", "-")}

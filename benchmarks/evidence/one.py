@@ -11,9 +11,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from arms import FINETUNE, NETWORK, OF_SET, PRETRAIN, WEIGHTS, Arm
+from arms import Arm
 from kept import Stopped, claimed, machine, read, write
 from sets import LABELS, images, write_groups, write_manifest
+from settings import FINETUNE, NETWORK, OF_SET, PRETRAIN, WEIGHTS
 
 Values = Mapping[str, Any]
 NOTHING: Values = MappingProxyType({})

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from arms import CHOSEN, WEIGHTS, arms
+from arms import CHOSEN, arms
 from budget import cost_of, cost_of_weights
 from compare import by_name, by_rate, difference, mean, restored, scores, tuned
 from kept import read
 from sets import persons
+from settings import WEIGHTS
 from tables import arms_table, changes, dice, signed, worst_table
 from text import (
     CONCLUSIONS,

@@ -33,9 +33,10 @@ The base of pre-training is 1,200 steps of 8 crops of 32³, 60 % hidden (`x1`; `
 so many times as long). The base of fine-tuning is 400 steps of two crops of 32 × 48 × 48
 (hippocampus: four of 32 × 40 × 32) from 8 (5) labelled subjects, AdamW with a peak of 1e-3,
 decoder `unet` on the encoder's stages alone. Each arm changes what its name says
-([arms.py](../benchmarks/evidence/arms.py)). A seed fixes labelled subjects, decoder
-initialisation, crops and their changes alike for all arms; each encoder was pre-trained once,
-with seed 0. Crops are flipped along all axes but where `-flips-x` says left to right alone.
+([arms.py](../benchmarks/evidence/arms.py), [settings.py](../benchmarks/evidence/settings.py)). A
+seed fixes labelled subjects, decoder initialisation, crops and their changes alike for all arms;
+each encoder was pre-trained once, with seed 0. Crops are flipped along all axes but where
+`-flips-x` says left to right alone.
 
 **Numbers.** Dice in points, mean over cases and seeds, ± the standard deviation over seeds. Paired
 differences, over the seeds that both have, with a 95 % interval for other seeds and other persons

@@ -11,7 +11,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -88,17 +87,19 @@ def test_only_chosen_arms_were_measured_on_the_final_cases(load: Any) -> None:
 
 @pytest.mark.parametrize("of", SETS)
 def test_each_result_is_of_an_arm_and_says_what_made_it(of: str, load: Any) -> None:
-    arms = load("arms")
+    arms, settings = load("arms"), load("settings")
     every = (*arms.arms(), *arms.gpu_arms(), *arms.peers())
     known = {(arm.of, arm.name): arm for arm in every}
     for name, result in results(of):
         assert result["machine"]["torch"]
         assert result["machine"]["ssl3d"]
         if "read" in result:
-            assert result["values"] == json.loads(json.dumps(arms.WEIGHTS[result["weights"]])), name
+            assert result["values"] == json.loads(
+                json.dumps(settings.WEIGHTS[result["weights"]])
+            ), name
             continue
         arm = known[of, result["arm"]]
-        of_set = {} if arm in list(arms.peers()) else arms.OF_SET[of]
+        of_set = {} if arm in list(arms.peers()) else settings.OF_SET[of]
         said = json.loads(json.dumps({**of_set, **arm.values}))
         assert {key: result["values"][key] for key in said} == said, name
         assert result["weights"] == arm.weights, name
@@ -108,9 +109,9 @@ def test_each_result_is_of_an_arm_and_says_what_made_it(of: str, load: Any) -> N
 
 def test_arms_differ_from_what_they_are_compared_with_in_one_thing(load: Any) -> None:
     """Encoder, recipe or one value; the network comes with the encoder."""
-    arms: ModuleType = load("arms")
+    arms, settings = load("arms"), load("settings")
     named = {(arm.of, arm.name): arm for arm in (*arms.arms(), *arms.gpu_arms())}
-    base = {"optimizer.lr": arms.RATE, "trainer.steps": arms.FINETUNE["trainer"]["steps"]}
+    base = {"optimizer.lr": settings.RATE, "trainer.steps": settings.FINETUNE["trainer"]["steps"]}
 
     def made_of(arm: Any) -> tuple[Any, Any, dict[str, Any]]:
         values = {**base, **arm.values}
@@ -178,7 +179,7 @@ def test_arms_of_a_seed_learn_from_the_same_cases_and_start_from_one_encoder() -
 
 
 def test_pre_trainings_differ_from_one_of_their_length_in_one_thing(load: Any) -> None:
-    weights = load("arms").WEIGHTS
+    weights = load("settings").WEIGHTS
     free = {"trainer.steps", "trainer.checkpoint_every", "trainer.keep_checkpoints"}
     for name, values in weights.items():
         if name not in ("random", "gpu"):
