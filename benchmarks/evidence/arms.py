@@ -10,28 +10,31 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from settings import CHECKPOINTS, FLIPS_X, OF_SET, ON_GPU, RATE, RESUNET
+from settings import ALL_FLIPS, CHECKPOINTS, OF_SET, ON_GPU, RATE, RESUNET
 
-SCRATCH = f"scratch-400-lr{RATE:g}"
-"""The base from scratch, of both sets."""
-
-TUNING, CONFIRMING = (0, 1, 2), (0, 1, 2, 3, 4, 5)
-"""Seeds: of all arms, and of those that are measured on the final cases."""
+TUNING, COURSE, CONFIRMING = (0, 1, 2), (0, 1, 2, 3), (0, 1, 2, 3, 4, 5)
+"""Seeds: of all arms, of checkpoints of one pre-training, and of what is confirmed."""
 
 RATES = (1e-3, 2e-3, 4e-3, 5e-4)
 """That scratch and pre-trained are each tuned over."""
 
+ALL = "-all-flips"
+"""Ends the names of the first arms, which flip along all axes; rates were chosen with these."""
+
 OTHER_WEIGHTS = (
     "x20",
-    "x5-75",
-    "x20-75",
-    "x5-head2",
+    "x5-seed1",
+    "x5-seed2",
+    "x5-ratio75",
     "x5-voxels",
-    "x5-cell16",
     "x5-zeroed",
+    "x5-head2",
+    "x5-cell16",
     "x5-flipped-x",
+    "x5-unet",
+    "x1",
 )
-"""That are compared at the base's fine-tuning, in the order in which they are run."""
+"""That are compared with `x5` at the base's fine-tuning, in the order in which they are run."""
 
 
 @dataclass(frozen=True)
@@ -68,100 +71,112 @@ class Arm:
 
 CHOSEN: Mapping[str, Mapping[str, tuple[int, ...]]] = {
     "left_atrium": {
-        **dict.fromkeys((f"scratch-400-lr{RATE:g}", f"x5-400-lr{RATE:g}"), TUNING),
-        **dict.fromkeys((f"scratch-1200-lr{RATE:g}", f"x5-1200-lr{RATE:g}"), TUNING),
-        **dict.fromkeys(("scratch-flips-x", "x5-flips-x"), CONFIRMING),
-        **dict.fromkeys(("scratch-1200-flips-x", "x5-1200-flips-x"), CONFIRMING),
-        **dict.fromkeys(("scratch-3600-flips-x", "x5-3600-flips-x"), CONFIRMING),
+        **dict.fromkeys(("scratch", "x5"), CONFIRMING),
+        **dict.fromkeys(("scratch-1200", "x5-1200"), CONFIRMING),
+        **dict.fromkeys(("scratch-3600", "x5-3600"), TUNING),
+        **dict.fromkeys((f"scratch{ALL}", f"x5{ALL}"), TUNING),
+        **dict.fromkeys((f"scratch-1200{ALL}", f"x5-1200{ALL}"), TUNING),
     },
-    "hippocampus": dict.fromkeys(("scratch-flips-x", "x5-flips-x"), CONFIRMING),
+    "hippocampus": dict.fromkeys(("scratch", "x5"), CONFIRMING),
 }
 """Arms that are measured on the final cases, with their seeds: from scratch first, then what it is
 compared with."""
 
 
-def at(of: str, weights: str | None, *, steps: int, lr: float = RATE) -> Arm:
-    """An arm named by length and rate; an encoder is compared with none, at the same rate."""
-    values = {"optimizer.lr": lr, "trainer.steps": steps}
-    against = None if weights is None else f"scratch-{steps}-lr{lr:g}"
-    name = f"{weights or 'scratch'}-{steps}-lr{lr:g}"
-    return Arm(of, name, weights, values=values, against=against)
+def named(weights: str | None, *, steps: int = 400, lr: float = RATE, flips: str = "") -> str:
+    """The name of an arm that changes length, rate or flips; what is the base's is left out."""
+    length = "" if steps == 400 else f"-{steps}"
+    rate = "" if lr == RATE else f"-lr{lr:g}"
+    return f"{weights or 'scratch'}{length}{rate}{flips}"
+
+
+def pair(of: str, *, steps: int = 400, lr: float = RATE, flips: str = "") -> Iterator[Arm]:
+    """From scratch and from `x5`, which is compared with it; see `named`.
+
+    From scratch, the base's rate with flips of all axes is compared with the base's flips.
+    """
+    values = {"optimizer.lr": lr, "trainer.steps": steps, **(ALL_FLIPS if flips else {})}
+    first, second = (named(w, steps=steps, lr=lr, flips=flips) for w in (None, "x5"))
+    other = named(None, steps=steps) if flips and lr == RATE else None
+    yield Arm(of, first, values=values, against=other)
+    yield Arm(of, second, "x5", values=values, against=first)
+
+
+def few(of: str, subjects: int, *, flips: str = "") -> Iterator[Arm]:
+    """The same with so many labelled subjects."""
+    values = {"data.subjects": subjects, **(ALL_FLIPS if flips else {})}
+    first, second = (f"{start}-of-{subjects}{flips}" for start in ("scratch", "x5"))
+    yield Arm(of, first, values=values)
+    yield Arm(of, second, "x5", values=values, against=first)
+
+
+def frozen(of: str) -> Iterator[Arm]:
+    """Encoders that stay as they are: random, and `x5`."""
+    recipe, first = {"name": "frozen"}, f"random-frozen{ALL}"
+    yield Arm(of, first, "random", values=ALL_FLIPS, recipe=recipe, against=f"scratch{ALL}")
+    yield Arm(of, f"x5-frozen{ALL}", "x5", values=ALL_FLIPS, recipe=recipe, against=first)
 
 
 def atria() -> Iterator[Arm]:
     """Of the left atrium, in the order in which they are run."""
-    la = "left_atrium"
-    scratch, x5 = at(la, None, steps=400), at(la, "x5", steps=400)
-
-    def changed(name: str, weights: str | None = "x5", **more: Any) -> Arm:
-        return Arm(la, name, weights, **{"against": x5.name, **more})
+    of = "left_atrium"
+    yield from pair(of)
+    for steps in (1200, 3600):
+        yield from pair(of, steps=steps)
+    for weights in OTHER_WEIGHTS:
+        seeds = COURSE if weights == "x5-zeroed" else TUNING
+        yield Arm(of, weights, weights, against="x5", seeds=seeds)
+    yield Arm(of, "x20-ratio75", "x20-ratio75", against="x20")
+    decoder = {"transfer": "encoder+decoder"}
+    yield Arm(of, "x5-unet-decoder", "x5-unet", values=decoder, against="x5-unet")
+    for step in CHECKPOINTS:
+        at = f"at{step}"
+        yield Arm(of, f"x5-{at}", "x5", step, against="scratch", seeds=COURSE)
+        yield Arm(of, f"x5-zeroed-{at}", "x5-zeroed", step, against=f"x5-{at}", seeds=COURSE)
+    for subjects in (4, 16):
+        yield from few(of, subjects)
+    for steps, lr in ((400, 5e-4), (400, 2e-3), (1200, 2e-3)):
+        yield from pair(of, steps=steps, lr=lr)
+    yield Arm(of, "resunet-scratch", values={"backbone": RESUNET})
+    yield Arm(of, "resunet-x5", "resunet-x5", against="resunet-scratch")
 
     for lr in RATES:
-        yield from (at(la, None, steps=400, lr=lr), at(la, "x5", steps=400, lr=lr))
-    yield replace(at(la, "x1", steps=400), against=x5.name)
-    yield changed("random-frozen", "random", recipe={"name": "frozen"}, against=scratch.name)
-    yield changed("x5-frozen", recipe={"name": "frozen"}, against="random-frozen")
-    for steps, lr in ((1200, 1e-3), (3600, 1e-3), (1200, 2e-3), (3600, 2e-3)):
-        yield from (at(la, None, steps=steps, lr=lr), at(la, "x5", steps=steps, lr=lr))
-    for weights in (*OTHER_WEIGHTS, "x5-unet"):
-        against = at(la, "x20", steps=400) if weights == "x20-75" else x5
-        yield replace(at(la, weights, steps=400), against=against.name)
-    decoder = {"transfer": "encoder+decoder"}
-    yield changed("x5-unet-decoder", "x5-unet", values=decoder, against=f"x5-unet-400-lr{RATE:g}")
-    for step in CHECKPOINTS:
-        yield Arm(la, f"x20-at{step}", "x20", step, against=scratch.name)
-        yield Arm(la, f"x20-zeroed-at{step}", "x20-zeroed", step, against=f"x20-at{step}")
-    x20 = at(la, "x20", steps=400)
-    yield Arm(la, "x20-zeroed", "x20-zeroed", against=x20.name)
-    yield changed("x5-sawtooth", recipe={"name": "sawtooth"})
-    yield changed("x5-slow-encoder", recipe={"encoder_rate": 0.1})
-    yield changed("x5-tenth-peak", recipe={"peak": 0.1})
-    yield Arm(la, "scratch-flips-x", values=FLIPS_X, against=scratch.name)
-    yield Arm(la, "x5-flips-x", "x5", values=FLIPS_X, against="scratch-flips-x")
+        yield from pair(of, lr=lr, flips=ALL)
     for steps in (1200, 3600):
-        longer = {**FLIPS_X, "trainer.steps": steps}
-        yield Arm(
-            la, f"scratch-{steps}-flips-x", values=longer, against=f"scratch-{steps}-lr{RATE:g}"
-        )
-        yield Arm(
-            la, f"x5-{steps}-flips-x", "x5", values=longer, against=f"scratch-{steps}-flips-x"
-        )
-    for subjects in (4, 16):
-        few = {"data.subjects": subjects}
-        yield Arm(la, f"scratch-{subjects}", values=few)
-        yield changed(f"x5-{subjects}", values=few, against=f"scratch-{subjects}")
-    yield Arm(la, "resunet-scratch", values={"backbone": RESUNET})
-    yield changed("resunet-x5", "resunet-x5", against="resunet-scratch")
+        yield from pair(of, steps=steps, flips=ALL)
+    yield from frozen(of)
+    yield from few(of, 4, flips=ALL)
+    for name, recipe in (
+        ("sawtooth", {"name": "sawtooth"}),
+        ("slow-encoder", {"encoder_rate": 0.1}),
+        ("tenth-peak", {"peak": 0.1}),
+    ):
+        x5 = f"x5{ALL}"
+        yield Arm(of, f"x5-{name}{ALL}", "x5", values=ALL_FLIPS, recipe=recipe, against=x5)
 
 
 def hippocampi() -> Iterator[Arm]:
     """Of the hippocampus, with what was found on the atrium."""
     of = "hippocampus"
-    scratch, x5 = at(of, None, steps=400), at(of, "x5", steps=400)
-    yield from (scratch, x5)
-    frozen = {"name": "frozen"}
-    yield Arm(of, "random-frozen", "random", recipe=frozen, against=scratch.name)
-    yield Arm(of, "x5-frozen", "x5", recipe=frozen, against="random-frozen")
-    yield Arm(of, "scratch-flips-x", values=FLIPS_X, against=scratch.name)
-    yield Arm(of, "x5-flips-x", "x5", values=FLIPS_X, against="scratch-flips-x")
-    yield Arm(of, "x5-zeroed", "x5-zeroed", against=x5.name)
+    yield from pair(of)
+    yield Arm(of, "x5-zeroed", "x5-zeroed", against="x5")
     for subjects in (2, 20):
-        few = {"data.subjects": subjects}
-        yield Arm(of, f"scratch-{subjects}", values=few)
-        yield Arm(of, f"x5-{subjects}", "x5", values=few, against=f"scratch-{subjects}")
-    yield from (at(of, None, steps=1200), at(of, "x5", steps=1200))
-    yield Arm(of, "smallest", values={"trainer.steps": 40})
+        yield from few(of, subjects)
+    yield from pair(of, steps=1200)
+    yield from pair(of, flips=ALL)
+    yield from frozen(of)
+    yield Arm(of, "smallest", values={"trainer.steps": 40, **ALL_FLIPS})
 
 
 def arms() -> Iterator[Arm]:
     """Those that a CPU can run."""
     for arm in (*atria(), *hippocampi()):
-        yield replace(arm, seeds=CHOSEN[arm.of].get(arm.name, TUNING))
+        yield replace(arm, seeds=CHOSEN[arm.of].get(arm.name, arm.seeds))
 
 
 def peers() -> Iterator[Arm]:
     """Other projects' networks, which scripts of their own run: see nnunet.py."""
-    yield Arm("hippocampus", "nnunet-short", against="x5-flips-x", seeds=(0, 1, 2, 3))
+    yield Arm("hippocampus", "nnunet-short", against="x5", seeds=COURSE)
 
 
 def gpu_arms() -> Iterator[Arm]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from arms import RATES, TUNING, Arm, arms, at, gpu_arms, peers
+from arms import RATES, TUNING, Arm, arms, gpu_arms, named, peers
 from kept import read
 from numpy.typing import NDArray
 from scipy import stats
@@ -94,11 +94,13 @@ def _by_person(found: Scores, seeds: list[int], *, of: str, side: Side) -> NDArr
     return np.array(rows)
 
 
-def by_rate(of: str, weights: str | None, *, steps: int, results: Path) -> dict[float, Arm]:
+def by_rate(
+    of: str, weights: str | None, *, steps: int, flips: str, results: Path
+) -> dict[float, Arm]:
     """The arms that differ in their rate alone and have run with all seeds of tuning."""
     found = {}
     for lr in sorted(RATES):
-        arm = by_name(of).get(at(of, weights, steps=steps, lr=lr).name)
+        arm = by_name(of).get(named(weights, steps=steps, lr=lr, flips=flips))
         if arm is not None and set(TUNING) <= set(scores(arm, "inner", results=results)):
             found[lr] = arm
     return found

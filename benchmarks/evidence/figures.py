@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from arms import SCRATCH, TUNING
+from arms import TUNING
 from compare import by_name, mean, restored, scores
-from settings import RATE
 from text import TITLES
 
 STYLES = {"from scratch": ("black", "s", "--"), "pre-trained": ("black", "o", "-")}
@@ -18,33 +17,22 @@ STYLES = {"from scratch": ("black", "s", "--"), "pre-trained": ("black", "o", "-
 Points = Sequence[tuple[float | str, str]]
 """Place on the axis, or the encoder whose length it is, and the arm."""
 
-OF_BASE = f"400-lr{RATE:g}"
 COST: Mapping[str, Mapping[str, Points]] = {
-    of: {
-        "from scratch": [(0, SCRATCH)],
-        "pre-trained": [(w, f"{w}-{OF_BASE}") for w in lengths],
-    }
+    of: {"from scratch": [(0, "scratch")], "pre-trained": [(w, w) for w in lengths]}
     for of, lengths in {"left_atrium": ("x1", "x5", "x20"), "hippocampus": ("x5",)}.items()
 }
 LENGTHS: Mapping[str, Mapping[str, Points]] = {
     "left_atrium": {
-        legend: [
-            (400, f"{start}-flips-x"),
-            (1200, f"{start}-1200-flips-x"),
-            (3600, f"{start}-3600-flips-x"),
-        ]
+        legend: [(400, start), (1200, f"{start}-1200"), (3600, f"{start}-3600")]
         for legend, start in (("from scratch", "scratch"), ("pre-trained", "x5"))
     },
 }
 LABELS: Mapping[str, Mapping[str, Points]] = {
-    "left_atrium": {
-        "from scratch": [(4, "scratch-4"), (8, SCRATCH), (16, "scratch-16")],
-        "pre-trained": [(4, "x5-4"), (8, f"x5-{OF_BASE}"), (16, "x5-16")],
-    },
-    "hippocampus": {
-        "from scratch": [(5, SCRATCH)],
-        "pre-trained": [(5, f"x5-{OF_BASE}")],
-    },
+    of: {
+        legend: [(n, start if n == base else f"{start}-of-{n}") for n in subjects]
+        for legend, start in (("from scratch", "scratch"), ("pre-trained", "x5"))
+    }
+    for of, base, subjects in (("left_atrium", 8, (4, 8, 16)), ("hippocampus", 5, (2, 5, 20)))
 }
 
 

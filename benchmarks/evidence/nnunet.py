@@ -5,7 +5,7 @@
 Needs `nnunetv2` 2.8.1. Fingerprint, plans, preprocessing, network, augmentation, loss, optimiser
 and schedule are its own; what is changed, to end inside the core time of an arm that was
 pre-trained, is in `CHANGED` and in the name of the arm. Cases are taken from the arm
-`scratch-flips-x` of the same seed, which must have run.
+`scratch` of the same seed, which must have run.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def run(seed: int, *, data: Path, work: Path, result: Path, tiny: bool) -> None:
     """Train with one seed, predict the inner cases, write their Dice."""
     before, out = time.process_time(), work / OF / f"{ARM}-s{seed}"
     shutil.rmtree(out, ignore_errors=True)
-    learned = cases(work / OF / f"scratch-flips-x-s{seed}", held_out=False)
+    learned = cases(work / OF / f"scratch-s{seed}", held_out=False)
     raw = write_dataset(learned, data=data, raw=out / "raw")
     # nnU-Net reads its folders from the environment when it is imported.
     for kind in ("raw", "preprocessed", "results"):

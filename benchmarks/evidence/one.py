@@ -130,7 +130,11 @@ def finetuned(
         }
         changes = {**OF_SET[arm.of], **arm.values, **also}
         spec = ssl3d.FinetuneSpec(**parts).with_values(changes)
-        said = {"optimizer.lr": spec.optimizer.lr, "trainer.steps": spec.trainer.steps}
+        said = {
+            "optimizer.lr": spec.optimizer.lr,
+            "trainer.steps": spec.trainer.steps,
+            "augment.flips": spec.augment.flips,
+        }
         resume = RunFolder(out).holds_a_run
         found = ssl3d.finetune(spec, out=out, resume=resume)
         if not found.finished:

@@ -5,6 +5,7 @@ python benchmarks/evidence/page.py
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from text import (
     END,
     FIGURES,
     FINAL,
+    FLIPS,
     HEAD,
     INNER,
     LEFT,
@@ -71,27 +73,25 @@ def _final(of: str, results: Path) -> Iterator[str]:
 def _tuned(of: str, results: Path) -> Iterator[str]:
     """Scratch against each encoder, each at its best of the rates that both have."""
     lines = []
-    for steps in STEPS:
-        scratch = by_rate(of, None, steps=steps, results=results)
-        for weights in WEIGHTS:
-            trained = by_rate(of, weights, steps=steps, results=results)
-            rates = sorted(set(scratch) & set(trained))
-            if not rates:
-                continue
-            pair = [
-                max((tuned(side[lr], results=results) for lr in rates), key=mean)
-                for side in (scratch, trained)
-            ]
-            apart = difference(pair[0], pair[1], of=of, side="inner")
-            assert apart is not None, "both have run with all seeds"
-            at = ", ".join(f"{lr:g}" for lr in rates)
-            lines.append(
-                f"| {steps:,} | {weights} | {at} | {dice(pair[0])} | {dice(pair[1])} "
-                f"| {signed(apart)} |"
-            )
+    for steps, flips in itertools.product(STEPS, FLIPS):
+        sides = [
+            by_rate(of, weights, steps=steps, flips=flips, results=results)
+            for weights in (None, "x5")
+        ]
+        rates = sorted(set(sides[0]) & set(sides[1]))
+        if not rates:
+            continue
+        pair = [max((tuned(side[lr], results=results) for lr in rates), key=mean) for side in sides]
+        apart = difference(pair[0], pair[1], of=of, side="inner")
+        assert apart is not None, "both have run with all seeds"
+        at = ", ".join(f"{lr:g}" for lr in rates)
+        lines.append(
+            f"| {steps:,} | {FLIPS[flips]} | {at} | {dice(pair[0])} | {dice(pair[1])} "
+            f"| {signed(apart)} |"
+        )
     if lines:
         yield TUNED
-        head = "| steps | encoder | rates | from scratch | pre-trained | difference |"
+        head = "| steps | flips | rates | from scratch | pre-trained | difference |"
         yield "\n".join([head, "|---|---|---|---|---|---|", *lines, ""])
 
 

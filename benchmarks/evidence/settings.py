@@ -24,7 +24,8 @@ PRETRAIN: Mapping[str, Any] = {
     "decoder": {"name": "spark", "width": 64, "head_stride": 4},
     "data": {"patch": 32, "batch_size": 8, "normalise": {"name": "zscore"}, "workers": 0},
     "optimizer": {"lr": 1e-3},
-    "trainer": {"steps": 1200, "checkpoint_every": 200, "keep_checkpoints": 1, **QUIET},
+    # All are kept: arms start from some. One more is left where a run was stopped.
+    "trainer": {"steps": 1200, "checkpoint_every": 2000, "keep_checkpoints": 1000, **QUIET},
     "quality": {"images": False, "rank": False},
 }
 """The base of pre-training, for both sets."""
@@ -39,16 +40,15 @@ FINETUNE: Mapping[str, Any] = {
         "foreground": "otsu",
         "workers": 0,
     },
-    # What was the default when the first arms were measured.
-    "augment": {"flips": [True, True, True]},
+    "augment": {"flips": [False, False, True]},
     "windows": {"overlap": 0.25},
     "optimizer": {"lr": RATE},
     "trainer": {"steps": 400, "checkpoint_every": 200, "keep_checkpoints": 1, **QUIET},
 }
 """The base of fine-tuning, for both sets."""
 
-FLIPS_X: Mapping[str, Any] = {"augment": {"flips": [False, False, True]}}
-"""Left to right alone, which is the default now."""
+ALL_FLIPS: Mapping[str, Any] = {"augment": {"flips": [True, True, True]}}
+"""What was the default when the first arms were measured."""
 
 OF_SET: Mapping[str, Mapping[str, Any]] = {
     "left_atrium": {"patch": [32, 48, 48], "data.subjects": 8},
@@ -56,28 +56,28 @@ OF_SET: Mapping[str, Mapping[str, Any]] = {
 }
 """What a set changes in the base of fine-tuning."""
 
-CHECKPOINTS = (2000, 8000, 16_000)
-"""Steps of `x20` that are fine-tuned from too, for the course of Dice within a pre-training."""
+CHECKPOINTS = (2000, 4000)
+"""Steps of `x5` that are fine-tuned from too, for the course of Dice within a pre-training."""
 
-KEPT = {"trainer.checkpoint_every": 2000, "trainer.keep_checkpoints": 1000}
-"""What keeps them, also where a run was stopped and left one more."""
+X5 = {"trainer.steps": 6000}
 
 WEIGHTS: Mapping[str, Mapping[str, Any]] = {
     # One step at no rate: the control whose encoder has learned nothing.
     "random": {"trainer.steps": 1, "optimizer.lr": 1e-12},
     "x1": {},
-    "x5": {"trainer.steps": 6000},
-    "x20": {"trainer.steps": 24000, **KEPT},
-    "x5-75": {"trainer.steps": 6000, "masker.ratio": 0.75},
-    "x20-75": {"trainer.steps": 24000, "masker.ratio": 0.75},
-    "x5-unet": {"trainer.steps": 6000, "decoder": {"name": "unet", "below": "interpolate"}},
-    "x5-voxels": {"trainer.steps": 6000, "target": "voxels"},
-    "x5-cell16": {"trainer.steps": 6000, "cell": 16},
-    "x5-head2": {"trainer.steps": 6000, "decoder.head_stride": 2},
-    "x5-zeroed": {"trainer.steps": 6000, "encoder_input": "zeroed"},
-    "x20-zeroed": {"trainer.steps": 24000, "encoder_input": "zeroed", **KEPT},
-    "x5-flipped-x": {"trainer.steps": 6000, "data.flips": [False, False, True]},
-    "resunet-x5": {"trainer.steps": 6000, "backbone": RESUNET},
+    "x5": X5,
+    "x20": {"trainer.steps": 24000},
+    "x5-seed1": {**X5, "seed": 1},
+    "x5-seed2": {**X5, "seed": 2},
+    "x5-ratio75": {**X5, "masker.ratio": 0.75},
+    "x20-ratio75": {"trainer.steps": 24000, "masker.ratio": 0.75},
+    "x5-voxels": {**X5, "target": "voxels"},
+    "x5-zeroed": {**X5, "encoder_input": "zeroed"},
+    "x5-head2": {**X5, "decoder.head_stride": 2},
+    "x5-cell16": {**X5, "cell": 16},
+    "x5-flipped-x": {**X5, "data.flips": [False, False, True]},
+    "x5-unet": {**X5, "decoder": {"name": "unet", "below": "interpolate"}},
+    "resunet-x5": {**X5, "backbone": RESUNET},
     "gpu": {"trainer.steps": 12_000, "data.batch_size": 32, **ON_GPU},
 }
 """Pre-trainings: what each changes in `PRETRAIN`. x1, x5, x20: their length."""

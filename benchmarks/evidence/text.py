@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from arms import ALL
 from sets import Side
 
 TITLES = {"left_atrium": "Left atrium", "hippocampus": "Hippocampus"}
@@ -35,8 +36,8 @@ so many times as long). The base of fine-tuning is 400 steps of two crops of 32 
 decoder `unet` on the encoder's stages alone. Each arm changes what its name says
 ([arms.py](../benchmarks/evidence/arms.py), [settings.py](../benchmarks/evidence/settings.py)). A
 seed fixes labelled subjects, decoder initialisation, crops and their changes alike for all arms;
-each encoder was pre-trained once, with seed 0. Crops are flipped along all axes but where
-`-flips-x` says left to right alone.
+encoders were pre-trained with seed 0 where no other is named. Crops are flipped left to right
+alone, as is the default; the first arms flipped all axes, and end with `-all-flips`.
 
 **Numbers.** Dice in points, mean over cases and seeds, ± the standard deviation over seeds. Paired
 differences, over the seeds that both have, with a 95 % interval for other seeds and other persons
@@ -44,26 +45,23 @@ differences, over the seeds that both have, with a 95 % interval for other seeds
 Checkpoints within a pre-training (`-at`) have not decayed their rate yet; encoders at its end have.
 """
 
-S400, S1200, S3600 = (f"scratch-{steps}-lr0.001" for steps in (400, 1200, 3600))
-X400, X1200, X3600 = (f"x5-{steps}-lr0.001" for steps in (400, 1200, 3600))
-
 SAID: Mapping[str, tuple[str, str, str, Side]] = {
-    "final_atria": ("left_atrium", "x5-flips-x", "scratch-flips-x", "final"),
-    "final_hippocampi": ("hippocampus", "x5-flips-x", "scratch-flips-x", "final"),
-    "final_1200": ("left_atrium", "x5-1200-flips-x", "scratch-1200-flips-x", "final"),
-    "longer": ("left_atrium", "scratch-1200-flips-x", "scratch-flips-x", "final"),
-    "all_flips_400": ("left_atrium", X400, S400, "final"),
-    "all_flips_1200": ("left_atrium", X1200, S1200, "final"),
-    "all_flips_3600": ("left_atrium", X3600, S3600, "inner"),
-    "third": ("left_atrium", "x5-flips-x", "scratch-1200-flips-x", "final"),
-    "flips_atria": ("left_atrium", "scratch-flips-x", S400, "inner"),
-    "flips_hippocampi": ("hippocampus", "scratch-flips-x", S400, "inner"),
-    "all_flips_hippocampi": ("hippocampus", X400, S400, "inner"),
-    "random_atria": ("left_atrium", "random-frozen", S400, "inner"),
-    "frozen_atria": ("left_atrium", "x5-frozen", "random-frozen", "inner"),
-    "random_hippocampi": ("hippocampus", "random-frozen", S400, "inner"),
-    "frozen_hippocampi": ("hippocampus", "x5-frozen", "random-frozen", "inner"),
-    "tenth": ("left_atrium", "x5-tenth-peak", X400, "inner"),
+    "final_atria": ("left_atrium", "x5", "scratch", "final"),
+    "final_hippocampi": ("hippocampus", "x5", "scratch", "final"),
+    "final_1200": ("left_atrium", "x5-1200", "scratch-1200", "final"),
+    "longer": ("left_atrium", "scratch-1200", "scratch", "final"),
+    "third": ("left_atrium", "x5", "scratch-1200", "final"),
+    "all_flips_400": ("left_atrium", f"x5{ALL}", f"scratch{ALL}", "final"),
+    "all_flips_1200": ("left_atrium", f"x5-1200{ALL}", f"scratch-1200{ALL}", "final"),
+    "all_flips_3600": ("left_atrium", f"x5-3600{ALL}", f"scratch-3600{ALL}", "inner"),
+    "flips_atria": ("left_atrium", "scratch", f"scratch{ALL}", "inner"),
+    "flips_hippocampi": ("hippocampus", "scratch", f"scratch{ALL}", "inner"),
+    "all_flips_hippocampi": ("hippocampus", f"x5{ALL}", f"scratch{ALL}", "inner"),
+    "random_atria": ("left_atrium", f"random-frozen{ALL}", f"scratch{ALL}", "inner"),
+    "frozen_atria": ("left_atrium", f"x5-frozen{ALL}", f"random-frozen{ALL}", "inner"),
+    "random_hippocampi": ("hippocampus", f"random-frozen{ALL}", f"scratch{ALL}", "inner"),
+    "frozen_hippocampi": ("hippocampus", f"x5-frozen{ALL}", f"random-frozen{ALL}", "inner"),
+    "tenth": ("left_atrium", f"x5-tenth-peak{ALL}", f"x5{ALL}", "inner"),
 }
 """Differences that the conclusions name: set, arm, what it is compared with, and side."""
 
@@ -103,12 +101,14 @@ FIGURES = """![Dice over steps of fine-tuning](../benchmarks/results/evidence/le
 ![Dice over labelled subjects](../benchmarks/results/evidence/labels.png)
 
 Open marks are seeds 0, 1 and 2, filled ones their means. All at the base's rate; 400 steps of
-fine-tuning where no other number is given. Flips are left to right alone over steps, of all axes
-in the other figures.
+fine-tuning where no other number is given.
 """
 
 STEPS = (400, 1200, 3600)
 """Lengths of fine-tuning that are told on the page."""
+
+FLIPS = {"": "left to right", ALL: "all axes"}
+"""Flips, by the end of an arm's name."""
 
 TUNED = """### Each at its best rate, on the inner cases
 
