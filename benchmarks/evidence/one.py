@@ -9,12 +9,15 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from arms import Arm
 from kept import Stopped, claimed, machine, read, write
 from sets import LABELS, images, write_groups, write_manifest
 from settings import FINETUNE, NETWORK, OF_SET, PRETRAIN, WEIGHTS
+
+if TYPE_CHECKING:
+    from ssl3d import ExperimentSpec
 
 Values = Mapping[str, Any]
 NOTHING: Values = MappingProxyType({})
@@ -46,10 +49,7 @@ def pretrained(
             _check_same(known, out)
             return
         out.mkdir(parents=True, exist_ok=True)
-        groups = write_groups(of, path=work / of / "groups.json")
-        files = {"volumes": images(of, "pool", data=data), "group_file": groups}
-        parts = {**PRETRAIN, "data": {**PRETRAIN["data"], **files}}
-        spec = ssl3d.ExperimentSpec(**parts).with_values({**WEIGHTS[name], **also})
+        spec = pretraining(name, of=of, data=data, work=work / of, also=also)
         before = time.process_time()
         resume = RunFolder(out).holds_a_run
         found = ssl3d.pretrain(spec, out=out, resume=resume)
@@ -76,6 +76,24 @@ def pretrained(
                 "machine": machine(),
             },
         )
+
+
+def pretraining(name: str, *, of: str, data: Path, work: Path, also: Values) -> ExperimentSpec:
+    """The spec of a pre-training on the pool of a set; see `pretrained`.
+
+    Args:
+        name: of the encoder.
+        of: the set.
+        data: folder of the sets.
+        work: folder for the file of groups.
+        also: what is changed besides.
+    """
+    import ssl3d
+
+    groups = write_groups(of, path=work / "groups.json")
+    files = {"volumes": images(of, "pool", data=data), "group_file": groups}
+    parts = {**PRETRAIN, "data": {**PRETRAIN["data"], **files}}
+    return ssl3d.ExperimentSpec(**parts).with_values({**WEIGHTS[name], **also})
 
 
 def _check_same(known: Mapping[str, Any], out: Path) -> None:
