@@ -74,6 +74,7 @@ CHOSEN: Mapping[str, Mapping[str, tuple[int, ...]]] = {
         **dict.fromkeys(("scratch", "x5"), CONFIRMING),
         **dict.fromkeys(("scratch-1200", "x5-1200"), CONFIRMING),
         **dict.fromkeys(("scratch-3600", "x5-3600"), TUNING),
+        **dict.fromkeys(("x20", "x20-1200", "x20-3600"), TUNING),
         **dict.fromkeys((f"scratch{ALL}", f"x5{ALL}"), TUNING),
         **dict.fromkeys((f"scratch-1200{ALL}", f"x5-1200{ALL}"), TUNING),
     },
@@ -126,6 +127,9 @@ def atria() -> Iterator[Arm]:
     for weights in OTHER_WEIGHTS:
         seeds = COURSE if weights == "x5-zeroed" else TUNING
         yield Arm(of, weights, weights, against="x5", seeds=seeds)
+    for steps in (1200, 3600):
+        longer = {"trainer.steps": steps}
+        yield Arm(of, f"x20-{steps}", "x20", values=longer, against=f"scratch-{steps}")
     yield Arm(of, "x20-ratio75", "x20-ratio75", against="x20")
     decoder = {"transfer": "encoder+decoder"}
     yield Arm(of, "x5-unet-decoder", "x5-unet", values=decoder, against="x5-unet")
