@@ -11,7 +11,12 @@ from arms import TUNING
 from compare import by_name, mean, restored, scores
 from text import TITLES
 
-STYLES = {"from scratch": ("black", "s", "--"), "pre-trained": ("black", "o", "-")}
+STYLES = {
+    "from scratch": ("black", "s", "--"),
+    "pre-trained": ("black", "o", "-"),
+    "pre-trained, x5": ("black", "o", "-"),
+    "pre-trained, x20": ("0.45", "^", "-"),
+}
 
 
 Points = Sequence[tuple[float | str, str]]
@@ -24,7 +29,11 @@ COST: Mapping[str, Mapping[str, Points]] = {
 LENGTHS: Mapping[str, Mapping[str, Points]] = {
     "left_atrium": {
         legend: [(400, start), (1200, f"{start}-1200"), (3600, f"{start}-3600")]
-        for legend, start in (("from scratch", "scratch"), ("pre-trained", "x5"))
+        for legend, start in (
+            ("from scratch", "scratch"),
+            ("pre-trained, x5", "x5"),
+            ("pre-trained, x20", "x20"),
+        )
     },
 }
 LABELS: Mapping[str, Mapping[str, Points]] = {
@@ -55,7 +64,11 @@ def draw(results: Path) -> None:
             for legend, points in lines.items():
                 _line(axis, legend, points)
             places = sorted({at for points in lines.values() for at, _ in points})
-            axis.set(title=TITLES[of], xlabel=label, ylabel="Dice, inner cases", xticks=places)
+            axis.set(title=TITLES[of], xlabel=label, ylabel="Dice, inner cases")
+            if curves is LENGTHS:  # each three times the one before
+                axis.set_xscale("log")
+                axis.minorticks_off()
+            axis.set_xticks(places, [f"{place:g}" for place in places])
             axis.legend(frameon=False, fontsize=8)
         figure.tight_layout()
         figure.savefig(results / name, dpi=160, metadata={"Software": None})

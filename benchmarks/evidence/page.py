@@ -15,7 +15,7 @@ from compare import by_name, by_rate, difference, mean, restored, scores, tuned
 from kept import read
 from sets import persons
 from settings import WEIGHTS
-from tables import arms_table, changes, dice, signed, worst_table
+from tables import arms_table, changes, dice, signed, with_seeds, worst_table
 from text import (
     CONCLUSIONS,
     END,
@@ -54,7 +54,7 @@ def said(results: Path = RESULTS) -> dict[str, str]:
     for key, (of, name, against, side) in SAID.items():
         pair = [scores(by_name(of)[one], side, results=results) for one in (against, name)]
         apart = difference(*pair, of=of, side=side)
-        found[key] = "not measured yet" if apart is None else signed(apart)
+        found[key] = "not measured yet" if apart is None else with_seeds(apart)
     return found
 
 

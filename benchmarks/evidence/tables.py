@@ -42,6 +42,12 @@ def signed(found: Difference) -> str:
     return f"{found.mean:+.1f} ({found.low:+.1f} to {found.high:+.1f}{alone})"
 
 
+def with_seeds(found: Difference) -> str:
+    """The same, where no column tells the seeds."""
+    number = len(found.seeds)
+    return signed(found).replace(")", f"; {number} seed{'s' * (number > 1)})")
+
+
 def _each(found: Difference) -> str:
     return ", ".join(f"{seed}: {value:+.1f}" for seed, value in found.seeds.items())
 
