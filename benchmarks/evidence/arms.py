@@ -13,7 +13,7 @@ from typing import Any
 from settings import ALL_FLIPS, CHECKPOINTS, OF_SET, ON_GPU, RATE, RESUNET
 
 TUNING, COURSE, CONFIRMING = (0, 1, 2), (0, 1, 2, 3), (0, 1, 2, 3, 4, 5)
-"""Seeds: of all arms, of checkpoints of one pre-training, and of what is confirmed."""
+"""Seeds: of all arms; of costs, peers and arms for a GPU; of what is confirmed."""
 
 RATES = (1e-3, 2e-3, 4e-3, 5e-4)
 """That scratch and pre-trained are each tuned over."""
@@ -27,7 +27,6 @@ OTHER_WEIGHTS = (
     "x5-seed2",
     "x5-ratio75",
     "x5-voxels",
-    "x5-zeroed",
     "x5-head2",
     "x5-cell16",
     "x5-flipped-x",
@@ -80,8 +79,8 @@ CHOSEN: Mapping[str, Mapping[str, tuple[int, ...]]] = {
     },
     "hippocampus": dict.fromkeys(("scratch", "x5"), CONFIRMING),
 }
-"""Arms that are measured on the final cases, with their seeds: from scratch first, then what it is
-compared with."""
+"""Arms that are measured on the final cases, with their seeds; each after what it is compared
+with."""
 
 
 def named(weights: str | None, *, steps: int = 400, lr: float = RATE, flips: str = "") -> str:
@@ -104,7 +103,7 @@ def pair(of: str, *, steps: int = 400, lr: float = RATE, flips: str = "") -> Ite
 
 
 def few(of: str, subjects: int, *, flips: str = "") -> Iterator[Arm]:
-    """The same with so many labelled subjects."""
+    """From scratch and from `x5`, with so many labelled subjects."""
     values = {"data.subjects": subjects, **(ALL_FLIPS if flips else {})}
     first, second = (f"{start}-of-{subjects}{flips}" for start in ("scratch", "x5"))
     yield Arm(of, first, values=values)
@@ -118,6 +117,16 @@ def frozen(of: str) -> Iterator[Arm]:
     yield Arm(of, f"x5-frozen{ALL}", "x5", values=ALL_FLIPS, recipe=recipe, against=first)
 
 
+def course(of: str) -> Iterator[Arm]:
+    """Within a pre-training, of visible cells alone and of zeroed volumes: Dice over its cost."""
+    visible, zeroed = "x5-seed1", "x5-seed1-zeroed"
+    for step in CHECKPOINTS:
+        first, second = (f"{weights}-at{step}" for weights in (visible, zeroed))
+        yield Arm(of, first, visible, step, against="scratch", seeds=COURSE)
+        yield Arm(of, second, zeroed, step, against=first, seeds=COURSE)
+    yield Arm(of, zeroed, zeroed, against=visible, seeds=COURSE)
+
+
 def atria() -> Iterator[Arm]:
     """Of the left atrium, in the order in which they are run."""
     of = "left_atrium"
@@ -125,7 +134,7 @@ def atria() -> Iterator[Arm]:
     for steps in (1200, 3600):
         yield from pair(of, steps=steps)
     for weights in OTHER_WEIGHTS:
-        seeds = COURSE if weights == "x5-zeroed" else TUNING
+        seeds = COURSE if weights == "x5-seed1" else TUNING
         yield Arm(of, weights, weights, against="x5", seeds=seeds)
     for steps in (1200, 3600):
         longer = {"trainer.steps": steps}
@@ -133,10 +142,7 @@ def atria() -> Iterator[Arm]:
     yield Arm(of, "x20-ratio75", "x20-ratio75", against="x20")
     decoder = {"transfer": "encoder+decoder"}
     yield Arm(of, "x5-unet-decoder", "x5-unet", values=decoder, against="x5-unet")
-    for step in CHECKPOINTS:
-        at = f"at{step}"
-        yield Arm(of, f"x5-{at}", "x5", step, against="scratch", seeds=COURSE)
-        yield Arm(of, f"x5-zeroed-{at}", "x5-zeroed", step, against=f"x5-{at}", seeds=COURSE)
+    yield from course(of)
     for subjects in (4, 16):
         yield from few(of, subjects)
     for steps, lr in ((400, 5e-4), (400, 2e-3), (1200, 2e-3)):
@@ -163,13 +169,12 @@ def hippocampi() -> Iterator[Arm]:
     """Of the hippocampus, with what was found on the atrium."""
     of = "hippocampus"
     yield from pair(of)
-    yield Arm(of, "x5-zeroed", "x5-zeroed", against="x5")
     for subjects in (2, 20):
         yield from few(of, subjects)
     yield from pair(of, steps=1200)
     yield from pair(of, flips=ALL)
     yield from frozen(of)
-    yield Arm(of, "smallest", values={"trainer.steps": 40, **ALL_FLIPS})
+    yield Arm(of, f"smallest{ALL}", values={"trainer.steps": 40, **ALL_FLIPS})
 
 
 def arms() -> Iterator[Arm]:
@@ -185,7 +190,7 @@ def peers() -> Iterator[Arm]:
 
 def gpu_arms() -> Iterator[Arm]:
     """A long schedule for one GPU: does the difference survive convergence?"""
-    values, seeds = {"trainer.steps": 6000, **ON_GPU}, (0, 1, 2, 3)
+    values, seeds = {"trainer.steps": 6000, **ON_GPU}, COURSE
     for of in OF_SET:
         yield Arm(of, "gpu-scratch", values=values, seeds=seeds)
         yield Arm(of, "gpu-pretrained", "gpu", values=values, against="gpu-scratch", seeds=seeds)

@@ -59,9 +59,9 @@ def difference(first: Scores, second: Scores, *, of: str, side: Side) -> Differe
 
     Both are random and crossed: the variance of the mean is that of the seeds' means over their
     number and that of the persons' means over theirs, with Satterthwaite's degrees of freedom
-    (Biometrics Bulletin 2, 1946). What seed and person do together is counted in both, so the
-    interval is rather too wide than too narrow. Of one seed it is over persons alone. None where
-    no seed is common.
+    (Biometrics Bulletin 2, 1946). With three seeds and more it covers 93 to 96 % in simulations;
+    with two it is too narrow where they agree by chance, and of one it is over persons alone. None
+    where no seed is common.
     """
     seeds = sorted(set(first) & set(second))
     if not seeds:

@@ -45,22 +45,31 @@ LABELS: Mapping[str, Mapping[str, Points]] = {
 }
 
 
+COURSES: Mapping[str, tuple[Mapping[str, Mapping[str, Points]], str]] = {
+    "lengths.png": (LENGTHS, "steps of fine-tuning"),
+    "cost.png": (COST, "pre-training, thousand steps"),
+    "labels.png": (LABELS, "labelled subjects"),
+}
+"""What each figure shows, and over what."""
+
+
+def drawn(results: Path) -> list[str]:
+    """The figures of which there is something to show."""
+    return [name for name, (curves, _) in COURSES.items() if _there(curves, results=results)]
+
+
 def draw(results: Path) -> None:
-    """Write them beside the results, with the sets of which there is something to show."""
+    """Write them beside the results."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    for name, curves, label in (
-        ("cost.png", COST, "pre-training, thousand steps"),
-        ("lengths.png", LENGTHS, "steps of fine-tuning"),
-        ("labels.png", LABELS, "labelled subjects"),
-    ):
-        shown = {of: _points(of, curves[of], results=results) for of in curves}
-        there = {of: lines for of, lines in shown.items() if _is_course(lines)}
-        figure, axes = pyplot.subplots(1, max(1, len(there)), figsize=(6.5, 2.8), squeeze=False)
-        for axis, (of, lines) in zip(axes[0], there.items(), strict=False):
+    for name in drawn(results):
+        curves, label = COURSES[name]
+        there = _there(curves, results=results)
+        figure, axes = pyplot.subplots(1, len(there), figsize=(6.5, 2.8), squeeze=False)
+        for axis, (of, lines) in zip(axes[0], there.items(), strict=True):
             for legend, points in lines.items():
                 _line(axis, legend, points)
             places = sorted({at for points in lines.values() for at, _ in points})
@@ -73,6 +82,14 @@ def draw(results: Path) -> None:
         figure.tight_layout()
         figure.savefig(results / name, dpi=160, metadata={"Software": None})
         pyplot.close(figure)
+
+
+def _there(
+    curves: Mapping[str, Mapping[str, Points]], *, results: Path
+) -> dict[str, dict[str, list[tuple[float, list[float]]]]]:
+    """The sets that have a course, with its points."""
+    shown = {of: _points(of, curves[of], results=results) for of in curves}
+    return {of: lines for of, lines in shown.items() if _is_course(lines)}
 
 
 def _points(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import json
 import os
 import platform
@@ -72,15 +73,20 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "ssl3d": __version__,
-        "commit": _commit(),
+        "commit": commit(),
     }
 
 
-def _commit() -> str:
-    """Of the code, with "+" where files of the package differ from it."""
+@functools.cache
+def commit() -> str:
+    """Of the code as it was when this was first called, which is before anything runs.
+
+    It ends with "+" where files of the package or of this benchmark differ from it.
+    """
     git = ["git", "-C", str(Path(__file__).parent)]
+    changed = ["status", "--short", ":/ssl3d", ":/ssl3d_plugins", ":/benchmarks/evidence"]
     said = [
         subprocess.run([*git, *words], capture_output=True, text=True, check=True).stdout.strip()
-        for words in (["rev-parse", "HEAD"], ["status", "--short", ":/ssl3d", ":/ssl3d_plugins"])
+        for words in (["rev-parse", "HEAD"], changed)
     ]
     return said[0] + "+" * bool(said[1])

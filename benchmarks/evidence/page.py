@@ -6,18 +6,20 @@ python benchmarks/evidence/page.py
 from __future__ import annotations
 
 import itertools
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
 from arms import CHOSEN, arms
 from budget import cost_of, cost_of_weights
 from compare import by_name, by_rate, difference, mean, restored, scores, tuned
+from conclusions import CONCLUSIONS, said
+from figures import draw, drawn
 from kept import read
 from sets import persons
 from settings import WEIGHTS
-from tables import arms_table, changes, dice, signed, with_seeds, worst_table
+from tables import arms_table, changes, dice, signed, worst_table
 from text import (
-    CONCLUSIONS,
     END,
     FIGURES,
     FINAL,
@@ -26,11 +28,10 @@ from text import (
     INNER,
     LEFT,
     LENGTHS,
-    SAID,
+    MARKS,
     STEPS,
     TITLES,
     TUNED,
-    WORST,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -40,7 +41,7 @@ PAGE = ROOT / "docs" / "evidence.md"
 
 def page(results: Path = RESULTS) -> str:
     """The text of the page."""
-    parts = [HEAD, CONCLUSIONS.format(**said(results)), FIGURES]
+    parts = [HEAD, *_conclusions(results), *_figures(results)]
     for of, title in TITLES.items():
         parts += [f"## {title}\n", *_final(of, results), *_tuned(of, results)]
         parts += _inner(of, results)
@@ -48,14 +49,18 @@ def page(results: Path = RESULTS) -> str:
     return "\n".join([*parts, *_left(results), END.format(machine=machines(results))])
 
 
-def said(results: Path = RESULTS) -> dict[str, str]:
-    """The differences in the conclusions."""
-    found = {}
-    for key, (of, name, against, side) in SAID.items():
-        pair = [scores(by_name(of)[one], side, results=results) for one in (against, name)]
-        apart = difference(*pair, of=of, side=side)
-        found[key] = "not measured yet" if apart is None else with_seeds(apart)
-    return found
+def _conclusions(results: Path) -> Iterator[str]:
+    title, *points = CONCLUSIONS.format(**said(results)).split("\n- ")
+    yield title
+    for point in points:
+        yield textwrap.fill(f"- {point}", width=99, subsequent_indent="  ")
+    yield ""
+
+
+def _figures(results: Path) -> Iterator[str]:
+    for name in drawn(results):
+        yield f"![{FIGURES[name]}](../benchmarks/results/evidence/{name})\n"
+    yield MARKS
 
 
 def _final(of: str, results: Path) -> Iterator[str]:
@@ -67,11 +72,11 @@ def _final(of: str, results: Path) -> Iterator[str]:
         return
     yield FINAL.format(cases=len(persons(of, "final")))
     yield arms_table(chosen, found, of=of, side="final")
-    yield WORST + worst_table({arm.name: found[arm.name] for arm in chosen})
+    yield worst_table({arm.name: found[arm.name] for arm in chosen})
 
 
 def _tuned(of: str, results: Path) -> Iterator[str]:
-    """Scratch against each encoder, each at its best of the rates that both have."""
+    """Scratch against `x5`, each at its best rate, where both have run with several."""
     lines = []
     for steps, flips in itertools.product(STEPS, FLIPS):
         sides = [
@@ -79,7 +84,7 @@ def _tuned(of: str, results: Path) -> Iterator[str]:
             for weights in (None, "x5")
         ]
         rates = sorted(set(sides[0]) & set(sides[1]))
-        if not rates:
+        if len(rates) < 2:
             continue
         pair = [max((tuned(side[lr], results=results) for lr in rates), key=mean) for side in sides]
         apart = difference(pair[0], pair[1], of=of, side="inner")
@@ -159,7 +164,5 @@ def machines(results: Path) -> str:
 
 
 if __name__ == "__main__":
-    from figures import draw
-
     draw(RESULTS)
     PAGE.write_text(page(), encoding="utf-8")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from arms import CHOSEN, Arm, arms, gpu_arms
 from budget import print_budget
-from kept import Busy, Stopped
+from kept import Busy, Stopped, commit
 from one import NOTHING, finetuned, tested
 
 RESULTS = Path(__file__).parents[1] / "results" / "evidence"
@@ -82,6 +82,7 @@ def main() -> None:
     if data is None or given.work is None:
         parser.error("--data (or SSL3D_TEST_DATA) and --work are needed to run")
     given.data = Path(data)
+    commit()
     import torch
 
     torch.set_num_threads(1)

@@ -47,7 +47,7 @@ FINETUNE: Mapping[str, Any] = {
 }
 """The base of fine-tuning, for both sets."""
 
-ALL_FLIPS: Mapping[str, Any] = {"augment": {"flips": [True, True, True]}}
+ALL_FLIPS: Mapping[str, Any] = {"augment.flips": [True, True, True]}
 """What was the default when the first arms were measured."""
 
 OF_SET: Mapping[str, Mapping[str, Any]] = {
@@ -57,7 +57,7 @@ OF_SET: Mapping[str, Mapping[str, Any]] = {
 """What a set changes in the base of fine-tuning."""
 
 CHECKPOINTS = (2000, 4000)
-"""Steps of `x5` that are fine-tuned from too, for the course of Dice within a pre-training."""
+"""Steps within `x5-seed1` that are fine-tuned from too, for the course of Dice over its cost."""
 
 X5 = {"trainer.steps": 6000}
 
@@ -72,7 +72,7 @@ WEIGHTS: Mapping[str, Mapping[str, Any]] = {
     "x5-ratio75": {**X5, "masker.ratio": 0.75},
     "x20-ratio75": {"trainer.steps": 24000, "masker.ratio": 0.75},
     "x5-voxels": {**X5, "target": "voxels"},
-    "x5-zeroed": {**X5, "encoder_input": "zeroed"},
+    "x5-seed1-zeroed": {**X5, "seed": 1, "encoder_input": "zeroed"},
     "x5-head2": {**X5, "decoder.head_stride": 2},
     "x5-cell16": {**X5, "cell": 16},
     "x5-flipped-x": {**X5, "data.flips": [False, False, True]},

@@ -36,16 +36,23 @@ def dice(found: Scores) -> str:
     return f"{mean(found):.1f}" + ("" if deviation is None else f" ± {deviation:.1f}")
 
 
+ENOUGH = 3
+"""Seeds from which an interval is shown."""
+
+
 def signed(found: Difference) -> str:
-    """A difference with its interval."""
-    alone = "; over persons alone" if len(found.seeds) == 1 else ""
-    return f"{found.mean:+.1f} ({found.low:+.1f} to {found.high:+.1f}{alone})"
+    """A difference with its interval, where its seeds are enough for one."""
+    if len(found.seeds) < ENOUGH:
+        return f"{found.mean:+.1f}"
+    return f"{found.mean:+.1f} ({found.low:+.1f} to {found.high:+.1f})"
 
 
 def with_seeds(found: Difference) -> str:
-    """The same, where no column tells the seeds."""
+    """The same with the number of seeds, where no column tells them."""
     number = len(found.seeds)
-    return signed(found).replace(")", f"; {number} seed{'s' * (number > 1)})")
+    if number < ENOUGH:
+        return f"{found.mean:+.1f} ({number} seed{'s' * (number > 1)}, too few for an interval)"
+    return signed(found).replace(")", f"; {number} seeds)")
 
 
 def _each(found: Difference) -> str:

@@ -18,7 +18,7 @@ from kept import machine, write
 from one import pretraining
 from run import RESULTS
 
-TIMED = ("x5", "x5-zeroed")
+TIMED = ("x5-seed1", "x5-seed1-zeroed")
 SHORT, LONG = LENGTHS = 20, 220
 
 

@@ -20,7 +20,7 @@ EVIDENCE = ROOT / "benchmarks" / "evidence"
 RESULTS = ROOT / "benchmarks" / "results" / "evidence"
 SETS = ("left_atrium", "hippocampus")
 SIDES = ("final", "inner", "pool")
-SMALLEST = "smallest"
+SMALLEST = "smallest-all-flips"
 
 
 @pytest.fixture
@@ -99,9 +99,16 @@ def test_each_result_is_of_an_arm_and_says_what_made_it(of: str, load: Any) -> N
             ), name
             continue
         arm = known[of, result["arm"]]
-        of_set = {} if arm in list(arms.peers()) else settings.OF_SET[of]
-        said = json.loads(json.dumps({**of_set, **arm.values}))
-        assert {key: result["values"][key] for key in said} == said, name
+        assert name == f"{arm.name}-s{result['seed']}"
+        base = {
+            "optimizer.lr": settings.RATE,
+            "trainer.steps": settings.FINETUNE["trainer"]["steps"],
+            "augment.flips": settings.FINETUNE["augment"]["flips"],
+            **settings.OF_SET[of],
+        }
+        said = {**({} if arm in list(arms.peers()) else base), **arm.values}
+        assert {key: result["values"][key] for key in said} == json.loads(json.dumps(said)), name
+        assert result["steps"] == result["values"].get("trainer.steps", result["steps"]), name
         assert result["weights"] == arm.weights, name
         assert result.get("checkpoint") == arm.checkpoint, name
         assert result["seed"] in arm.seeds, name
@@ -164,6 +171,41 @@ def test_an_interval_is_that_of_seeds_where_persons_agree_and_of_persons_where_s
         assert (found.low, found.high) == pytest.approx((low, high))
 
 
+def test_an_interval_of_seeds_and_persons_has_the_degrees_of_freedom_of_both(load: Any) -> None:
+    """Two seeds and twelve persons, by hand."""
+    compare = load("compare")
+    persons = splits()["left_atrium"]["inner"]
+    assert len(persons) == 12
+    zero = {seed: dict.fromkeys(persons, 0.0) for seed in range(2)}
+    # Seeds are at 1 and 3, half of the persons 1 above them and half 1 below.
+    second = {
+        seed: {name: (1 + 2 * seed + (-1) ** i) / 100 for i, name in enumerate(persons)}
+        for seed in range(2)
+    }
+    found = compare.difference(zero, second, of="left_atrium", side="inner")
+    of_seeds, of_persons = 2 / 2, (12 / 11) / 12
+    freedom = (of_seeds + of_persons) ** 2 / (of_seeds**2 / 1 + of_persons**2 / 11)
+    stats = pytest.importorskip("scipy.stats")
+    half = stats.t.ppf(0.975, freedom) * (of_seeds + of_persons) ** 0.5
+    assert (found.mean, found.high) == pytest.approx((2.0, 2.0 + half))
+
+
+def test_an_interval_of_few_seeds_is_not_shown(load: Any) -> None:
+    tables, compare = load("tables"), load("compare")
+    apart = compare.Difference(1.0, 0.9, 1.1, {0: 0.9, 1: 1.1})
+    assert tables.signed(apart) == "+1.0"
+    assert tables.with_seeds(apart) == "+1.0 (2 seeds, too few for an interval)"
+    apart = apart._replace(seeds={0: 0.9, 1: 1.1, 2: 1.0})
+    assert tables.signed(apart) == "+1.0 (+0.9 to +1.1)"
+    assert tables.with_seeds(apart) == "+1.0 (+0.9 to +1.1; 3 seeds)"
+
+
+def test_figures_of_the_page_are_there(load: Any) -> None:
+    shown = re.findall(r"\(\.\./(benchmarks/\S+\.png)\)", load("page").PAGE.read_text("utf-8"))
+    assert shown
+    assert {ROOT / one for one in shown} == {*RESULTS.glob("*.png")}
+
+
 def test_arms_of_a_seed_learn_from_the_same_cases_and_start_from_one_encoder() -> None:
     learned: dict[Any, list[str]] = {}
     for of in SETS:
@@ -178,19 +220,21 @@ def test_arms_of_a_seed_learn_from_the_same_cases_and_start_from_one_encoder() -
                 assert result["encoder"] == found[f"pretrain-{result['weights']}"]["sha256"], name
 
 
-def test_pre_trainings_differ_from_one_of_their_length_in_one_thing(load: Any) -> None:
-    weights = load("settings").WEIGHTS
+def test_pre_trainings_differ_from_another_in_one_thing_beside_their_length(load: Any) -> None:
+    weights = {
+        name: {**values, "trainer.steps": None}
+        for name, values in load("settings").WEIGHTS.items()
+        if name not in ("random", "gpu")
+    }
     for name, values in weights.items():
-        if name not in ("random", "gpu"):
-            assert len(set(values) - {"trainer.steps"}) <= 1, name
+        others = [one for other, one in weights.items() if other != name]
+        apart = [sum(values.get(k) != one.get(k) for k in {*values, *one}) for one in others]
+        assert min(apart) <= 1, name
 
 
-def test_the_readme_tells_the_differences_of_the_page(load: Any) -> None:
-    said, readme = load("page").said(), (ROOT / "README.md").read_text(encoding="utf-8")
-    row = next(line for line in readme.splitlines() if line.startswith("| Dice after fine-tuning"))
-    told = re.findall(r"[+-][\d.]+ \([^)]*\)", row)
-    assert told
-    assert set(told) <= set(said.values())
+def test_the_readme_has_the_row_that_the_results_make(load: Any) -> None:
+    conclusions, readme = load("conclusions"), (ROOT / "README.md").read_text(encoding="utf-8")
+    assert conclusions.README.format(**conclusions.said(RESULTS)) in readme.splitlines()
 
 
 def test_an_arm_that_is_being_run_is_passed_over(load: Any, tmp_path: Path) -> None:
@@ -205,8 +249,8 @@ def test_an_arm_that_is_being_run_is_passed_over(load: Any, tmp_path: Path) -> N
 
 def test_arms_are_run_in_the_order_of_the_patterns(load: Any) -> None:
     chosen = load("run").chosen
-    names = [f"{arm.name}-s{seed}" for arm, seed in chosen(["*/smallest-s1", "*/smallest*"])]
-    assert names == ["smallest-s1", "smallest-s0", "smallest-s2"]
+    names = [f"{arm.name}-s{seed}" for arm, seed in chosen([f"*/{SMALLEST}-s1", "*/smallest*"])]
+    assert names == [f"{SMALLEST}-s{seed}" for seed in (1, 0, 2)]
     assert not [arm for arm, _ in chosen([]) if arm.name.startswith("gpu")]
     assert [arm.name for arm, _ in chosen(["left_atrium/gpu-scratch-s0"])] == ["gpu-scratch"]
 
