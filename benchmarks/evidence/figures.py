@@ -9,18 +9,22 @@ from typing import Any
 
 from arms import TUNING
 from compare import by_name, mean, restored, scores
+from kept import read
+from settings import CHECKPOINTS, X5
 from text import TITLES
 
 STYLES = {
     "from scratch": ("black", "s", "--"),
+    "visible cells alone": ("black", "o", "-"),
+    "zeroed volumes": ("0.45", "^", "-"),
     "pre-trained": ("black", "o", "-"),
     "pre-trained, x5": ("black", "o", "-"),
     "pre-trained, x20": ("0.45", "^", "-"),
 }
 
 
-Points = Sequence[tuple[float | str, str]]
-"""Place on the axis, or the encoder whose length it is, and the arm."""
+Points = Sequence[tuple[float | str | tuple[str, int], str]]
+"""Place on the axis, and the arm. For an encoder it is its length, with a step the time to it."""
 
 COST: Mapping[str, Mapping[str, Points]] = {
     of: {"from scratch": [(0, "scratch")], "pre-trained": [(w, w) for w in lengths]}
@@ -45,10 +49,26 @@ LABELS: Mapping[str, Mapping[str, Points]] = {
 }
 
 
+COURSE: Mapping[str, Mapping[str, Points]] = {
+    "left_atrium": {
+        "from scratch": [(0, "scratch")],
+        **{
+            legend: [
+                *(((weights, step), f"{weights}-at{step}") for step in CHECKPOINTS),
+                ((weights, X5["trainer.steps"]), weights),
+            ]
+            for legend, weights in (
+                ("visible cells alone", "x5-seed1"),
+                ("zeroed volumes", "x5-seed1-zeroed"),
+            )
+        },
+    },
+}
 COURSES: Mapping[str, tuple[Mapping[str, Mapping[str, Points]], str]] = {
     "lengths.png": (LENGTHS, "steps of fine-tuning"),
     "cost.png": (COST, "pre-training, thousand steps"),
     "labels.png": (LABELS, "labelled subjects"),
+    "course.png": (COURSE, "pre-training, core minutes"),
 }
 """What each figure shows, and over what."""
 
@@ -103,8 +123,9 @@ def _points(
             seeds = scores(by_name(of)[name], "inner", results=results)
             # A line joins means of the same seeds, or it shows what the seeds are.
             if set(TUNING) <= set(seeds):
-                at = _steps(of, place, results=results) if isinstance(place, str) else place
-                found[legend].append((at, [mean({seed: seeds[seed]}) for seed in TUNING]))
+                at = _at(place, of=of, results=results)
+                if at is not None:
+                    found[legend].append((at, [mean({seed: seeds[seed]}) for seed in TUNING]))
     return found
 
 
@@ -126,7 +147,14 @@ def _line(axis: Any, legend: str, points: Sequence[tuple[float, list[float]]]) -
         axis.plot(places, means, line, marker=mark, markersize=5, color=colour, label=legend)
 
 
-def _steps(of: str, weights: str, *, results: Path) -> float:
-    row = restored(of, weights, results=results)
+def _at(place: float | str | tuple[str, int], *, of: str, results: Path) -> float | None:
+    """Where it is on the axis; None where no time has been measured."""
+    if isinstance(place, tuple):
+        weights, step = place
+        times = read(results / "times.json")
+        return None if times is None else step * float(times["seconds"][weights]) / 60
+    if not isinstance(place, str):
+        return place
+    row = restored(of, place, results=results)
     assert row is not None, "an arm has finished, so has its pre-training"
     return float(row["steps"]) / 1000

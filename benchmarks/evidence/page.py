@@ -1,4 +1,4 @@
-"""Write docs/evidence.md from the committed results.
+"""Write docs/evidence.md, and its row of the README, from the committed results.
 
 python benchmarks/evidence/page.py
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 from arms import CHOSEN, arms
 from budget import cost_of, cost_of_weights
 from compare import by_name, by_rate, difference, mean, restored, scores, tuned
-from conclusions import CONCLUSIONS, said
+from conclusions import CONCLUSIONS, README, said
 from figures import draw, drawn
 from kept import read
 from sets import persons
@@ -166,3 +166,7 @@ def machines(results: Path) -> str:
 if __name__ == "__main__":
     draw(RESULTS)
     PAGE.write_text(page(), encoding="utf-8")
+    row = README.format(**said(RESULTS))
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    same = [row if line.startswith(row.split(" | ")[0]) else line for line in lines]
+    (ROOT / "README.md").write_text("\n".join([*same, ""]), encoding="utf-8")

@@ -54,6 +54,7 @@ FIGURES: Mapping[str, str] = {
     "lengths.png": "Dice over steps of fine-tuning",
     "cost.png": "Dice over the length of pre-training",
     "labels.png": "Dice over labelled subjects",
+    "course.png": "Dice over the time of pre-training, visible and zeroed",
 }
 """Pictures and what they show."""
 
