@@ -53,7 +53,9 @@ def _conclusions(results: Path) -> Iterator[str]:
     title, *points = CONCLUSIONS.format(**said(results)).split("\n- ")
     yield title
     for point in points:
-        yield textwrap.fill("- " + " ".join(point.split()), width=99, subsequent_indent="  ")
+        yield textwrap.fill(
+            "- " + " ".join(point.split()), width=99, subsequent_indent="  ", break_on_hyphens=False
+        )
     yield ""
 
 
