@@ -43,20 +43,25 @@ ENOUGH = 3
 def signed(found: Difference) -> str:
     """A difference with its interval, where its seeds are enough for one."""
     if len(found.seeds) < ENOUGH:
-        return f"{found.mean:+.1f}"
-    return f"{found.mean:+.1f} ({found.low:+.1f} to {found.high:+.1f})"
+        return _points(found.mean)
+    return f"{_points(found.mean)} ({_points(found.low)} to {_points(found.high)})"
+
+
+def _points(value: float) -> str:
+    """With its sign, and 0 with a plus."""
+    return f"{round(value, 1) + 0.0:+.1f}"
 
 
 def with_seeds(found: Difference) -> str:
     """The same with the number of seeds, where no column tells them."""
     number = len(found.seeds)
     if number < ENOUGH:
-        return f"{found.mean:+.1f} ({number} seed{'s' * (number > 1)}, too few for an interval)"
+        return f"{_points(found.mean)} ({number} seed{'s' * (number > 1)}, too few for an interval)"
     return signed(found).replace(")", f"; {number} seeds)")
 
 
 def _each(found: Difference) -> str:
-    return ", ".join(f"{seed}: {value:+.1f}" for seed, value in found.seeds.items())
+    return ", ".join(f"{seed}: {_points(value)}" for seed, value in found.seeds.items())
 
 
 def worst_table(found: Mapping[str, Scores]) -> str:
