@@ -75,7 +75,8 @@ CONCLUSIONS = """## What it says so far
 - **Longer fine-tuning seems to leave less of it.** On the final atria, after 1,200 steps, `x5`
   brings {x5_1200} and `x20` {x20_1200}; after 3,600, {x5_3600} and
   {x20_3600}. From 400 to 1,200 steps scratch gains {scratch_1200}, from there to 3,600
-  {scratch_3600}: it still improves, so what is left at its end is not known.
+  {scratch_3600}. The aim was +3 where scratch no longer improves; it still improves here, so what
+  is left at its end is not known.
 - **It may save steps.** On the final atria, 1,200 steps from `x20` against 3,600 from scratch:
   {third_x20}; 400 from `x20` against 3,600: {ninth_x20}; 400 from `x5` against 1,200:
   {third_x5}. The aim was scratch's Dice in at most half of its steps. Pre-training is paid once:
