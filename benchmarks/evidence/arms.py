@@ -124,7 +124,8 @@ def course(of: str) -> Iterator[Arm]:
         first, second = (f"{weights}-at{step}" for weights in (visible, zeroed))
         yield Arm(of, first, visible, step, against="scratch", seeds=COURSE)
         yield Arm(of, second, zeroed, step, against=first, seeds=COURSE)
-    yield Arm(of, zeroed, zeroed, against=visible, seeds=COURSE)
+    for weights in (zeroed, f"{zeroed}-short"):
+        yield Arm(of, weights, weights, against=visible, seeds=COURSE)
 
 
 def atria() -> Iterator[Arm]:
@@ -172,6 +173,8 @@ def hippocampi() -> Iterator[Arm]:
     for subjects in (2, 20):
         yield from few(of, subjects)
     yield from pair(of, steps=1200)
+    yield Arm(of, "x20", "x20", against="x5")
+    yield Arm(of, "x20-1200", "x20", values={"trainer.steps": 1200}, against="scratch-1200")
     yield from pair(of, flips=ALL)
     yield from frozen(of)
     yield Arm(of, f"smallest{ALL}", values={"trainer.steps": 40, **ALL_FLIPS})
