@@ -11,8 +11,9 @@ from settings import FINETUNE, PRETRAIN, RESUNET, WEIGHTS
 PRETRAIN_STEP, FINETUNE_STEP, MEASURING = 0.14, 0.28, 25.0
 """Core seconds of WaveFormer on the machine of docs/evidence.md; the last of an arm's cases."""
 
-OF_RESUNET = 3.0
-"""What ResUNet takes, against WaveFormer."""
+OF_RESUNET, OF_ZEROED, OF_UNET = 3.0, 1.9, 2.5
+"""What a ResUNet takes against a WaveFormer, and a step of pre-training with zeroed volumes, or
+with decoder `unet`, against the base's."""
 
 
 def print_budget(todo: list[tuple[Arm, int]], *, results: Path) -> None:
@@ -41,6 +42,12 @@ def cost_of(arm: Arm) -> float:
 
 def cost_of_weights(name: str) -> float:
     """Core seconds of a pre-training."""
-    steps = WEIGHTS[name].get("trainer.steps", PRETRAIN["trainer"]["steps"])
-    large = WEIGHTS[name].get("backbone") == RESUNET
-    return float(steps * PRETRAIN_STEP * (OF_RESUNET if large else 1.0))
+    values = WEIGHTS[name]
+    seconds = PRETRAIN_STEP * float(values.get("trainer.steps", PRETRAIN["trainer"]["steps"]))
+    for slower, times in (
+        (values.get("backbone") == RESUNET, OF_RESUNET),
+        (values.get("encoder_input") == "zeroed", OF_ZEROED),
+        ("decoder" in values, OF_UNET),
+    ):
+        seconds *= times if slower else 1.0
+    return seconds
