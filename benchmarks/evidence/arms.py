@@ -110,11 +110,12 @@ def few(of: str, subjects: int, *, flips: str = "") -> Iterator[Arm]:
     yield Arm(of, second, "x5", values=values, against=first)
 
 
-def frozen(of: str) -> Iterator[Arm]:
+def frozen(of: str, *, flips: str = "") -> Iterator[Arm]:
     """Encoders that stay as they are: random, and `x5`."""
-    recipe, first = {"name": "frozen"}, f"random-frozen{ALL}"
-    yield Arm(of, first, "random", values=ALL_FLIPS, recipe=recipe, against=f"scratch{ALL}")
-    yield Arm(of, f"x5-frozen{ALL}", "x5", values=ALL_FLIPS, recipe=recipe, against=first)
+    values = ALL_FLIPS if flips else {}
+    recipe, first = {"name": "frozen"}, f"random-frozen{flips}"
+    yield Arm(of, first, "random", values=values, recipe=recipe, against=f"scratch{flips}")
+    yield Arm(of, f"x5-frozen{flips}", "x5", values=values, recipe=recipe, against=first)
 
 
 def course(of: str) -> Iterator[Arm]:
@@ -144,6 +145,7 @@ def atria() -> Iterator[Arm]:
     decoder = {"transfer": "encoder+decoder"}
     yield Arm(of, "x5-unet-decoder", "x5-unet", values=decoder, against="x5-unet")
     yield from course(of)
+    yield from frozen(of)
     for subjects in (4, 16):
         yield from few(of, subjects)
     for steps, lr in ((400, 5e-4), (400, 2e-3), (1200, 2e-3)):
@@ -155,7 +157,7 @@ def atria() -> Iterator[Arm]:
         yield from pair(of, lr=lr, flips=ALL)
     for steps in (1200, 3600):
         yield from pair(of, steps=steps, flips=ALL)
-    yield from frozen(of)
+    yield from frozen(of, flips=ALL)
     yield from few(of, 4, flips=ALL)
     for name, recipe in (
         ("sawtooth", {"name": "sawtooth"}),
@@ -175,8 +177,9 @@ def hippocampi() -> Iterator[Arm]:
     yield from pair(of, steps=1200)
     yield Arm(of, "x20", "x20", against="x5")
     yield Arm(of, "x20-1200", "x20", values={"trainer.steps": 1200}, against="scratch-1200")
-    yield from pair(of, flips=ALL)
     yield from frozen(of)
+    yield from pair(of, flips=ALL)
+    yield from frozen(of, flips=ALL)
     yield Arm(of, f"smallest{ALL}", values={"trainer.steps": 40, **ALL_FLIPS})
 
 
