@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from arms import Arm
+from arms import Arm, peers
 from kept import read
 from settings import FINETUNE, PRETRAIN, RESUNET, WEIGHTS
 
@@ -14,6 +14,9 @@ PRETRAIN_STEP, FINETUNE_STEP, MEASURING = 0.14, 0.28, 25.0
 OF_RESUNET, OF_ZEROED, OF_UNET = 3.0, 1.9, 2.5
 """What a ResUNet takes against a WaveFormer, and a step of pre-training with zeroed volumes, or
 with decoder `unet`, against the base's."""
+
+OF_PEER = 1000.0
+"""Core seconds of a seed of nnunet.py."""
 
 
 def print_budget(todo: list[tuple[Arm, int]], *, results: Path) -> None:
@@ -33,11 +36,13 @@ def print_budget(todo: list[tuple[Arm, int]], *, results: Path) -> None:
 
 
 def cost_of(arm: Arm) -> float:
-    """Core seconds of a fine-tuning."""
+    """Core seconds of a fine-tuning, or of a peer."""
+    if arm in list(peers()):
+        return OF_PEER
     steps = arm.values.get("trainer.steps", FINETUNE["trainer"]["steps"])
     weights = {} if arm.weights is None else WEIGHTS[arm.weights]
     large = RESUNET in (arm.values.get("backbone"), weights.get("backbone"))
-    return (steps * FINETUNE_STEP + MEASURING) * (OF_RESUNET if large else 1.0)
+    return float((steps * FINETUNE_STEP + MEASURING) * (OF_RESUNET if large else 1.0))
 
 
 def cost_of_weights(name: str) -> float:

@@ -19,6 +19,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from arms import peers
+from budget import print_budget
 from kept import Busy, claimed, machine, read, write
 from one import case_of, cases
 from run import RESULTS
@@ -41,6 +43,8 @@ def main() -> None:
     if given.tiny and given.results == RESULTS:
         parser.error("--tiny measures nothing: give a scratch folder as --results")
     work = given.work.resolve()
+    (peer,) = peers()
+    print_budget([(peer, seed) for seed in given.seeds], results=given.results)
     for seed in given.seeds:
         result = given.results / OF / f"{ARM}-s{seed}.json"
         try:

@@ -8,19 +8,13 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from arms import Arm
 from kept import Stopped, claimed, machine, read, write
-from sets import LABELS, images, write_groups, write_manifest
-from settings import FINETUNE, NETWORK, OF_SET, PRETRAIN, WEIGHTS
-
-if TYPE_CHECKING:
-    from ssl3d import ExperimentSpec
-
-Values = Mapping[str, Any]
-NOTHING: Values = MappingProxyType({})
+from sets import write_manifest
+from settings import WEIGHTS
+from specs import NOTHING, Values, changes_of, encoder_of, finetuning, pretraining
 
 
 def pretrained(
@@ -78,24 +72,6 @@ def pretrained(
         )
 
 
-def pretraining(name: str, *, of: str, data: Path, work: Path, also: Values) -> ExperimentSpec:
-    """The spec of a pre-training on the pool of a set; see `pretrained`.
-
-    Args:
-        name: of the encoder.
-        of: the set.
-        data: folder of the sets.
-        work: folder for the file of groups.
-        also: what is changed besides.
-    """
-    import ssl3d
-
-    groups = write_groups(of, path=work / "groups.json")
-    files = {"volumes": images(of, "pool", data=data), "group_file": groups}
-    parts = {**PRETRAIN, "data": {**PRETRAIN["data"], **files}}
-    return ssl3d.ExperimentSpec(**parts).with_values({**WEIGHTS[name], **also})
-
-
 def _check_same(known: Mapping[str, Any], out: Path) -> None:
     """Arms of one table start from one encoder.
 
@@ -124,30 +100,13 @@ def finetuned(
     out, result = work / arm.of / key, results / arm.of / f"{key}.json"
     if read(result) is not None:
         return
-    where: dict[str, Any] = {"backbone": NETWORK}
-    weights = work / arm.of / f"pretrain-{arm.weights}"
     if arm.weights is not None:
         pretrained(arm.weights, of=arm.of, data=data, work=work, results=results, also=also)
-        where = {"encoder": str(weights)}
-        if arm.checkpoint is not None:
-            kept = RunFolder(weights).checkpoint(arm.checkpoint)
-            where = {"encoder": str(kept), "backbone": NETWORK}
     with claimed(work / arm.of / f"{key}.lock"):
         if read(result) is not None:
             return
         before = time.process_time()
-        table = write_manifest(arm.of, tested="inner", data=data, path=work / arm.of / f"{key}.csv")
-        parts = {
-            **FINETUNE,
-            **where,
-            "task": {"name": "segmentation", "labels": LABELS[arm.of]},
-            "data": {**FINETUNE["data"], "manifest": str(table)},
-            "recipe": arm.course,
-            "seed": seed,
-            "subset_seed": seed,
-        }
-        changes = {**OF_SET[arm.of], **arm.values, **also}
-        spec = ssl3d.FinetuneSpec(**parts).with_values(changes)
+        spec = finetuning(arm, seed=seed, data=data, work=work / arm.of, also=also)
         said = {
             "optimizer.lr": spec.optimizer.lr,
             "trainer.steps": spec.trainer.steps,
@@ -164,10 +123,10 @@ def finetuned(
                 "arm": arm.name,
                 "weights": arm.weights,
                 "checkpoint": arm.checkpoint,
-                "encoder": None if arm.weights is None else digest(weights),
+                "encoder": None if arm.weights is None else digest(encoder_of(arm, work / arm.of)),
                 "learned": cases(out, held_out=False),
                 "seed": seed,
-                "values": {**said, **changes, "recipe": arm.course},
+                "values": {**said, **changes_of(arm, also), "recipe": arm.course},
                 "steps": found.step,
                 "inner": dice(out / "test"),
                 "cpu_seconds": None if resume else time.process_time() - before,

@@ -20,7 +20,8 @@ from pathlib import Path
 from arms import CHOSEN, Arm, arms, gpu_arms
 from budget import print_budget
 from kept import Busy, Stopped, commit
-from one import NOTHING, finetuned, tested
+from one import finetuned, tested
+from specs import NOTHING
 
 RESULTS = Path(__file__).parents[1] / "results" / "evidence"
 TINY = {"trainer.steps": 2, "trainer.accelerator": "cpu", "trainer.precision": "32"}

@@ -77,7 +77,10 @@ def worst_table(found: Mapping[str, Scores]) -> str:
 
 def changes(values: Mapping[str, Any]) -> str:
     """What a pre-training changes, but for its length."""
-    shown = [
-        f"{name.split('.')[-1]} {value}" for name, value in values.items() if "steps" not in name
-    ]
-    return ", ".join(f"`{one}`" for one in shown)
+    shown = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            value = value["name"]
+        if "steps" not in name:
+            shown.append(f"`{name.split('.')[-1]} {value}`")
+    return ", ".join(shown)

@@ -1,9 +1,10 @@
-"""Core seconds of a pre-training step, from visible cells alone and from zeroed volumes.
+"""Core seconds of a step: of pre-training, visible and zeroed, and of fine-tuning.
 
     python benchmarks/evidence/times.py --data DIR --work DIR
 
 To be run when nothing else runs. One process with one thread; long and short runs in turn, so that
-what comes before the first step is subtracted.
+what comes before the first step, and the measuring after the last, are subtracted. What has been
+timed is kept.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import statistics
 import time
 from pathlib import Path
 
-from kept import machine, write
-from one import pretraining
+from arms import Arm
+from kept import machine, read, write
 from run import RESULTS
+from specs import finetuning, pretraining
 
-TIMED = ("x5-seed1", "x5-seed1-zeroed")
+PRETRAINED = {"visible": "x5-seed1", "zeroed": "x5-seed1-zeroed"}
+FINETUNED = "finetune"
 SHORT, LONG = LENGTHS = 20, 220
 
 
@@ -34,9 +37,11 @@ def main() -> None:
 
     torch.set_num_threads(1)
     data, work = given.data.resolve(), given.work.resolve() / "times"
-    found: dict[str, list[float]] = {name: [] for name in TIMED}
+    known = read(RESULTS / "times.json") or {"each": {}}
+    found = {name: known["each"].get(name, []) for name in (*PRETRAINED, FINETUNED)}
+    todo = [name for name in found if not found[name]]
     for _ in range(given.times):
-        for name in TIMED:
+        for name in todo:
             one = [_seconds(name, steps, of=given.of, data=data, work=work) for steps in LENGTHS]
             found[name].append((one[1] - one[0]) / (LONG - SHORT))
             print(f"{name}: {found[name][-1]:.4f} core seconds a step", flush=True)
@@ -46,14 +51,19 @@ def main() -> None:
 
 
 def _seconds(name: str, steps: int, *, of: str, data: Path, work: Path) -> float:
-    """Of the process, for a pre-training of so many steps."""
+    """Of the process, for a run of so many steps."""
     import ssl3d
 
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    spec = pretraining(name, of=of, data=data, work=work, also={"trainer.steps": steps})
+    also = {"trainer.steps": steps}
     before = time.process_time()
-    ssl3d.pretrain(spec, out=work / "run")
+    if name == FINETUNED:
+        arm = Arm(of, "scratch")
+        ssl3d.finetune(finetuning(arm, seed=0, data=data, work=work, also=also), out=work / "run")
+    else:
+        spec = pretraining(PRETRAINED[name], of=of, data=data, work=work, also=also)
+        ssl3d.pretrain(spec, out=work / "run")
     return time.process_time() - before
 
 

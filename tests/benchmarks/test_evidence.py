@@ -9,7 +9,7 @@ import re
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +232,28 @@ def test_pre_trainings_differ_from_another_in_one_thing_beside_their_length(load
         assert min(apart) <= 1, name
 
 
+def test_a_zeroed_pre_training_of_equal_time_takes_that_time(load: Any) -> None:
+    settings, kept = load("settings"), load("kept")
+    each = kept.read(RESULTS / "times.json")["seconds"]
+    visible = each["visible"] * settings.X5["trainer.steps"]
+    assert settings.EQUAL_TIME * each["zeroed"] == pytest.approx(visible, rel=0.05)
+
+
+def test_a_figure_needs_all_its_seeds_and_two_places_beside_0(load: Any, tmp_path: Path) -> None:
+    figures, kept = load("figures"), load("kept")
+    cases = dict.fromkeys(splits()["left_atrium"]["inner"], 0.5)
+
+    def finish(name: str, seeds: Iterable[int]) -> None:
+        for seed in seeds:
+            kept.write(tmp_path / "left_atrium" / f"{name}-s{seed}.json", {"inner": cases})
+
+    finish("scratch", range(3))
+    finish("scratch-of-4", range(2))
+    assert figures.drawn(tmp_path) == []
+    finish("scratch-of-4", [2])
+    assert figures.drawn(tmp_path) == ["labels.png"]
+
+
 def test_the_readme_has_the_row_that_the_results_make(load: Any) -> None:
     conclusions, readme = load("conclusions"), (ROOT / "README.md").read_text(encoding="utf-8")
     assert conclusions.README.format(**conclusions.said(RESULTS)) in readme.splitlines()
@@ -258,7 +280,11 @@ def test_arms_are_run_in_the_order_of_the_patterns(load: Any) -> None:
 def test_the_budget_counts_what_is_left_and_each_encoder_once(
     load: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    budget, kept, todo = load("budget"), load("kept"), load("run").chosen(["*/x5-frozen-*"])
+    budget, kept, todo = (
+        load("budget"),
+        load("kept"),
+        load("run").chosen(["*/x5-frozen-all-flips-s*"]),
+    )
     arm = todo[0][0]
     budget.print_budget(todo, results=tmp_path)
     whole = 2 * 3 * budget.cost_of(arm) + 2 * budget.cost_of_weights("x5")
