@@ -27,9 +27,9 @@ OTHER_WEIGHTS = (
     "x5-seed2",
     "x5-ratio75",
     "x5-voxels",
-    "x5-head2",
     "x5-cell16",
     "x5-flipped-x",
+    "x5-fast",
     "x5-unet",
     "x1",
 )
@@ -141,7 +141,6 @@ def atria() -> Iterator[Arm]:
     for steps in (1200, 3600):
         longer = {"trainer.steps": steps}
         yield Arm(of, f"x20-{steps}", "x20", values=longer, against=f"scratch-{steps}")
-    yield Arm(of, "x20-ratio75", "x20-ratio75", against="x20")
     decoder = {"transfer": "encoder+decoder"}
     yield Arm(of, "x5-unet-decoder", "x5-unet", values=decoder, against="x5-unet")
     yield from course(of)
@@ -153,7 +152,7 @@ def atria() -> Iterator[Arm]:
     yield Arm(of, "resunet-scratch", values={"backbone": RESUNET})
     yield Arm(of, "resunet-x5", "resunet-x5", against="resunet-scratch")
 
-    for lr in RATES:
+    for lr in (1e-3, 2e-3, 4e-3):
         yield from pair(of, lr=lr, flips=ALL)
     for steps in (1200, 3600):
         yield from pair(of, steps=steps, flips=ALL)
