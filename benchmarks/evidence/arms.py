@@ -77,7 +77,10 @@ CHOSEN: Mapping[str, Mapping[str, tuple[int, ...]]] = {
         **dict.fromkeys((f"scratch{ALL}", f"x5{ALL}"), TUNING),
         **dict.fromkeys((f"scratch-1200{ALL}", f"x5-1200{ALL}"), TUNING),
     },
-    "hippocampus": dict.fromkeys(("scratch", "x5"), CONFIRMING),
+    "hippocampus": {
+        **dict.fromkeys(("scratch", "x5"), CONFIRMING),
+        **dict.fromkeys(("scratch-1200", "x5-1200"), TUNING),
+    },
 }
 """Arms that are measured on the final cases, with their seeds; each after what it is compared
 with."""
