@@ -95,6 +95,8 @@ def _draw_line(
 ) -> None:
     """Means over seeds as a line, each seed as an open mark; place 0 alone is a line all along."""
     style, means = {"color": line.colour, "marker": line.marker}, [mean(of) for _, of in points]
+    if not points:
+        return
     if [at for at, _ in points] == [0]:
         axis.axhline(means[0], linestyle=line.style, color=line.colour, label=line.legend)
         return
