@@ -154,7 +154,8 @@ README = (
     "{x5_hippocampi} with 5 labelled hippocampus subjects. 1,200 steps: {x5_1200} and "
     "{hippocampi_1200}. Atria after 3,600: {x5_3600}. From a pre-training four times as long, "
     "atria: {x20_1200} after 1,200, {x20_3600} after 3,600; scratch still improves there, and for "
-    "one fine-tuning alone the time of pre-training is better spent on it ([docs/evidence.md](docs/evidence.md)) |"
+    "one fine-tuning alone the time of pre-training is better spent on it "
+    "([docs/evidence.md](docs/evidence.md)) |"
 )
 """A row of its table of what is measured."""
 
