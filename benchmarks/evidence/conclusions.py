@@ -95,7 +95,7 @@ Intervals are of three seeds where no other number is named.
   {x5_hippocampi} with 5 labelled hippocampus subjects. 400 steps are short: on the atria scratch
   has {dice_400} Dice then and {dice_3600} after 3,600. The aim, a lower end above 0 on both sets,
   is met at this length; the stretch, +3 on both, is open on the hippocampus. That set would
-  count for nothing by the limit that was set beforehand: see the last point but two.
+  count for nothing by the limit that was set beforehand: see the last point but one.
 - **Longer fine-tuning leaves less of it.** On the final atria `x5` brings {x5_1200} after 1,200
   steps and {x5_3600} after 3,600; `x20` {x20_1200} and {x20_3600}. Scratch gains {scratch_1200}
   from 400 to 1,200 steps and {scratch_3600} from there to 3,600. The aim was +3 where scratch no
