@@ -232,6 +232,21 @@ def test_pre_trainings_differ_from_another_in_one_thing_beside_their_length(load
         assert min(apart) <= 1, name
 
 
+def test_an_arm_starts_from_its_encoder_and_from_no_other(load: Any, tmp_path: Path) -> None:
+    arms, specs = load("compare").by_name("left_atrium"), load("specs")
+
+    def start(name: str) -> Any:
+        (tmp_path / "work").mkdir(exist_ok=True)
+        arm, where = arms[name], {"data": tmp_path, "work": tmp_path / "work"}
+        return specs.finetuning(arm, seed=1, also=specs.NOTHING, **where).encoder
+
+    assert start("scratch") is None
+    assert start("x5") == str(tmp_path / "work" / "pretrain-x5")
+    within = Path(start("x5-seed1-zeroed-at2000"))
+    assert within.is_relative_to(tmp_path / "work" / "pretrain-x5-seed1-zeroed")
+    assert "2000" in within.name
+
+
 def test_a_zeroed_pre_training_of_equal_time_takes_that_time(load: Any) -> None:
     settings, kept = load("settings"), load("kept")
     each = kept.read(RESULTS / "times.json")["seconds"]
