@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from arms import Arm, peers
+from arm import Arm
+from arms import peers
 from kept import read
 from settings import FINETUNE, PRETRAIN, RESUNET, WEIGHTS
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from arms import RATES, TUNING, Arm, arms, gpu_arms, named, peers
+from arm import RATES, TUNING, Arm, named
+from arms import arms, gpu_arms, peers
 from kept import read
 from numpy.typing import NDArray
 from scipy import stats

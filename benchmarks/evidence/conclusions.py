@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from arms import ALL, TUNING
+from arm import ALL, TUNING
 from compare import by_name, difference, mean, restored, scores
 from kept import read
 from sets import Side

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from arms import Arm
+from arm import Arm
 from kept import Stopped, claimed, machine, read, write
 from sets import write_manifest
 from settings import WEIGHTS

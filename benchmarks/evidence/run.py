@@ -17,7 +17,8 @@ import time
 from fnmatch import fnmatch
 from pathlib import Path
 
-from arms import CHOSEN, Arm, arms, gpu_arms
+from arm import Arm
+from arms import CHOSEN, arms, gpu_arms
 from budget import print_budget
 from kept import Busy, Stopped, commit
 from one import finetuned, tested

@@ -8,7 +8,8 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from arms import ALL, CHOSEN, Arm, arms, peers
+from arm import ALL, Arm
+from arms import CHOSEN, arms, peers
 from compare import by_name, by_rate, difference, mean, restored, scores, tuned
 from kept import read
 from sets import Side, persons

@@ -61,7 +61,7 @@ CHECKPOINTS = (2000, 4000)
 
 X5 = {"trainer.steps": 6000}
 
-ZEROED = {**X5, "seed": 1, "encoder_input": "zeroed"}
+ZEROED = {**X5, "encoder_input": "zeroed"}
 
 EQUAL_TIME = 3200
 """Steps of `zeroed` in the time of `x5`, as times.py measures it."""
@@ -76,8 +76,10 @@ WEIGHTS: Mapping[str, Mapping[str, Any]] = {
     "x5-seed2": {**X5, "seed": 2},
     "x5-ratio75": {**X5, "masker.ratio": 0.75},
     "x5-voxels": {**X5, "target": "voxels"},
-    "x5-seed1-zeroed": ZEROED,
-    "x5-seed1-zeroed-short": {**ZEROED, "trainer.steps": EQUAL_TIME},
+    "x5-zeroed": ZEROED,
+    "x5-zeroed-short": {**ZEROED, "trainer.steps": EQUAL_TIME},
+    "x5-seed1-zeroed": {**ZEROED, "seed": 1},
+    "x5-seed1-zeroed-short": {**ZEROED, "seed": 1, "trainer.steps": EQUAL_TIME},
     "x5-cell16": {**X5, "cell": 16},
     "x5-flipped-x": {**X5, "data.flips": [False, False, True]},
     "x5-fast": {**X5, "optimizer.lr": 2e-3},

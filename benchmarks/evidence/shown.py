@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from arms import COURSE, TUNING
+from arm import COURSE, TUNING
 from sets import Side
 from settings import CHECKPOINTS, EQUAL_TIME, X5
 

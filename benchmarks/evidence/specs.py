@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from arms import Arm
+from arm import Arm
 from sets import LABELS, images, write_groups, write_manifest
 from settings import FINETUNE, NETWORK, OF_SET, PRETRAIN, WEIGHTS
 

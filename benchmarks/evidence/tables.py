@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from arms import Arm
+from arm import Arm
 from compare import Difference, Scores, difference, mean, spread
 from sets import Side
 

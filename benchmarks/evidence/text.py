@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from arms import ALL
+from arm import ALL
 
 TITLES = {"left_atrium": "Left atrium", "hippocampus": "Hippocampus"}
 
@@ -109,10 +109,9 @@ volumes, on other cases: 90 and 89 Dice for the two labels (arXiv 1809.10486).
 LEFT = """## Not measured yet
 
 Nothing ran on a GPU: [gpu.py](../benchmarks/evidence/gpu.py) is prepared for 6,000 steps there.
-Not planned on a CPU: the changes one at a time on ResUNet and on the hippocampus; zeroed volumes
-on the hippocampus and on final cases; five seeds with 20 subjects; norms over visible sites
-against dense ones (this network's norms are of each site alone). The same command goes on with
-these:
+Not planned on a CPU: the changes one at a time on ResUNet and on the hippocampus; norms over
+visible sites against dense ones (this network's norms are of each site alone). The same command
+goes on with these:
 """
 
 END = """## Again

@@ -15,7 +15,7 @@ import statistics
 import time
 from pathlib import Path
 
-from arms import Arm
+from arm import Arm
 from kept import machine, read, write
 from run import RESULTS
 from specs import finetuning, pretraining
