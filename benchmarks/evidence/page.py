@@ -12,9 +12,10 @@ from pathlib import Path
 from arms import arms, peers
 from budget import cost_of, cost_of_weights
 from compare import restored, scores
-from conclusions import CONCLUSIONS, README, said
+from conclusions import CONCLUSIONS, README
 from figures import draw, drawn
 from kept import read
+from said import said
 from sections import sections
 from text import END, FIGURES, HEAD, LEFT, MARKS, TITLES
 

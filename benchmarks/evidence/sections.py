@@ -11,17 +11,18 @@ from pathlib import Path
 from arm import ALL, Arm
 from arms import CHOSEN, arms, peers
 from compare import by_name, by_rate, difference, mean, restored, scores, tuned
+from frozen import probe_table
 from kept import read
 from sets import Side, persons
 from settings import WEIGHTS
 from tables import arms_table, changes, dice, signed, worst_table
-from text import APART, FINAL, FLIPS, INNER, LENGTHS, PEER, STEPS, TITLES, TUNED
+from text import APART, FINAL, FLIPS, INNER, LENGTHS, PEER, PROBED, STEPS, TITLES, TUNED
 
 
 def sections(of: str, results: Path) -> Iterator[str]:
     """All of a set, its title first."""
     yield f"## {TITLES[of]}\n"
-    for section in (_final, _tuned, _inner, _lengths, _peer, _apart):
+    for section in (_final, _tuned, _inner, _probed, _lengths, _peer, _apart):
         yield from section(of, results)
 
 
@@ -67,6 +68,13 @@ def _inner(of: str, results: Path) -> Iterator[str]:
     pool = len(set(persons(of, "pool").values()))
     yield INNER.format(**_sizes(of, "inner"), pool=pool)
     yield _table(mine, of=of, side="inner", results=results)
+
+
+def _probed(of: str, results: Path) -> Iterator[str]:
+    table = probe_table(of, results=results)
+    if table:
+        yield PROBED
+        yield table
 
 
 def _apart(of: str, results: Path) -> Iterator[str]:

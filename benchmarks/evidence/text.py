@@ -88,6 +88,14 @@ FINAL = """### Final, on {cases} cases of {persons} persons
 APART = """### The first arms, with flips of all axes, on the {side} cases
 """
 
+PROBED = """### Frozen features, read without training a network
+
+`ssl3d probe` ([probes.py](../benchmarks/evidence/probes.py)): a linear map, and the 20 nearest
+neighbours, fitted on a crop of each case of the labelled subjects and measured on one of each
+inner case, all centred on what is labelled. Seeds 0 to 5 draw the subjects, and the random weights.
+Dice of crops is not comparable with that of volumes above.
+"""
+
 LENGTHS = """### Pre-training
 
 The loss on held-out volumes is a share of that of the trivial prediction; other targets and

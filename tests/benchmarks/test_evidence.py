@@ -270,8 +270,18 @@ def test_a_figure_needs_all_its_seeds_and_two_places_beside_0(load: Any, tmp_pat
 
 
 def test_the_readme_has_the_row_that_the_results_make(load: Any) -> None:
-    conclusions, readme = load("conclusions"), (ROOT / "README.md").read_text(encoding="utf-8")
-    assert conclusions.README.format(**conclusions.said(RESULTS)) in readme.splitlines()
+    row, readme = load("conclusions").README, (ROOT / "README.md").read_text(encoding="utf-8")
+    assert row.format(**load("said").said(RESULTS)) in readme.splitlines()
+
+
+def test_probes_are_of_the_encoders_that_arms_start_from(load: Any) -> None:
+    probes = load("kept").read(RESULTS / "probes.json")
+    assert probes
+    for name, probed in probes.items():
+        of, weights = name.split("/")
+        assert probed["sha256"] == load("compare").restored(of, weights, results=RESULTS)["sha256"]
+        each = [one for method in probed["dice"].values() for one in method.values()]
+        assert [[*map(int, seeds)] for seeds in each] == [[*load("arm").CONFIRMING]] * 4, name
 
 
 def test_an_arm_that_is_being_run_is_passed_over(load: Any, tmp_path: Path) -> None:
