@@ -16,7 +16,7 @@ from kept import read
 from sets import Side, persons
 from settings import WEIGHTS
 from tables import arms_table, changes, dice, signed, worst_table
-from text import APART, FINAL, FLIPS, INNER, LENGTHS, PEER, PROBED, STEPS, TITLES, TUNED
+from text import APART, FINAL, FLIPS, INNER, LENGTHS, PEER, PROBED, STEPS, TITLES, TUNED, WORST
 
 
 def sections(of: str, results: Path) -> Iterator[str]:
@@ -36,6 +36,8 @@ def _final(of: str, results: Path) -> Iterator[str]:
     yield FINAL.format(**_sizes(of, "final"))
     yield arms_table(chosen, found, of=of, side="final")
     yield worst_table({arm.name: found[arm.name] for arm in chosen})
+    if of == "hippocampus" and (results / "worst.png").is_file():
+        yield WORST
 
 
 def _tuned(of: str, results: Path) -> Iterator[str]:

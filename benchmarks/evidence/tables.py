@@ -68,11 +68,16 @@ def worst_table(found: Mapping[str, Scores]) -> str:
     """The three cases with the lowest mean, for each arm."""
     lines = ["| arm | worst cases, mean Dice over seeds |", "|---|---|"]
     for name, one in found.items():
-        cases = sorted({case for values in one.values() for case in values})
-        means = {case: mean({s: {case: v[case]} for s, v in one.items()}) for case in cases}
-        worst = sorted(means, key=means.__getitem__)[:3]
-        lines.append(f"| {name} | {', '.join(f'{case} {means[case]:.1f}' for case in worst)} |")
+        told = ", ".join(f"{case} {dice:.1f}" for case, dice in worst(one).items())
+        lines.append(f"| {name} | {told} |")
     return "\n".join(lines) + "\n"
+
+
+def worst(found: Scores) -> dict[str, float]:
+    """The three cases with the lowest mean over seeds, the lowest first."""
+    cases = sorted({case for values in found.values() for case in values})
+    means = {case: mean({s: {case: v[case]} for s, v in found.items()}) for case in cases}
+    return {case: means[case] for case in sorted(means, key=means.__getitem__)[:3]}
 
 
 def changes(values: Mapping[str, Any]) -> str:

@@ -85,6 +85,14 @@ Labelled subjects are drawn from {pool} persons of the pool.
 FINAL = """### Final, on {cases} cases of {persons} persons
 """
 
+WORST = """![Worst final hippocampi](../benchmarks/results/evidence/worst.png)
+
+The three on which scratch is worst, as seed 0 segments them
+([worst.py](../benchmarks/evidence/worst.py)): the sagittal slice in which most is labelled,
+anterior solid, posterior dashed, Dice of the volume. The picture is made of images of Task04 and
+has their licence, CC-BY-SA 4.0.
+"""
+
 APART = """### The first arms, with flips of all axes, on the {side} cases
 """
 
