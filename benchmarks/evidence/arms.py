@@ -87,6 +87,7 @@ def atria() -> Iterator[Arm]:
         yield from pair(of, steps=steps, lr=lr)
     yield Arm(of, "resunet-scratch", values={"backbone": RESUNET})
     yield Arm(of, "resunet-x5", "resunet-x5", against="resunet-scratch")
+    yield Arm(of, "resunet-x5-zeroed", "resunet-x5-zeroed", against="resunet-x5")
 
     for lr in (1e-3, 2e-3, 4e-3):
         yield from pair(of, lr=lr, flips=ALL)

@@ -85,6 +85,8 @@ WEIGHTS: Mapping[str, Mapping[str, Any]] = {
     "x5-fast": {**X5, "optimizer.lr": 2e-3},
     "x5-unet": {**X5, "decoder": {"name": "unet", "below": "interpolate"}},
     "resunet-x5": {**X5, "backbone": RESUNET},
+    # Its norms are over all sites, those of resunet-x5 over visible ones.
+    "resunet-x5-zeroed": {**ZEROED, "backbone": RESUNET},
     "gpu": {"trainer.steps": 12_000, "data.batch_size": 32, **ON_GPU},
 }
 """Pre-trainings: what each changes in `PRETRAIN`. x1, x5, x20: their length."""
