@@ -32,6 +32,7 @@ CHOSEN: Mapping[str, Mapping[str, tuple[int, ...]]] = {
         **dict.fromkeys(("scratch-3600", "x5-3600"), TUNING),
         **dict.fromkeys(("x20", "x20-1200", "x20-3600"), TUNING),
         **dict.fromkeys(("x5-seed1", "x5-seed1-zeroed", "x5-seed1-zeroed-short"), CONFIRMING),
+        **dict.fromkeys(("resunet-scratch", "resunet-x5"), TUNING),
         **dict.fromkeys((f"scratch{ALL}", f"x5{ALL}"), TUNING),
         **dict.fromkeys((f"scratch-1200{ALL}", f"x5-1200{ALL}"), TUNING),
     },
@@ -85,7 +86,7 @@ def atria() -> Iterator[Arm]:
         yield from few(of, subjects)
     for steps, lr in ((400, 5e-4), (400, 2e-3), (1200, 2e-3)):
         yield from pair(of, steps=steps, lr=lr)
-    yield Arm(of, "resunet-scratch", values={"backbone": RESUNET})
+    yield Arm(of, "resunet-scratch", values={"backbone": RESUNET}, against="scratch")
     yield Arm(of, "resunet-x5", "resunet-x5", against="resunet-scratch")
     yield Arm(of, "resunet-x5-zeroed", "resunet-x5-zeroed", against="resunet-x5")
 

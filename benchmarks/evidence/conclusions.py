@@ -40,9 +40,13 @@ Intervals are of three seeds where no other number is named.
   of 8 {cell16}, flips left to right alone {flipped}, decoder `unet` {unet} at {unet_time} times the
   time, and its decoder transferred as well {decoder} against the encoder alone. Where an interval
   holds 0, no default moves.
-- **One change of fine-tuning at a time** (the same, with flips of all axes): a tenth of the rate
-  for the encoder alone {slow}, recipe `sawtooth` {sawtooth}, a tenth of the peak for everything
-  {tenth}. So a pre-trained encoder learns at the rate of scratch by default.
+- **Another network** (the same): a ResUNet of stages 16, 32, 64 and 128 wide, the first at full
+  resolution, brings {resunet} from scratch against the WaveFormer, in {resunet_time} times the
+  time; against 1,200 steps of the WaveFormer, which take a little less, {resunet_scratch_1200}.
+  Pre-trained as `x5`, it brings {resunet_x5} against itself from scratch.
+- **One change of fine-tuning at a time** (inner atria, 400 steps, flips of all axes): a tenth
+  of the rate for the encoder alone {slow}, recipe `sawtooth` {sawtooth}, a tenth of the peak for
+  everything {tenth}. So a pre-trained encoder learns at the rate of scratch by default.
 - **Rates were tuned once:** on the inner atria, 400 steps, flips of all axes; 1e-3, the lowest of
   three, was best for both sides. All other rows use it, so part of what they show may be of it.
   The rate of pre-training was not tuned; at twice the base's, `x5` brings {fast}.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from arm import ALL, TUNING
-from compare import by_name, difference, mean, restored, scores
+from compare import by_name, difference, mean, scores
 from frozen import probe_numbers
 from kept import read
 from sets import Side
@@ -72,6 +72,10 @@ SAID: Mapping[str, Told] = {
     "slow": Told(LA, f"x5-slow-encoder{ALL}", f"x5{ALL}", "inner"),
     "sawtooth": Told(LA, f"x5-sawtooth{ALL}", f"x5{ALL}", "inner"),
     "tenth": Told(LA, f"x5-tenth-peak{ALL}", f"x5{ALL}", "inner"),
+    "resunet": Told(LA, "resunet-scratch", "scratch", "inner"),
+    "resunet_scratch_1200": Told(LA, "resunet-scratch", "scratch-1200", "inner"),
+    "resunet_x5": Told(LA, "resunet-x5", "resunet-scratch", "inner"),
+    "resunet_zeroed": Told(LA, "resunet-x5-zeroed", "resunet-x5", "inner"),
     "of_4": Told(LA, "x5-of-4", "scratch-of-4", "inner"),
     "of_16": Told(LA, "x5-of-16", "scratch-of-16", "inner"),
     "labels_16": Told(LA, "scratch-of-16", "scratch", "inner"),
@@ -114,15 +118,27 @@ def _told(one: Told, *, results: Path) -> str:
 def costs(results: Path) -> dict[str, str]:
     """Pre-training in steps of fine-tuning, and against zeroed volumes, by what times.py found."""
     times = read(results / "times.json")
-    both = [restored(LA, name, results=results) for name in ("x5", "x5-unet")]  # beside others
     assert times is not None
-    spark, unet = (row["cpu_seconds"] for row in both if row is not None)
     of = times["seconds"]
     steps = {name: WEIGHTS[name]["trainer.steps"] for name in ("x5", "x20")}
     as_long = {name: number * of["visible"] / of["finetune"] for name, number in steps.items()}
     return {
-        "unet_time": f"{unet / spark:.1f}",
+        "unet_time": _slower(["pretrain-x5-unet"], ["pretrain-x5"], results=results),
+        "resunet_time": _slower(
+            [f"resunet-scratch-s{seed}" for seed in TUNING],
+            [f"scratch-s{seed}" for seed in TUNING],
+            results=results,
+        ),
         "ratio_of_time": f"{of['visible'] / of['zeroed']:.2f}",
         "x20_times": str(math.ceil(as_long["x20"] / (3600 - 1200))),
         **{f"{name}_cost": f"{round(number, -2):,.0f}" for name, number in as_long.items()},
     }
+
+
+def _slower(first: list[str], second: list[str], *, results: Path) -> str:
+    """How many times as long runs on the atria took; others ran beside them."""
+    seconds = [
+        sum(row["cpu_seconds"] for name in names if (row := read(results / LA / f"{name}.json")))
+        for names in (first, second)
+    ]
+    return f"{seconds[0] / seconds[1]:.1f}"

@@ -115,17 +115,18 @@ def test_each_result_is_of_an_arm_and_says_what_made_it(of: str, load: Any) -> N
 
 
 def test_arms_differ_from_what_they_are_compared_with_in_one_thing(load: Any) -> None:
-    """Encoder, recipe or one value; the network comes with the encoder."""
+    """Network, encoder, recipe or one value."""
     arms, settings = load("arms"), load("settings")
     named = {(arm.of, arm.name): arm for arm in (*arms.arms(), *arms.gpu_arms())}
     base = {"optimizer.lr": settings.RATE, "trainer.steps": settings.FINETUNE["trainer"]["steps"]}
 
-    def made_of(arm: Any) -> tuple[Any, Any, dict[str, Any]]:
+    def made_of(arm: Any) -> tuple[Any, Any, Any, dict[str, Any]]:
         values = {**base, **arm.values}
-        values.pop("backbone", None)
+        encoder = {} if arm.weights is None else settings.WEIGHTS[arm.weights]
+        network = values.pop("backbone", encoder.get("backbone", settings.NETWORK))
         learned = arm.weights not in (None, "random")
         weights = (arm.weights, arm.checkpoint) if learned else None
-        return weights, arm.recipe or {}, values
+        return network, weights, arm.recipe or {}, values
 
     for arm in named.values():
         if arm.against is not None:
