@@ -15,9 +15,9 @@ from typing import Any
 
 from arm import CONFIRMING, Arm
 from compare import restored
-from frozen import METHODS
 from kept import commit, machine, read, write
 from one import digest
+from probed import METHODS
 from run import RESULTS
 from settings import OF_SET, WEIGHTS
 from specs import NOTHING, encoder_of, finetuning

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from arm import ALL, TUNING
 from compare import by_name, difference, mean, scores
-from frozen import probe_numbers
 from kept import read
+from probed import probe_numbers
 from sets import Side
 from settings import WEIGHTS
 from tables import with_seeds

@@ -11,8 +11,8 @@ from pathlib import Path
 from arm import ALL, Arm
 from arms import CHOSEN, arms, peers
 from compare import by_name, by_rate, difference, mean, restored, scores, tuned
-from frozen import probe_table
 from kept import read
+from probed import probe_table
 from sets import Side, persons
 from settings import WEIGHTS
 from tables import arms_table, changes, dice, signed, worst_table
