@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from arm import ALL, CONFIRMING, COURSE, TUNING, Arm, few, frozen, pair
+from arm import ALL, CONFIRMING, COURSE, TUNING, Arm, few, frozen, named, pair
 from settings import ALL_FLIPS, CHECKPOINTS, OF_SET, ON_GPU, RESUNET
 
 OTHER_WEIGHTS = (
@@ -66,6 +66,17 @@ def zeroed(of: str) -> Iterator[Arm]:
     yield Arm(of, "x5-zeroed-of-20", "x5-zeroed", values=values, against="x5-of-20")
 
 
+def resunets(of: str) -> Iterator[Arm]:
+    """Another network, from scratch and pre-trained as `x5`; and with norms over all sites."""
+    for steps in (400, 1200):
+        length = {"trainer.steps": steps}
+        first, second = (named(f"resunet-{start}", steps=steps) for start in ("scratch", "x5"))
+        base = named(None, steps=steps)
+        yield Arm(of, first, values={"backbone": RESUNET, **length}, against=base)
+        yield Arm(of, second, "resunet-x5", values=length, against=first)
+    yield Arm(of, "resunet-x5-zeroed", "resunet-x5-zeroed", against="resunet-x5")
+
+
 def atria() -> Iterator[Arm]:
     """Of the left atrium, in the order in which they are run."""
     of = "left_atrium"
@@ -86,9 +97,7 @@ def atria() -> Iterator[Arm]:
         yield from few(of, subjects)
     for steps, lr in ((400, 5e-4), (400, 2e-3), (1200, 2e-3)):
         yield from pair(of, steps=steps, lr=lr)
-    yield Arm(of, "resunet-scratch", values={"backbone": RESUNET}, against="scratch")
-    yield Arm(of, "resunet-x5", "resunet-x5", against="resunet-scratch")
-    yield Arm(of, "resunet-x5-zeroed", "resunet-x5-zeroed", against="resunet-x5")
+    yield from resunets(of)
 
     for lr in (1e-3, 2e-3, 4e-3):
         yield from pair(of, lr=lr, flips=ALL)
