@@ -39,7 +39,7 @@ CHOSEN: Mapping[str, Mapping[str, tuple[int, ...]]] = {
     "hippocampus": {
         **dict.fromkeys(("scratch", "x5"), CONFIRMING),
         **dict.fromkeys(("scratch-1200", "x5-1200"), TUNING),
-        **dict.fromkeys(("x5-zeroed", "x5-zeroed-short"), CONFIRMING),
+        **dict.fromkeys(("x5-zeroed", "x5-zeroed-short", "x5-ratio75"), CONFIRMING),
         **dict.fromkeys(("scratch-of-20", "x5-of-20", "x5-zeroed-of-20"), CONFIRMING),
     },
 }
@@ -122,6 +122,7 @@ def hippocampi() -> Iterator[Arm]:
         yield from few(of, subjects)
     yield from pair(of, steps=1200)
     yield from zeroed(of)
+    yield Arm(of, "x5-ratio75", "x5-ratio75", against="x5")
     yield Arm(of, "x20", "x20", against="x5")
     yield Arm(of, "x20-1200", "x20", values={"trainer.steps": 1200}, against="scratch-1200")
     yield from frozen(of)

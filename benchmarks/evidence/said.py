@@ -62,6 +62,7 @@ SAID: Mapping[str, Told] = {
     "zeroed_short_atria": Told(LA, "x5-seed1-zeroed-short", "x5-seed1"),
     "zeroed_hippocampi": Told(HC, "x5-zeroed", "x5"),
     "zeroed_short_hippocampi": Told(HC, "x5-zeroed-short", "x5"),
+    "ratio_zeroed_hippocampi": Told(HC, "x5-ratio75", "x5-zeroed"),
     "zeroed_of_20": Told(HC, "x5-zeroed-of-20", "x5-of-20"),
     "at2000": Told(LA, "x5-seed1-at2000", "x5-seed1", "inner"),
     "voxels": Told(LA, "x5-voxels", "x5", "inner"),
@@ -133,6 +134,7 @@ def costs(results: Path) -> dict[str, str]:
             results=results,
         ),
         "ratio_of_time": f"{of['visible'] / of['zeroed']:.2f}",
+        "ratio_of_time_75": f"{of['visible75'] / of['zeroed']:.2f}",
         "x20_times": str(math.ceil(as_long["x20"] / (3600 - 1200))),
         **{f"{name}_cost": f"{round(number, -2):,.0f}" for name, number in as_long.items()},
     }

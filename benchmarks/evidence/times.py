@@ -1,4 +1,4 @@
-"""Core seconds of a step: of pre-training, visible and zeroed, and of fine-tuning.
+"""Core seconds of a step: of pre-training, visible (60 and 75 % hidden) and zeroed; of fine-tuning.
 
     python benchmarks/evidence/times.py --data DIR --work DIR
 
@@ -20,7 +20,7 @@ from kept import machine, read, write
 from run import RESULTS
 from specs import finetuning, pretraining
 
-PRETRAINED = {"visible": "x5-seed1", "zeroed": "x5-seed1-zeroed"}
+PRETRAINED = {"visible": "x5-seed1", "visible75": "x5-ratio75", "zeroed": "x5-seed1-zeroed"}
 FINETUNED = "finetune"
 SHORT, LONG = LENGTHS = 20, 220
 
