@@ -29,13 +29,13 @@ def probe_table(of: str, *, results: Path) -> str:
 
 
 def probe_numbers(results: Path) -> dict[str, str]:
-    """Mean Dice of the linear map on x5 and on random weights, by set."""
-    said = {}
-    for of in OF_SET:
-        one = _found(of, results=results)["x5"]["dice"]["linear"]
-        for network in (TRAINED, RANDOM):
-            said[f"linear_{network.replace('-', '_')}_{of}"] = f"{_mean(one[network]):.1f}"
-    return said
+    """Mean Dice of x5 and of random weights, by method and set."""
+    return {
+        f"{method}_{network.replace('-', '_')}_{of}": f"{_mean(one[network]):.1f}"
+        for of in OF_SET
+        for method, one in _found(of, results=results)["x5"]["dice"].items()
+        for network in (TRAINED, RANDOM)
+    }
 
 
 def _found(of: str, *, results: Path) -> Mapping[str, Any]:

@@ -2,7 +2,7 @@
 
     python benchmarks/evidence/probes.py --data DIR --work DIR [--only PATTERN ...]
 
-Of the encoders that run.py has pre-trained into `--work`. On crops of the inner cases, from the
+Of the WaveFormers that run.py has pre-trained into `--work`. On crops of the inner cases, from the
 labelled subjects that a fine-tuning of the seed learns from. What has been probed is kept.
 """
 
@@ -38,14 +38,15 @@ def main() -> None:
     kept = given.results / "probes.json"
     todo = [(of, w) for of in OF_SET for w in WEIGHTS if w != "random"]
     for of, weights in todo:
-        name = f"{of}/{weights}"
+        name, row = f"{of}/{weights}", restored(of, weights, results=given.results)
         known = read(kept) or {}
-        if name in known or not any(fnmatch(name, one) for one in given.only):
-            continue
-        if restored(of, weights, results=given.results) is None:
+        fits = any(fnmatch(name, one) for one in given.only)
+        if name in known or not fits or row is None or "backbone" in WEIGHTS[weights]:
             continue
         arm = Arm(of, "probed", weights)
         found = _probed(arm, data=given.data.resolve(), work=given.work.resolve() / of)
+        if found["sha256"] != row["sha256"]:
+            raise SystemExit(f"{name}: --work holds another encoder than the one of the results")
         write(kept, {**(read(kept) or {}), name: {**found, "machine": machine()}})
 
 

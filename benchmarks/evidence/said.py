@@ -11,7 +11,7 @@ from arm import ALL, TUNING
 from compare import by_name, difference, mean, scores
 from kept import read
 from probed import probe_numbers
-from sets import Side
+from sets import Side, persons
 from settings import WEIGHTS
 from tables import with_seeds
 
@@ -61,6 +61,7 @@ SAID: Mapping[str, Told] = {
     "zeroed_atria": Told(LA, "x5-seed1-zeroed", "x5-seed1"),
     "zeroed_short_atria": Told(LA, "x5-seed1-zeroed-short", "x5-seed1"),
     "zeroed_hippocampi": Told(HC, "x5-zeroed", "x5"),
+    "zeroed_inner_hippocampi": Told(HC, "x5-zeroed", "x5", "inner"),
     "zeroed_short_hippocampi": Told(HC, "x5-zeroed-short", "x5"),
     "ratio_zeroed_hippocampi": Told(HC, "x5-ratio75", "x5-zeroed"),
     "zeroed_of_20": Told(HC, "x5-zeroed-of-20", "x5-of-20"),
@@ -93,7 +94,14 @@ SAID: Mapping[str, Told] = {
     "random_hippocampi": Told(HC, "random-frozen", "scratch", "inner"),
     "frozen_hippocampi": Told(HC, "x5-frozen", "scratch", "inner"),
 }
-"""The differences that are named below."""
+"""The differences that are named in the conclusions."""
+
+LESS: Mapping[str, tuple[str, str]] = {
+    "less_1200": (LA, "-1200"),
+    "less_3600": (LA, "-3600"),
+    "less_hippocampi": (HC, "-1200"),
+}
+"""What `x5` brings on the final cases after a longer fine-tuning, against after 400 steps."""
 
 
 def said(results: Path) -> dict[str, str]:
@@ -101,6 +109,9 @@ def said(results: Path) -> dict[str, str]:
     arms = by_name(LA)
     return {
         **{name: _told(one, results=results) for name, one in SAID.items()},
+        **{name: _less(*one, results=results) for name, one in LESS.items()},
+        "pool_atria": str(len(persons(LA, "pool"))),
+        "pool_hippocampi": str(len(persons(HC, "pool"))),
         **costs(results),
         **probe_numbers(results),
         **{
@@ -119,6 +130,24 @@ def _told(one: Told, *, results: Path) -> str:
     return "not measured yet" if apart is None else with_seeds(apart)
 
 
+def _less(of: str, longer: str, *, results: Path) -> str:
+    """A difference of differences, paired as they are."""
+    gains = []
+    for length in ("", longer):
+        start, end = (
+            scores(by_name(of)[f"{name}{length}"], "final", results=results)
+            for name in ("scratch", "x5")
+        )
+        gains.append(
+            {
+                seed: {case: end[seed][case] - start[seed][case] for case in start[seed]}
+                for seed in set(start) & set(end)
+            }
+        )
+    apart = difference(gains[0], gains[1], of=of, side="final")
+    return "not measured yet" if apart is None else with_seeds(apart)
+
+
 def costs(results: Path) -> dict[str, str]:
     """Pre-training in steps of fine-tuning, and against zeroed volumes, by what times.py found."""
     times = read(results / "times.json")
@@ -128,6 +157,7 @@ def costs(results: Path) -> dict[str, str]:
     as_long = {name: number * of["visible"] / of["finetune"] for name, number in steps.items()}
     return {
         "unet_time": _slower(["pretrain-x5-unet"], ["pretrain-x5"], results=results),
+        "resunet_cost": _slower(["pretrain-resunet-x5"], ["pretrain-x5"], results=results),
         "resunet_time": _slower(
             [f"resunet-scratch-s{seed}" for seed in TUNING],
             [f"scratch-s{seed}" for seed in TUNING],
@@ -142,8 +172,7 @@ def costs(results: Path) -> dict[str, str]:
 
 def _slower(first: list[str], second: list[str], *, results: Path) -> str:
     """How many times as long runs on the atria took; others ran beside them."""
-    seconds = [
-        sum(row["cpu_seconds"] for name in names if (row := read(results / LA / f"{name}.json")))
-        for names in (first, second)
-    ]
-    return f"{seconds[0] / seconds[1]:.1f}"
+    rows = [[read(results / LA / f"{name}.json") for name in names] for names in (first, second)]
+    seconds = [[row and row["cpu_seconds"] for row in each] for each in rows]
+    assert all(all(each) for each in seconds), "all have run without a stop"
+    return f"{sum(seconds[0]) / sum(seconds[1]):.1f}"

@@ -111,9 +111,10 @@ def _peer(of: str, results: Path) -> Iterator[str]:
         rows = [one for one in each if one is not None]
         seconds = statistics.fmean(row["cpu_seconds"] for row in rows)
         steps = rows[0]["steps"]
-        title, text = PEER.format(
-            steps=steps, share=100 * steps / 250_000, minutes=seconds / 60
-        ).split("\n\n")
+        told = ", ".join(f"{mean({seed: one}):.0f}" for seed, one in scored.items())
+        share, minutes = 100 * steps / 250_000, seconds / 60
+        filled = PEER.format(steps=steps, share=share, minutes=minutes, each=told)
+        title, text = filled.split("\n\n")
         yield f"{title}\n\n{textwrap.fill(text, width=99)}\n"
         found = {
             name: {

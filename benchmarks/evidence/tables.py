@@ -48,8 +48,8 @@ def signed(found: Difference) -> str:
 
 
 def _points(value: float) -> str:
-    """With its sign, and 0 with a plus."""
-    return f"{round(value, 1) + 0.0:+.1f}"
+    """With its sign, also where it is rounded to 0."""
+    return f"{value:+.1f}"
 
 
 def with_seeds(found: Difference) -> str:

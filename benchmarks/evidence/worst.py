@@ -68,7 +68,8 @@ def _draw(images: dict[str, Path], maps: dict[str, dict[str, Path]]) -> None:
                     axis.contour(drawn == value, [0.5], colors=colour, linestyles=style)
             axis.set_axis_off()
             axis.set_title(f"{case}, {name}{_dice(name, case)}", fontsize=7)
-    page.savefig(RESULTS / "worst.png", dpi=160, metadata={"Software": None})
+    said = {"Software": None, "Description": ", ".join(images)}
+    page.savefig(RESULTS / "worst.png", dpi=160, metadata=said)
     pyplot.close(page)
 
 

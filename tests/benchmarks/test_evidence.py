@@ -275,6 +275,13 @@ def test_the_readme_has_the_row_that_the_results_make(load: Any) -> None:
     assert row.format(**load("said").said(RESULTS)) in readme.splitlines()
 
 
+def test_the_picture_is_of_the_worst_cases(load: Any) -> None:
+    compare, image = load("compare"), pytest.importorskip("PIL.Image")
+    scored = compare.scores(compare.by_name("hippocampus")["scratch"], "final", results=RESULTS)
+    with image.open(RESULTS / "worst.png") as picture:
+        assert picture.text["Description"] == ", ".join(load("tables").worst(scored))
+
+
 def test_probes_are_of_the_encoders_that_arms_start_from(load: Any) -> None:
     probes = load("kept").read(RESULTS / "probes.json")
     assert probes
