@@ -2,9 +2,9 @@
 
     python benchmarks/evidence/times.py --data DIR --work DIR
 
-To be run when nothing else runs. One process with one thread; long and short runs in turn, so that
-what comes before the first step, and the measuring after the last, are subtracted. What has been
-timed is kept.
+To be run when nothing else runs. One process with one thread; all kinds in turn, and of each a long
+and a short run, so that what comes before the first step, and the measuring after the last, are
+subtracted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from arm import Arm
-from kept import machine, read, write
+from kept import machine, write
 from run import RESULTS
 from specs import finetuning, pretraining
 
@@ -37,11 +37,9 @@ def main() -> None:
 
     torch.set_num_threads(1)
     data, work = given.data.resolve(), given.work.resolve() / "times"
-    known = read(RESULTS / "times.json") or {"each": {}}
-    found = {name: known["each"].get(name, []) for name in (*PRETRAINED, FINETUNED)}
-    todo = [name for name in found if not found[name]]
+    found: dict[str, list[float]] = {name: [] for name in (*PRETRAINED, FINETUNED)}
     for _ in range(given.times):
-        for name in todo:
+        for name in found:
             one = [_seconds(name, steps, of=given.of, data=data, work=work) for steps in LENGTHS]
             found[name].append((one[1] - one[0]) / (LONG - SHORT))
             print(f"{name}: {found[name][-1]:.4f} core seconds a step", flush=True)
