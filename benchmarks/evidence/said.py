@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from arm import ALL, TUNING
 from compare import by_name, difference, mean, scores
@@ -164,10 +164,19 @@ def costs(results: Path) -> dict[str, str]:
             results=results,
         ),
         "ratio_of_time": f"{of['visible'] / of['zeroed']:.2f}",
+        "ratios_of_time": _from_to("visible", times=times),
         "ratio_of_time_75": f"{of['visible75'] / of['zeroed']:.2f}",
+        "ratios_of_time_75": _from_to("visible75", times=times),
         "x20_times": str(math.ceil(as_long["x20"] / (3600 - 1200))),
         **{f"{name}_cost": f"{round(number, -2):,.0f}" for name, number in as_long.items()},
     }
+
+
+def _from_to(kind: str, *, times: Mapping[str, Any]) -> str:
+    """The least and the most that it took of zeroed volumes, timed in turn."""
+    each = times["each"]
+    ratios = [one / other for one, other in zip(each[kind], each["zeroed"], strict=True)]
+    return f"{min(ratios):.2f} to {max(ratios):.2f} in {len(ratios)} repetitions"
 
 
 def _slower(first: list[str], second: list[str], *, results: Path) -> str:

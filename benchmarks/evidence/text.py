@@ -51,9 +51,9 @@ of whom some have two hippocampi: rows need not subtract. Their 95 % intervals a
 and other persons ([compare.py](../benchmarks/evidence/compare.py)): with three seeds they are
 wide, as they should be, and with fewer none is shown; -0.0 is below 0. Runs shared their cores
 with others, which Dice does not mind; [times.py](../benchmarks/evidence/times.py) measured times
-when nothing else ran, and what a ResUNet or the decoder `unet` take is told from runs that shared
-them. Results of the first sitting name no commit; their flips were written into them later, and
-checked against the specs of their runs.
+when nothing else ran, whose repetitions and sittings differ by up to a fourth, and what a ResUNet
+or the decoder `unet` take is told from runs that shared them. Results of the first sitting name no
+commit; their flips were written into them later, and checked against the specs of their runs.
 """
 
 FIGURES: Mapping[str, str] = {

@@ -275,6 +275,19 @@ def test_the_readme_has_the_row_that_the_results_make(load: Any) -> None:
     assert row.format(**load("said").said(RESULTS)) in readme.splitlines()
 
 
+def test_what_longer_fine_tuning_leaves_is_less_where_scratch_catches_up(
+    load: Any, tmp_path: Path
+) -> None:
+    said, kept = load("said"), load("kept")
+    dice = {"scratch": 0.6, "x5": 0.7, "scratch-1200": 0.8, "x5-1200": 0.84}
+    for name, value in dice.items():
+        for seed in range(3):
+            final = dict.fromkeys(splits()["hippocampus"]["final"], value)
+            kept.write(tmp_path / "hippocampus" / f"{name}-s{seed}.json", {"final": final})
+    told = said._less("hippocampus", "-1200", results=tmp_path)
+    assert told == "-6.0 (-6.0 to -6.0; 3 seeds)"
+
+
 def test_the_picture_is_of_the_worst_cases(load: Any) -> None:
     compare, image = load("compare"), pytest.importorskip("PIL.Image")
     scored = compare.scores(compare.by_name("hippocampus")["scratch"], "final", results=RESULTS)
