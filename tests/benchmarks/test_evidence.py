@@ -248,6 +248,21 @@ def test_an_arm_starts_from_its_encoder_and_from_no_other(load: Any, tmp_path: P
     assert "2000" in within.name
 
 
+def test_specs_have_what_their_arm_and_their_encoder_change(load: Any, tmp_path: Path) -> None:
+    """To change it once more changes nothing."""
+    specs, settings = load("specs"), load("settings")
+    where = {"data": tmp_path, "work": tmp_path, "also": specs.NOTHING}
+    for name, values in settings.WEIGHTS.items():
+        spec = specs.pretraining(name, of="hippocampus", **where)
+        assert spec.with_values(dict(values)) == spec, name
+    for of in SETS:
+        for name, arm in load("compare").by_name(of).items():
+            spec = specs.finetuning(arm, seed=2, **where)
+            own = {**settings.OF_SET[of], **arm.values, "recipe": arm.course}
+            assert spec.with_values(own) == spec, name
+            assert (spec.seed, spec.subset_seed) == (2, 2)
+
+
 def test_a_zeroed_pre_training_of_equal_time_takes_that_time(load: Any) -> None:
     settings, kept = load("settings"), load("kept")
     each = kept.read(RESULTS / "times.json")["seconds"]
