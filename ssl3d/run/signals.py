@@ -81,8 +81,12 @@ class Signals:
         name = signal.Signals(number).name
         self.exit_code = EXIT_CODES[name]
         again = "Press Ctrl-C" if name == "SIGINT" else f"Send {name}"
-        with suppress(RuntimeError):  # the signal came while a line was being written
-            self._say(f"Stopping after this step, which is saved. {again} again to stop at once.")
+        line = f"Stopping after this step, which is saved. {again} again to stop at once."
+        try:
+            self._say(line)
+        except RuntimeError:
+            # The signal came while a line was being written. Another thread waits for its end.
+            threading.Thread(target=self._say, args=(line,)).start()
 
 
 def _end(number: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -9,8 +10,10 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from typing import Any
 
 import pytest
+from rich.console import Console
 
 from ssl3d.run.signals import ECHO, Signals
 
@@ -64,6 +67,46 @@ def test_the_first_signal_is_a_request(number: signal.Signals, code: int) -> Non
     assert process.returncode == code
     assert out.startswith("Stopping after this step, which is saved. ")
     assert errors == ""
+
+
+class Signalled(io.RawIOBase):
+    """A signal comes while the first line is being written."""
+
+    def __init__(self) -> None:
+        self.written = b""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: Any) -> int:
+        if not self.written:
+            self.written = b"<"
+            signal.raise_signal(signal.SIGTERM)
+        self.written += bytes(text)
+        return len(text)
+
+
+@pytest.mark.parametrize("rich", [False, True])
+def test_a_signal_within_a_line_is_announced_after_it(rich: bool) -> None:
+    raw = Signalled()
+    file = io.TextIOWrapper(io.BufferedWriter(raw))
+    console = Console(file=file, width=200)
+
+    def say(text: str) -> None:
+        if rich:
+            console.print(text)
+        else:
+            print(text, file=file, flush=True)
+
+    with Signals(say).listening() as signals:
+        say("a line")
+    for thread in set(threading.enumerate()) - {threading.current_thread()}:
+        if not thread.daemon:
+            thread.join(timeout=10)
+    assert signals.requested
+    first, second = raw.written.decode().splitlines()
+    assert first == "<a line"
+    assert second.startswith("Stopping after this step, which is saved. ")
 
 
 @pytest.mark.parametrize("second", TAKEN)
@@ -134,12 +177,3 @@ def test_another_thread_takes_no_signals() -> None:
     thread.start()
     thread.join()
     assert seen == [before, [False, 0]]
-
-
-def test_a_line_that_cannot_be_written_now_does_not_end_the_run() -> None:
-    def say(text: str) -> None:  # noqa: ARG001
-        raise RuntimeError("reentrant call inside <_io.BufferedWriter name='<stdout>'>")
-
-    with Signals(say).listening() as signals:
-        os.kill(os.getpid(), signal.SIGUSR1)
-        assert signals.requested
