@@ -28,7 +28,7 @@ OTHER_WEIGHTS = (
 CHOSEN: Mapping[str, Mapping[str, tuple[int, ...]]] = {
     "left_atrium": {
         **dict.fromkeys(("scratch", "x5"), CONFIRMING),
-        **dict.fromkeys(("scratch-1200", "x5-1200"), CONFIRMING),
+        **dict.fromkeys(("scratch-1200", "x5-1200", "x5-again-1200"), CONFIRMING),
         **dict.fromkeys(("scratch-3600", "x5-3600"), TUNING),
         **dict.fromkeys(("x20", "x20-1200", "x20-3600"), TUNING),
         **dict.fromkeys(("x5-seed1", "x5-seed1-zeroed", "x5-seed1-zeroed-short"), CONFIRMING),
@@ -86,6 +86,8 @@ def atria() -> Iterator[Arm]:
     for weights in OTHER_WEIGHTS:
         seeds = COURSE if weights == "x5-seed1" else TUNING
         yield Arm(of, weights, weights, against="x5", seeds=seeds)
+    values = {"trainer.steps": 1200}
+    yield Arm(of, "x5-again-1200", "x5-again", values=values, against="scratch-1200")
     for steps in (1200, 3600):
         longer = {"trainer.steps": steps}
         yield Arm(of, f"x20-{steps}", "x20", values=longer, against=f"scratch-{steps}")

@@ -64,17 +64,24 @@ def machine() -> dict[str, Any]:
 
     from ssl3d import __version__
 
-    model = [
-        line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
-    ]
     return {
-        "cpu": model[0].split(":")[1].strip() if model else platform.processor(),
+        "cpu": _cpu(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "ssl3d": __version__,
         "commit": commit(),
     }
+
+
+def _cpu() -> str:
+    """Its name, with family and model: one name can stand for processors that differ a lot."""
+    pairs = (line.split(":") for line in Path("/proc/cpuinfo").read_text().splitlines())
+    about = {pair[0].strip(): pair[1].strip() for pair in pairs if len(pair) == 2}
+    if "model name" not in about:
+        return platform.processor()
+    number = f"family {about.get('cpu family')}, model {about.get('model')}"
+    return f"{about['model name']} ({number})"
 
 
 @functools.cache
