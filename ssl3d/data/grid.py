@@ -58,15 +58,17 @@ class Grid:
         return steps if moved > _SHEAR * steps.min() else None
 
     def resampled(self, steps: Sequence[float] | NDArray[np.float64]) -> Grid:
-        """The orthogonal grid over the same space with other steps, in mm."""
+        """The orthogonal grid over the same space with other steps, in mm.
+
+        It starts at the first voxel; over a sheared grid at the lowest corner.
+        """
         near = np.abs(self.steps - steps) <= AFFINE_TOL
         affine = zoom_affine(self.affine, np.where(near, self.steps, steps), diagonal=False)
-        shape, offset = compute_shape_offset(self.shape, self.affine, affine)
+        # MONAI's offset is left: it moves tilted grids, if only by what a header rounds.
+        shape, _ = compute_shape_offset(self.shape, self.affine, affine)
+        affine[:, 3] = self.affine[:, 3]
         if self.orthogonal_steps() is not None:
-            # MONAI centres such grids, half a voxel off: this one starts at the lowest corner.
-            low = np.linalg.solve(affine, self.affine @ self.corners).min(axis=1)
-            offset = (affine @ low)[:3]
-        affine[:3, 3] = offset
+            affine[:, 3] = affine @ np.linalg.solve(affine, self.affine @ self.corners).min(axis=1)
         return Grid(tuple(int(size) for size in shape), affine)
 
     def slabs(self, voxels: int) -> list[tuple[slice, Grid]]:

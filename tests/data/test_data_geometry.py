@@ -10,11 +10,15 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from run_batches import found
+from scipy.spatial.transform import Rotation
 
 from ssl3d.data.data_error import BadVolume, DataWarning
+from ssl3d.data.grid import oriented
+from ssl3d.data.on_grid import prepare_on_grid
 from ssl3d.data.read import check_header, check_source, read_source
 from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec
@@ -271,6 +275,40 @@ def test_what_lies_outside_of_the_scan_is_never_valid(tmp_path: Path, spacing, a
     affine = nibabel.load(tmp_path / "a.nii").affine
     volume, got = read(tmp_path / "a.nii", spacing=spacing)
     assert same(volume[0], expected_at(volume[0], got, array, affine))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    angles=st.tuples(*[st.floats(-180, 180)] * 3),
+    steps=st.tuples(*[st.sampled_from([0.4, 0.86, 1.0, 2.4, 6.5])] * 3),
+    spacing=st.tuples(*[st.sampled_from([0.5, 1.0, 1.9, 3.0])] * 3),
+    shape=st.tuples(*[st.integers(1, 24)] * 3),
+)
+def test_a_grid_of_other_steps_holds_all_of_a_tilted_scan(angles, steps, spacing, shape) -> None:
+    """Headers are in single precision, so that axes are at right angles but for their rounding."""
+    affine = np.eye(4)
+    affine[:3, :3] = Rotation.from_euler("xyz", angles, degrees=True).as_matrix() @ np.diag(steps)
+    affine[:3, 3] = 12.7, -88.1, 31.9
+    own, _ = oriented(shape, affine.astype(np.float32).astype(np.float64))
+    found = own.resampled(spacing)
+    at = np.linalg.solve(found.affine, own.affine @ own.corners)[:3]
+    assert np.abs(at.min(axis=1)).max() < 1e-3, "both begin with the same voxel"
+    # Half a step beyond the last voxel is as far as values are taken from it.
+    assert (at.max(axis=1) <= np.array(found.shape) - 0.5 + 1e-3).all()
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.8, 1.5, 1.5)])
+def test_labels_of_outer_slices_of_a_tilted_scan_come_back(tmp_path: Path, spacing) -> None:
+    affine = np.eye(4)
+    turn = Rotation.from_euler("xyz", (8.6, 1.0, -2.0), degrees=True).as_matrix()
+    affine[:3, :3] = turn @ np.diag([0.86, 0.86, 2.4])
+    affine[:3, 3] = -90.1, -120.3, 17.7
+    array = voxels((24, 26, 20))
+    nibabel.Nifti1Image(array, affine).to_filename(tmp_path / "a.nii")
+    spec = DataSpec(volumes="-", spacing=spacing)
+    prepared = prepare_on_grid(Source((tmp_path / "a.nii",)), spec=spec)
+    back, _ = prepared.restore(torch.ones(prepared.valid.shape), mode="nearest", fill=0.0)
+    assert (back == 1).all(), "each voxel of the file, those of its outer slices among them"
 
 
 @pytest.mark.parametrize("spacing", [None, (2.0, 1.0, 1.0)])

@@ -16,6 +16,7 @@ import pytest
 from run_batches import found
 
 from ssl3d.data.data_error import BadVolume, DataError
+from ssl3d.data.disk_cache import FORMAT
 from ssl3d.data.spec import DataSpec
 from ssl3d.data.stored.fill import Filled, fill_store
 from ssl3d.data.stored.manifest import Manifest
@@ -141,12 +142,12 @@ def test_verify_names_what_is_damaged_missing_and_extra(store: Path, tmp_path: P
 def test_a_damaged_manifest_is_refused(store: Path, tmp_path: Path) -> None:
     path = store / "store.json"
     text = path.read_text()
-    for spoiled in (text[:-9], text.replace("uint16", "uint17"), "[]", '{"format": 1}'):
+    for spoiled in (text[:-9], text.replace("uint16", "uint17"), "[]", f'{{"format": {FORMAT}}}'):
         path.write_text(spoiled)
         with pytest.raises(DataError, match=r"store\.json cannot be read"):
             found(spec_of(tmp_path, store=str(store)))
-    path.write_text(text.replace('"format": 1', '"format": 9'))
-    with pytest.raises(DataError, match=r"has format 9, this version of ssl3d knows 1"):
+    path.write_text(text.replace(f'"format": {FORMAT}', '"format": 999'))
+    with pytest.raises(DataError, match=rf"format 999, this version of ssl3d knows {FORMAT}: fill"):
         found(spec_of(tmp_path, store=str(store)))
     assert fill(tmp_path).kept == 2
     found(spec_of(tmp_path, store=str(store)))

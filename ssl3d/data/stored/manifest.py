@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from ssl3d.data.data_error import DataError, shown
+from ssl3d.data.disk_cache import FORMAT
 from ssl3d.data.listing import ListedSample, listed_sample
 from ssl3d.data.sizes import Grid
 from ssl3d.data.source import Source
 from ssl3d.files import write_json
-
-FORMAT = 1
-"""To be raised when stores are laid out otherwise."""
 
 MANIFEST, FINISHED, VOLUMES = "store.json", "finished.jsonl", "volumes"
 """Names in a store's folder. The second has a line for each volume that was ever finished."""
@@ -83,7 +81,8 @@ class Manifest:
             DataError: there is no store, or one that is not finished, damaged or of another format.
         """
         path = store / MANIFEST
-        again = "fill it by ssl3d prepare, which keeps the volumes that are finished"
+        fill = "fill it by ssl3d prepare"
+        again = f"{fill}, which keeps the volumes that are finished"
         if not path.exists():
             what = "is not finished" if (store / VOLUMES).is_dir() else "is no store"
             raise DataError(f"data.store: {shown(store)} {what}, it has no {MANIFEST}: {again}")
@@ -92,7 +91,7 @@ class Manifest:
             if content["format"] != FORMAT:
                 raise DataError(
                     f"data.store: {shown(path)} has format {content['format']}, this version of "
-                    f"ssl3d knows {FORMAT}: {again}"
+                    f"ssl3d knows {FORMAT}: {fill}"
                 )
             if content.pop("checksum") != _checksum(content):
                 raise ValueError("its checksum is another")
