@@ -285,6 +285,13 @@ def test_one_column_of_several_with_one_value_is_said(write_set, tmp_path, kind)
         (("no", "yes"), "2", "'2' is no class: give one of no, yes (or 0 to 1)"),
         (("0", "1"), "2", "'2' is no class: give one of 0, 1, or"),
         (("0", "1"), "0.5", "no class"),
+        # A number is the name of a class where one of these is a number, and never a place too.
+        (("1", "2", "3"), "1.0", 0.0),
+        (("1", "2", "3"), "3", 2.0),
+        (("1", "2", "3"), "0", "'0' is no class: give one of 1, 2, 3, or nothing"),
+        (("0", "1", "4"), "2", "'2' is no class: give one of 0, 1, 4, or nothing"),
+        (("2", "1", "0"), "0.0", 2.0),
+        (("1", "unclear"), "0", "'0' is no class: give one of 1, unclear, or nothing"),
         ((), "7", 7.0),
     ],
 )

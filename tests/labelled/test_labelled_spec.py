@@ -38,6 +38,7 @@ def test_what_does_not_fit_together_is_refused(options: dict, message: str) -> N
         (lambda: LabelMap((0, 1), ("a", "b"), ignore=1), "each once"),
         (lambda: Targets(()), "at least one"),
         (lambda: Targets(("a",), kind="number", classes=("x",)), "leave out classes"),
+        (lambda: Targets(("a",), classes=("1", "1.0")), "1, 1.0: two of them are the same number"),
         (lambda: Targets(("a",)).read("1.5", where="here"), "here: '1.5' is no class"),
         (lambda: Targets(("a",)).read("-1", where="here"), "no class"),
         (lambda: Targets(("a",), classes=("no", "yes")).read("2", where="here"), "one of no, yes"),

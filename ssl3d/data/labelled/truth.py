@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,7 +46,8 @@ class Targets:
     Attributes:
         columns: of the manifest, in the order of `LabelledBatch.targets`.
         kind: "class" for whole numbers from 0, "number" for any.
-        classes: what cells may say in place of 0, 1, ..., where it is known which there are.
+        classes: what cells may say in place of 0, 1, ..., where it is known which there are. Where
+            one of them is a number itself, a number in a cell is such a name and no place.
     """
 
     columns: tuple[str, ...]
@@ -57,6 +59,9 @@ class Targets:
             raise ValueError(f"target columns {list(self.columns)}: give at least one, each once")
         if self.classes and self.kind == "number":
             raise ValueError("classes are given, but the targets are numbers: leave out classes")
+        numbers = _numbers(self.classes)
+        if len(set(map(_number, numbers))) < len(numbers):
+            raise ValueError(f"classes {', '.join(numbers)}: two of them are the same number")
 
     def read(self, cell: str, *, where: str) -> float:
         """The number that a cell means.
@@ -66,21 +71,47 @@ class Targets:
         """
         if cell in self.classes:
             return float(self.classes.index(cell))
-        try:
-            number = float(cell)
-        except ValueError:
-            number = float("nan")
-        if self.kind == "class":
-            known, allowed = float("inf"), "whole numbers from 0"
-            if self.classes:
-                known, allowed = len(self.classes), f"one of {', '.join(self.classes)}"
-                if self.classes != ("0", "1"):
-                    allowed += f" (or 0 to {known - 1})"
-            if not (0 <= number < known and number == round(number)):
-                raise ValueError(f"{where}: {shown(cell)} is no class: give {allowed}, or nothing")
-        elif not abs(number) < 1e30:
-            raise ValueError(f"{where}: {shown(cell)} is no number: give one, or nothing")
-        return number
+        number = _number(cell)
+        if self.kind == "number":
+            if not abs(number) < 1e30:
+                raise ValueError(f"{where}: {shown(cell)} is no number: give one, or nothing")
+            return number
+        known = self._known()
+        if known is None and number >= 0 and number == round(number):
+            return number
+        if known is None or number not in known:
+            raise ValueError(
+                f"{where}: {shown(cell)} is no class: give {self._allowed()}, or nothing"
+            )
+        return float(known[number])
+
+    def _known(self) -> dict[float, int] | None:
+        """The class that a number means: that of this name, where any name is a number, else its
+        place; None where it is not known which classes there are.
+        """
+        if not self.classes:
+            return None
+        named = {_number(name): self.classes.index(name) for name in _numbers(self.classes)}
+        return named or {float(place): place for place in range(len(self.classes))}
+
+    def _allowed(self) -> str:
+        if not self.classes:
+            return "whole numbers from 0"
+        last = "" if _numbers(self.classes) else f" (or 0 to {len(self.classes) - 1})"
+        return f"one of {', '.join(self.classes)}{last}"
 
 
 Truth = LabelMap | Targets
+
+
+def _number(text: str) -> float:
+    """NaN where it is none, or no finite one."""
+    try:
+        number = float(text)
+    except ValueError:
+        return math.nan
+    return number if math.isfinite(number) else math.nan
+
+
+def _numbers(names: tuple[str, ...]) -> list[str]:
+    return [name for name in names if not math.isnan(_number(name))]
