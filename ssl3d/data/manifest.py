@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -30,26 +30,24 @@ def manifest_sources(spec: DataSpec) -> list[Source]:
     columns = spec.columns
     images = _images(columns, table=table)
     own = [*images, columns.group, columns.modality, columns.valid, columns.weight]
-    _check_names(table, known=[*own, "visit" if columns.visit is None else columns.visit])
+    table.check_names([*own, "visit" if columns.visit is None else columns.visit])
     _check_given_once(table, spec=spec)
     allowed = spec.missing_channels == "allow"
     sources = [_source(table, row, images, allowed=allowed) for row in table.rows]
     _check_each_once(table, sources)
-    grouped = any(row[columns.group] for row in table.rows)
+    groups = table.groups(columns.group) or repeat(None, len(table.rows))
     for row in table.rows:
-        if grouped and not row[columns.group]:
-            raise table.error(f"has no {columns.group} in {row.place}: give one to every row")
         if columns.visit is not None and not row[columns.visit]:
             raise table.error(f"has no {columns.visit} in {row.place}: give one to every row")
     return [
         replace(
             source,
-            group=row[columns.group] or None,
+            group=group,
             visit=(columns.visit and row[columns.visit]) or None,
             weight=_weight(table, row, columns.weight),
         )
-        for source, row in zip(
-            described(sources, table=table, columns=columns), table.rows, strict=True
+        for source, row, group in zip(
+            described(sources, table=table, columns=columns), table.rows, groups, strict=True
         )
     ]
 
@@ -90,24 +88,12 @@ def _images(columns: ImageColumns, *, table: Table) -> tuple[str, ...]:
         return (PATH,)
     lacking = [column for column in images if column not in table.columns]
     if lacking:
-        _check_names(table, known=lacking)
+        table.check_names(lacking)
         raise table.error(
             f"has the columns {sorted(table.columns)}: {' and '.join(map(repr, lacking))} "
             "must name files, or others that data.columns.image names"
         )
     return images
-
-
-def _check_names(table: Table, *, known: Sequence[str]) -> None:
-    """Refuse a column that nobody reads where it is nearly one that is read."""
-    absent = [name for name in known if name not in table.columns]
-    for column in sorted(table.columns - set(known)):
-        close = difflib.get_close_matches(column.lower(), absent, n=1, cutoff=0.75)
-        if close and abs(len(close[0]) - len(column)) < 2:
-            raise table.error(
-                f"has a column {column!r} and no {close[0]!r}: call it {close[0]!r} if that is "
-                "meant, else something else; further columns are free"
-            )
 
 
 def _check_given_once(table: Table, *, spec: DataSpec) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -68,6 +69,35 @@ class Table:
     def where(self, row: Row) -> str:
         """Words for a row."""
         return f"{self._option}: {self.path.name}, {row.place}"
+
+    def check_names(self, known: Collection[str]) -> None:
+        """Refuse a column that nobody reads where it is nearly one that is read.
+
+        Raises:
+            DataError: there is such a column.
+        """
+        absent = [name for name in known if name not in self.columns]
+        for column in sorted(self.columns - set(known)):
+            close = difflib.get_close_matches(column.lower(), absent, n=1, cutoff=0.75)
+            if close and abs(len(close[0]) - len(column)) < 2:
+                raise self.error(
+                    f"has a column {column!r} and no {close[0]!r}: call it {close[0]!r} if that is "
+                    "meant, else something else; further columns are free"
+                )
+
+    def groups(self, column: str, *, rows: Sequence[Row] | None = None) -> list[str] | None:
+        """Whom some rows (none: all) are of; None where no row says.
+
+        Raises:
+            DataError: some say it, and some do not.
+        """
+        rows = self.rows if rows is None else rows
+        without = [row.place for row in rows if not row[column]]
+        if len(without) == len(rows):
+            return None
+        if without:
+            raise self.error(f"has no {column} in {', '.join(without[:3])}: give one to every row")
+        return [row[column] for row in rows]
 
     def sources(self, columns: Sequence[str]) -> list[Source]:
         """The files that rows name in some columns, from the folder of the table.

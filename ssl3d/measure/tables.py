@@ -16,6 +16,9 @@ Row = Mapping[str, float]
 
 METRICS, CASES, SUMMARY = "metrics.csv", "cases.csv", "summary.json"
 
+_SIGNS = {METRICS: b"number,value,", CASES: b"case,", SUMMARY: b'"numbers":'}
+"""What each of them holds, and a file of that name that somebody else wrote hardly does."""
+
 
 def metrics_table(summary: Row, *, intervals: Mapping[str, Interval]) -> list[dict[str, Any]]:
     """A line for each number: its name, value, and the ends of its 95 % interval."""
@@ -102,6 +105,21 @@ def write_results(
         line["number"]: {n: _plain(line[n]) for n in ("value", "low", "high")} for line in metrics
     }
     write_json(folder / SUMMARY, {**facts, "cases": len(rows), "numbers": numbers})
+
+
+def would_be_lost(folder: Path, *, given: Path | None = None) -> list[str]:
+    """Names of files that `write_results` would write over, and that are no results of before.
+
+    Args:
+        folder: where it would write.
+        given: a table that is read, which is one of them whatever it holds.
+    """
+    files = {folder / name: sign for name, sign in _SIGNS.items() if (folder / name).exists()}
+    return [
+        file.name
+        for file, sign in files.items()
+        if sign not in file.read_bytes() or (given is not None and file.samefile(given))
+    ]
 
 
 def _shown(value: Any) -> Any:

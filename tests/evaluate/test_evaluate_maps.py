@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ssl3d.data.data_error import DataError
 from ssl3d.tasks.evaluate.maps import evaluate_maps
 
 LEGEND = {"background": 0, "liver": 1, "lesion": 5}
@@ -81,6 +82,43 @@ def test_patterns_files_and_a_table_say_the_same(folders: Path, quiet) -> None:
     assert alone.intervals == by_folder.intervals
     one = evaluate_maps(folders / "out/p1.nii.gz", folders / "truth/p1.nii", console=quiet)
     assert one.numbers["dice"] == by_folder.rows[str(folders / "out/p1.nii.gz")]["dice"]
+
+
+def test_groups_of_a_table_are_for_all_rows_or_none(folders: Path, quiet) -> None:
+    lines = [f"out/p{case}.nii.gz,truth/p{case}.nii" for case in range(3)]
+
+    def table(head: str, groups: tuple[str, ...]) -> Path:
+        rows = [f"{line},{group}" for line, group in zip(lines, groups, strict=True)]
+        (folders / "pairs.csv").write_text("\n".join([f"prediction,label,{head}", *rows]))
+        return folders / "pairs.csv"
+
+    alone = evaluate_maps(folders / "out", folders / "truth", console=quiet)
+    nobody = evaluate_maps(table("group", ("", "", "")), console=quiet)
+    assert nobody.intervals == alone.intervals
+    with pytest.raises(DataError, match="has no group in line 3, line 4: give one to every row"):
+        evaluate_maps(table("group", ("a", "", "")), console=quiet)
+    with pytest.raises(DataError, match="has a column 'Groups' and no 'group': call it 'group'"):
+        evaluate_maps(table("Groups", ("a", "a", "b")), console=quiet)
+
+
+@pytest.mark.parametrize("name", ["cases.csv", "metrics.csv", "summary.json"])
+def test_tables_of_others_are_not_written_over(folders: Path, command, name: str) -> None:
+    lines = [f"case{case},out/p{case}.nii.gz,truth/p{case}.nii" for case in range(3)]
+    text = "\n".join(["case,prediction,label", *lines])
+    if name.endswith("json"):
+        rows = [line.split(",") for line in lines]
+        text = json.dumps([{"prediction": guess, "label": truth} for _, guess, truth in rows])
+    (folders / name).write_text(text)
+    (folders / "scores").mkdir()
+    (folders / "scores" / name).write_text("mine\n")
+    for out in (".", "scores"):
+        before = (folders / out / name).read_text()
+        code, _, err = command("evaluate", name, "--out", out)
+        assert (code, f"holds {name} of something else" in err) == (2, True), err
+        assert (folders / out / name).read_text() == before
+    # Results of before are its own.
+    for _ in range(2):
+        assert command("evaluate", name, "--out", "again")[0] == 0
 
 
 def test_a_prediction_in_another_orientation_is_compared_in_its_place(

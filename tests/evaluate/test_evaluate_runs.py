@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from evaluated_runs import labelled_set
+from evaluated_runs import SEGMENTATION, labelled_set, spec_of
 
 import ssl3d
 from ssl3d.tasks.evaluate.maps import evaluate_maps
@@ -45,6 +45,29 @@ def test_a_run_and_what_it_predicts_have_the_same_numbers(runs: Path, tmp_path, 
     assert found.numbers == pytest.approx(own.numbers, nan_ok=True)
 
 
+def test_a_run_is_measured_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quiet
+) -> None:
+    """Persons by a part of a relative path, which is seen from where the run was begun."""
+    labelled_set(tmp_path, cases=6)
+    for kind in ("images", "labels"):
+        for case in range(6):
+            (tmp_path / f"{case // 2}/{kind}").mkdir(parents=True, exist_ok=True)
+            (tmp_path / f"{kind}/{case}.nii").rename(tmp_path / f"{case // 2}/{kind}/{case}.nii")
+    monkeypatch.chdir(tmp_path)
+    spec = spec_of(tmp_path, task=SEGMENTATION).with_values(
+        {
+            "data.manifest": None,
+            "data.images": "*/images/*.nii",
+            "data.labels": "*/labels/*.nii",
+            "data.group_by": "^([^/]+)/",
+        }
+    )
+    result = ssl3d.finetune(spec, out=tmp_path / "run", console=quiet)
+    monkeypatch.chdir(tmp_path / "0")
+    assert evaluate_run(tmp_path / "run", console=quiet).numbers == pytest.approx(result.numbers)
+
+
 def test_other_sides_and_other_volumes(runs: Path, command, tmp_path: Path, quiet) -> None:
     sides = {
         side: evaluate_run(runs / "voxels", side=side, console=quiet).rows
@@ -57,7 +80,12 @@ def test_other_sides_and_other_volumes(runs: Path, command, tmp_path: Path, quie
     code, out, err = command("evaluate", runs / "voxels", "--data", "data.yaml", "--out", "s")
     assert code == 0, err
     assert "2 cases" in out
+    assert "Not looked at" not in out
     assert json.loads((tmp_path / "s/summary.json").read_text())["side"] == "other volumes"
+    text = "data: {manifest: new/table.csv, workers: 0, spacing: 5, normalise: zscore}"
+    (tmp_path / "other.yaml").write_text(text)
+    code, out, err = command("evaluate", runs / "voxels", "--data", "other.yaml", "--out", "s")
+    assert (code, "Not looked at: data.spacing, data.normalise" in out) == (0, True), out + err
     shutil.copytree(runs, tmp_path / "moved")
     (tmp_path / "moved/voxels/data.json").unlink()
     shutil.copytree(runs / "voxels", tmp_path / "folds/fold-0")
@@ -107,6 +135,8 @@ def test_tables_that_do_not_fit(runs: Path, tmp_path: Path, command, quiet) -> N
         "image,kind\n0,dark\n1,dark\n0.nii,dark\n": "in line 2 and line 4: name it once",
         "image,kind\n0,grey\n1,dark\n": "'grey' is no class",
         "image,other\n0,1\n": "kind",
+        "image,kind,group\n0,dark,a\n1,dark,\n": "has no group in line 3: give one to every row",
+        "image,kind,Group\n0,dark,a\n1,dark,\n": "has a column 'Group' and no 'group'",
     }.items():
         (tmp_path / "truth.csv").write_text(text)
         code, _, err = command("evaluate", "out", "truth.csv")

@@ -130,6 +130,8 @@ def test_a_manifest_beside_images_names_them_by_the_end_of_their_path(
         ("name,find\n000,1\n", "image is needed, once"),
         ("image,find\n", "has no rows"),
         ("image,find,group\n000,1,a\n001,0,\n002,1,b\n", "no group in line 3"),
+        ("image,find,Fold\n000,1,0\n001,0,1\n002,1,1\n", "'Fold' and no 'fold': call it 'fold'"),
+        ("image,find,valids\n000,1,\n001,0,\n002,1,\n", "a column 'valids' and no 'valid'"),
         ("image,find,fold\n000,1,0\n001,0,5\n002,1,1\n", "line 3: fold is '5': give every case"),
     ],
 )

@@ -72,7 +72,11 @@ def _manifest(data: LabelledData, *, truth: Truth) -> Table | None:
     needed = list(columns.images if data.images is None else columns.images[:1])
     if isinstance(truth, LabelMap) and data.labels is None:
         needed.append(columns.label)
-    return Table(Path(data.manifest).expanduser(), needed=needed, option="data.manifest")
+    table = Table(Path(data.manifest).expanduser(), needed=needed, option="data.manifest")
+    targets = truth.columns if isinstance(truth, Targets) else ()
+    others = (columns.group, columns.modality, columns.valid, columns.stratum, columns.fold)
+    table.check_names([*needed, *targets, *others])
+    return table
 
 
 def _files(
@@ -145,7 +149,9 @@ def _groups(
     folder: Path | None,
 ) -> list[str]:
     column = data.columns.group
-    if table is None or not any(row is not None and row[column] for row in rows):
+    known = [row for row in rows if row is not None]
+    groups = None if table is None else table.groups(column, rows=known)
+    if table is None or groups is None:
         if data.group_by is None and data.group_file is None and not all(patients(sources)):
             warnings.warn(
                 f"data: no grouping is given, so each of {len(sources)} cases counts as a person "
@@ -160,10 +166,7 @@ def _groups(
             f"has a column {column!r}, and data.group_by or data.group_file is given too: give one "
             "of them, or call another column the group by data.columns.group"
         )
-    without = [row.place for row in rows if row is not None and not row[column]]
-    if without:
-        raise table.error(f"has no {column} in {', '.join(without[:3])}: give one to every case")
-    return [row[column] for row in rows if row is not None]
+    return groups
 
 
 def _stratum(data: LabelledData, *, truth: Truth, row: Row | None, targets: Sequence[float]) -> str:

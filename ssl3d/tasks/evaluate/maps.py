@@ -54,7 +54,7 @@ def evaluate_maps(
         DataError: predictions and label maps do not go together, or hold values that are no labels.
     """
     console = console or Console()
-    check_out(out)
+    check_out(out, given=predictions if labels is None else None)
     given = None if labels is None else os.fspath(labels)
     pairs, missing = find_pairs(
         os.fspath(predictions), given, group_by=group_by, allow_missing=allow_missing

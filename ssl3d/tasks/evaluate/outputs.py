@@ -51,7 +51,7 @@ def evaluate_outputs(
         ValueError: there are no predictions, or a case has no row, or two.
     """
     folder, console = Path(predictions), console or Console()
-    check_out(out)
+    check_out(out, given=table)
     record = read_record(folder)
     if record is None:
         raise DataError(f"{folder} holds no {RECORD}: give a folder of `ssl3d predict`")
@@ -72,6 +72,7 @@ def evaluate_outputs(
     assert isinstance(truth, Targets)
     task = config.build(stages=backbone.stages())
     lines = Table(Path(table), needed=(IMAGE, *truth.columns), option="evaluate")
+    lines.check_names((IMAGE, *truth.columns, GROUP))
     named = {case: Source(tuple(Path(file) for file in record["cases"][case])) for case in numbers}
     matched, missing = _matched(lines, named)
     if missing and not allow_missing:
@@ -88,10 +89,9 @@ def evaluate_outputs(
         targets = torch.tensor(_targets(line, truth=truth, table=lines))
         outputs_of = torch.tensor(numbers[case])
         found[case] = task.row(outputs_of, truth=targets, spacing=(1.0, 1.0, 1.0))
-    grouped = GROUP in lines.columns
     return evaluated(
         found,
-        groups=[line[GROUP] for line in matched.values()] if grouped else None,
+        groups=lines.groups(GROUP, rows=list(matched.values())),
         summary=task.summary,
         badness=task.badness,
         facts={"primary": config.primary, "task": record["task"], "left_out": missing},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,11 +81,12 @@ def _manifest(path: Path) -> list[Pair]:
             f"{PREDICTION} and {LABEL}"
         )
     table = Table(path, needed=(PREDICTION, LABEL), option="evaluate")
+    table.check_names((PREDICTION, LABEL, GROUP))
     sources = table.sources((PREDICTION, LABEL))
-    grouped = GROUP in table.columns
+    groups = table.groups(GROUP) or repeat(None, len(sources))
     return [
-        Pair(source.files[0], source.files[1], row[GROUP] if grouped else None)
-        for source, row in zip(sources, table.rows, strict=True)
+        Pair(source.files[0], source.files[1], group)
+        for source, group in zip(sources, groups, strict=True)
     ]
 
 

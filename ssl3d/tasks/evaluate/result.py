@@ -14,7 +14,7 @@ from rich.table import Table
 from ssl3d.data.data_error import shown
 from ssl3d.folder import RunFolder
 from ssl3d.measure.bootstrap import Interval, intervals
-from ssl3d.measure.tables import Row, cases_table, write_results
+from ssl3d.measure.tables import Row, cases_table, would_be_lost, write_results
 
 WORST = 3
 """Cases that are named."""
@@ -41,11 +41,17 @@ class Evaluated:
     out: Path | None
 
 
-def check_out(out: str | os.PathLike[str] | None) -> None:
-    """Refuse a folder whose own numbers would be written over.
+def check_out(
+    out: str | os.PathLike[str] | None, *, given: str | os.PathLike[str] | None = None
+) -> None:
+    """Refuse a folder in which something else would be written over.
+
+    Args:
+        out: the folder; None: nothing is written.
+        given: a table that is read.
 
     Raises:
-        ValueError: it is one of a run, or no folder.
+        ValueError: it is one of a run, or no folder, or holds other files of these names.
     """
     if out is None:
         return
@@ -55,6 +61,12 @@ def check_out(out: str | os.PathLike[str] | None) -> None:
         raise ValueError(
             f"out: {out} holds a run, whose metrics.csv and summary.json would be lost: give "
             "another folder"
+        )
+    lost = would_be_lost(Path(out), given=None if given is None else Path(given))
+    if lost:
+        raise ValueError(
+            f"out: {out} holds {', '.join(lost)} of something else, which would be written over: "
+            "give another folder"
         )
 
 

@@ -35,6 +35,9 @@ from ssl3d.tasks.predict.runs import unfinished
 PathLike = str | os.PathLike[str]
 Side = Literal["testing", "choosing", "training", "unused"]
 
+PREPARED = ("spacing", "normalise", "foreground", "modality")
+"""Of labelled volumes: how they are prepared, which a model that is measured knows itself."""
+
 
 def evaluate_run(
     run: PathLike,
@@ -118,6 +121,13 @@ def _volumes(
             f"data: the model has the channels {', '.join(tuned.channels)}, and the volumes "
             f"{', '.join(data.channels)}: name them alike"
         )
+    before, tables = (None, {}) if data is not None else _before(folder)
+    idle = [name for name in PREPARED if data is not None and getattr(data, name) is not None]
+    if idle:
+        text = (
+            f"Not looked at: data.{', data.'.join(idle)}. Volumes are prepared as the model's were"
+        )
+        console.print(text, style="yellow", markup=False, soft_wrap=True)
     given = data or spec.data
     how = ("cache", "workers", "on_bad_file", "max_bad_share")
     volumes = LabelledVolumes(
@@ -127,12 +137,14 @@ def _volumes(
         choosing=spec.select == "best",
         subset_seed=spec.subset_seed,
         only_tested=data is not None,
+        folder=None if before is None else Path(before.folder),
     )
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", DataWarning)
         volumes.find()
-        if data is None:
-            _check_same(volumes, folder)
+        if before is not None:
+            now = table_digests(volumes.data)
+            check_unchanged(before, volumes.listing, tables_before=tables, tables_now=now)
             cases = getattr(volumes.sides, side)
             if not cases:
                 raise DataError(f"{folder.root}: there are no cases on the side {side!r}")
@@ -143,15 +155,13 @@ def _volumes(
     return volumes
 
 
-def _check_same(volumes: LabelledVolumes, folder: RunFolder) -> None:
-    """The run's cases are those that it was begun with."""
+def _before(folder: RunFolder) -> tuple[Listing, dict[str, str]]:
+    """The cases that a run was begun with, and the digests of its tables."""
     try:
         tables = json.loads((folder.root / TABLES).read_text(encoding="utf-8"))
-        before = Listing.read(folder.data)
+        return Listing.read(folder.data), tables
     except (OSError, ValueError) as error:
         raise DataError(
             f"{folder.root}: which cases the run was tested on cannot be read: {error}. Give the "
             "volumes by --data (data=...)"
         ) from error
-    now = table_digests(volumes.data)
-    check_unchanged(before, volumes.listing, tables_before=tables, tables_now=now)
