@@ -91,7 +91,9 @@ def remove_left_behind(folder: Path, pattern: str) -> list[Path]:
     for path in folder.glob(f".{pattern}.*.tmp"):
         with suppress(FileNotFoundError):  # its writer has just finished
             written = re.search(r"\.([\w-]+)-(\d+)-[0-9a-f]{8}\.tmp$", path.name)
-            gone = written and written[1] == host_name() and not is_running(int(written[2]))
+            if written is None:  # somebody else's file
+                continue
+            gone = written[1] == host_name() and not is_running(int(written[2]))
             if gone or time.time() - path.stat().st_mtime > A_DAY:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
                 removed.append(path)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
+import os
+import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
 import torch
-from tuned_runs import KINDS, threshold, write_image, write_run
+from tuned_runs import BRIGHT, KINDS, threshold, write_image, write_run
 
 import ssl3d
 from ssl3d.folder import RunFolder
@@ -110,6 +114,58 @@ def test_predictions_of_other_models_are_not_mixed(command, tmp_path: Path) -> N
     assert (code, "of b, which is not asked for" in err) == (2, True)
     assert stamps(tmp_path / "out") == before
     assert command("predict", runs[1], "a.nii", "b.nii", "--out", "out", "--again")[0] == 0
+
+
+@pytest.mark.parametrize("task", [BRIGHT, KINDS])
+def test_predictions_are_not_mixed_where_they_were_being_removed(
+    command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quiet, task
+) -> None:
+    """A process that makes them again by other models is killed between any two of its steps."""
+    runs = [write_run(tmp_path / f"run{seed}", task=task, seed=seed) for seed in (0, 1)]
+    for name in "abc":
+        write_image(tmp_path / f"s/{name}.nii")
+    name = "unlink" if task is BRIGHT else "replace"
+    owner = Path if task is BRIGHT else os
+    whole, steps = getattr(owner, name), itertools.count()
+
+    def killed(*args, **more):
+        if next(steps) == stop:
+            raise KeyboardInterrupt
+        return whole(*args, **more)
+
+    def made(out: str) -> set[object]:
+        """What each of its results is: who made it last, or what was said."""
+        table = tmp_path / out / "predictions.csv"
+        return set(stamps(tmp_path / out).values() if task is BRIGHT else table.read_text().split())
+
+    for stop in range(5):
+        out = f"out{stop}"
+        assert command("predict", runs[0], "s", "--out", out)[0] == 0
+        before = made(out) - {"case,dark,bright"}
+        steps = itertools.count()
+        with monkeypatch.context() as patched, suppress(KeyboardInterrupt):
+            patched.setattr(owner, name, killed)
+            ssl3d.predict(runs[1], "s", out=out, again=True, console=quiet)
+        code, _, err = command("predict", runs[1], "s", "--out", out)
+        assert "holds predictions of other models" in err if code else not made(out) & before
+
+
+@pytest.mark.parametrize("task", [BRIGHT, KINDS])
+def test_names_that_are_not_utf_8(command, tmp_path: Path, task) -> None:
+    run = write_run(tmp_path / "run", task=task)
+    image = write_image(tmp_path / "s/größe_日本.nii")
+    shutil.copy(image, os.fsencode(tmp_path / "s") + b"/f\xfcr.nii")
+    for out in ("out", os.fsdecode(b"\xfc")):
+        code, _, err = command("predict", run, "s", "--out", out)
+        assert (code, err) == (0, "")
+        if task is BRIGHT:
+            names = {path.name for path in (tmp_path / out).glob("*.nii.gz")}
+            assert names == {"f\\xfcr.nii.gz", "größe_日本.nii.gz"}
+        else:
+            lines = (tmp_path / out / "predictions.csv").read_text(encoding="utf-8").splitlines()
+            assert {line.split(",")[0] for line in lines[1:]} == {"f\\xfcr", "größe_日本"}
+        code, said, _ = command("predict", run, "s", "--out", out)
+        assert (code, "2 of 2 are there already and kept" in said) == (0, True)
 
 
 def test_what_cannot_be_read_is_named_and_the_others_are_predicted(command, tmp_path: Path) -> None:

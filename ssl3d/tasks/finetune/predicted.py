@@ -61,9 +61,8 @@ def kept_map(
     Returns:
         (K, D, H, W) half.
     """
-    count = outputs * size[0] * size[1] * size[2]
-    kept = torch.from_file(str(file), shared=True, size=count, dtype=torch.float16)
-    kept = kept.view(outputs, *size)
+    # Not torch.from_file, which takes no name that is not UTF-8.
+    kept = torch.from_numpy(np.memmap(file, np.float16, mode="w+", shape=(outputs, *size)))
     for start, slab in slabs:
         kept[:, start : start + slab.shape[1]] = slab.half()
     return kept

@@ -47,7 +47,7 @@ def find_inputs(given: Sequence[str], *, channels: Sequence[str], out: Path) -> 
 
 
 def named(sources: Sequence[Source], *, known: Mapping[str, Sequence[str]]) -> dict[str, Source]:
-    """Names of the results: those of the files without ending.
+    """Names of the results: those of the files without ending, in UTF-8.
 
     Files of one name get their folders as well, from the deepest one that all inputs share.
 
@@ -60,14 +60,14 @@ def named(sources: Sequence[Source], *, known: Mapping[str, Sequence[str]]) -> d
     """
     before = {tuple(files): name for name, files in known.items()}
     new = [source for source in sources if tuple(map(shown, source.files)) not in before]
-    counts = Counter(stem(source.files[0]) for source in new) + Counter(list(known))
+    counts = Counter(shown(stem(source.files[0])) for source in new) + Counter(list(known))
     common = Path(os.path.commonpath([source.files[0].parent for source in sources]))
     found: dict[str, Source] = {}
     for source in sources:
         file = source.files[0]
-        name = before.get(tuple(map(shown, source.files)), stem(file))
+        name = before.get(tuple(map(shown, source.files)), shown(stem(file)))
         if source in new and counts[name] > 1:
-            name = str(file.relative_to(common).with_name(name))
+            name = shown(file.relative_to(common).with_name(name))
             if name in known or name in found:
                 other = known[name][0] if name in known else found[name].name
                 raise DataError(

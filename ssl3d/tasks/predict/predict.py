@@ -115,9 +115,9 @@ def _predict(
     results.check_nobody_elses(name for name in cases if name not in known)
     for parent in {(folder / name).parent for name in cases} | {folder}:
         remove_left_behind(parent, "*")
-    write_record(folder, how, cases=cases, known=known)
-    if again:
+    if again:  # before it is said that all that is there is of these models
         results.remove(cases)
+    write_record(folder, how, cases=cases, known=known)
     kept = tuple(name for name in cases if results.has(name))
     if kept:
         console.print(f"{len(kept)} of {len(cases)} are there already and kept")
