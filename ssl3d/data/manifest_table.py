@@ -78,7 +78,9 @@ class Table:
         """
         absent = [name for name in known if name not in self.columns]
         for column in sorted(self.columns - set(known)):
-            close = difflib.get_close_matches(column.lower(), absent, n=1, cutoff=0.75)
+            first = column[:1].lower()  # "old" is not nearly "fold"
+            alike = [name for name in absent if name[:1].lower() == first]
+            close = difflib.get_close_matches(column.lower(), alike, n=1, cutoff=0.75)
             if close and abs(len(close[0]) - len(column)) < 2:
                 raise self.error(
                     f"has a column {column!r} and no {close[0]!r}: call it {close[0]!r} if that is "

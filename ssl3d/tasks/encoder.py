@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ssl3d.files import write_json, written_whole
+from ssl3d.folder import RunFolder
 from ssl3d.kinds.backbone_config import BackboneConfig
 from ssl3d.plugin.registry import installed
 from ssl3d.tasks.loaded import Loaded
@@ -135,6 +136,17 @@ def encoder_config(path: str | os.PathLike[str]) -> BackboneConfig:
         ValueError: there is no encoder at `path`, or its backbone is not installed.
     """
     return backbone_of(describe_encoder(path))
+
+
+def behind(path: str | os.PathLike[str]) -> str | None:
+    """What must be said of an encoder whose run has a later checkpoint; None where it has none."""
+    steps, newest = describe_encoder(path)["trained"]["steps"], RunFolder(path).newest_step()
+    if newest <= steps:
+        return None
+    return (
+        f"This is the encoder of step {steps}; the run has a checkpoint of step {newest}: go on "
+        f"with it to its end, or move {WEIGHTS} away and export the checkpoint's"
+    )
 
 
 def _files(path: Path) -> tuple[dict[str, Any], Path]:

@@ -23,7 +23,14 @@ from ssl3d.kinds.export_config import ExportConfig, Written
 from ssl3d.plugin.registry import did_you_mean
 from ssl3d.plugin.spec_error import SpecError, explain
 from ssl3d.run.resume import spec_before
-from ssl3d.tasks.encoder import WEIGHTS, backbone_of, describe_encoder, load_encoder, make_encoder
+from ssl3d.tasks.encoder import (
+    WEIGHTS,
+    backbone_of,
+    behind,
+    describe_encoder,
+    load_encoder,
+    make_encoder,
+)
 from ssl3d.tasks.encoder_folder import EncoderFolder
 from ssl3d.tasks.pretrain.unfinished import encoder_of_checkpoint
 
@@ -125,14 +132,8 @@ def _trained(source: Path) -> tuple[Backbone, dict[str, Any], list[str]]:
         about, weights = encoder_of_checkpoint(folder)
         said = f"The run has not ended: this is the encoder of its newest checkpoint, step {newest}"
         return make_encoder(about, weights=weights), about, [said]
-    about = describe_encoder(source)
-    steps, said_of_steps = about["trained"]["steps"], []
-    if newest > steps:
-        said_of_steps = [
-            f"This is the encoder of step {steps}; the run has a checkpoint of step {newest}: go "
-            "on with it to its end, or move encoder.safetensors away to export the checkpoint's"
-        ]
-    return load_encoder(source), about, said_of_steps
+    said_of_steps = behind(source)
+    return load_encoder(source), describe_encoder(source), [said_of_steps] if said_of_steps else []
 
 
 def _folder_of(source: Path) -> Path:

@@ -144,6 +144,31 @@ def test_the_decoder_is_transferred_where_asked(
     assert len(alone) > 1
 
 
+def test_encoder_and_decoder_are_of_one_step(
+    make_spec: MakeSpec, pretrained: Path, tmp_path: Path
+) -> None:
+    """A run that had ended, was begun anew with more steps and was killed, holds both."""
+    run_of = Path(shutil.copytree(pretrained, tmp_path / "run"))
+    (file,) = (run_of / "checkpoints").glob("*.ckpt")
+    later = torch.load(file, weights_only=True)
+    for value in later["state_dict"].values():
+        value += 1 if value.is_floating_point() else 0
+    torch.save(later, run_of / "checkpoints" / "step-000000004.ckpt")
+    spec = make_spec(encoder=str(run_of), transfer="encoder+decoder", patch=None, **STILL)
+    _, said = run(spec, tmp_path / "both")
+    assert f"Decoder from {file}" in said
+    assert "This is the encoder of step 2; the run has a checkpoint of step 4: go on" in said
+    file.unlink()
+    with pytest.raises(ssl3d.RunError, match=r"is that of step 2, .* is left, only up to 4: go on"):
+        ssl3d.finetune(spec, out=tmp_path / "none")
+    description = json.loads((run_of / "encoder.json").read_text())
+    description["trained"]["ema"] = 0.9
+    (run_of / "encoder.json").write_text(json.dumps(description))
+    assert any("optimizer.ema" in remark for remark in resolved(spec).remarks)
+    alone = resolved(spec.replace(transfer="encoder")).remarks
+    assert not any("optimizer.ema" in remark for remark in alone)
+
+
 def test_the_decoder_of_the_run_is_the_default(
     make_spec: MakeSpec, pretrained: Path, tmp_path: Path
 ) -> None:

@@ -306,6 +306,22 @@ def test_a_class_is_a_name_or_a_number(classes, cell, want) -> None:
             truth.read(cell, where="line 2")
 
 
+def test_an_image_with_two_label_maps_is_no_two_cases(write_set, tmp_path: Path) -> None:
+    """Cases are told apart by it in all that is measured; a link to it is another."""
+    write_set(2)
+    truth = LabelMap((0, 1, 2), ("background", "a", "b"))
+    images = [f"{tmp_path}/images/00{case}.nii" for case in (0, 0, 1)]
+    labels = [f"{tmp_path}/labels/00{case}.nii" for case in (0, 1, 1)]
+    data = LabelledData(images=images, labels=labels)
+    with pytest.raises(DataError, match=r"images/000.nii is the image of 2 cases: name it once"):
+        find_cases(data, truth=truth)
+    linked = tmp_path / "images/again.nii"
+    linked.symlink_to(images[0])
+    data = LabelledData(images=[images[0], str(linked)], labels=labels[:2], group_by="(.*)")
+    cases, _ = find_cases(data, truth=truth)
+    assert len({case.name for case in cases}) == 2
+
+
 def test_labels_are_not_taken_for_images(write_set, tmp_path: Path) -> None:
     write_set(2)
     path = manifest(

@@ -1,8 +1,9 @@
-"""Every case is labelled, and no label map is of two persons."""
+"""Every case is labelled and stands once, and no label map is of two persons."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,11 +14,17 @@ from ssl3d.data.labelled.truth import LabelMap, Truth
 
 
 def check_known(cases: Sequence[Case], *, truth: Truth) -> None:
-    """Every case has a label map, or a target.
+    """Every case has a label map, or a target, and an image of its own.
 
     Raises:
-        DataError: names cases that have none, or a map that two persons share.
+        DataError: names cases that have none, that stand twice, or a map that two persons share.
     """
+    for name, times in Counter(case.name for case in cases).items():
+        if times > 1:
+            raise DataError(
+                f"data: {name} is the image of {times} cases: name it once. To learn from several "
+                "label maps of one image, give each a copy of it or a link to it, all of one group"
+            )
     if isinstance(truth, LabelMap):
         without, what = [case.name for case in cases if case.label is None], "label map"
         _check_maps(cases)

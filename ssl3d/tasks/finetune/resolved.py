@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from ssl3d.kinds.decoder_config import DecoderConfig
 from ssl3d.kinds.task_config import TaskConfig
 from ssl3d.plugin.spec_error import SpecError
 from ssl3d.run.trainer_spec import BestSpec, TrainerSpec
-from ssl3d.tasks.encoder import DESCRIPTION, describe_encoder, encoder_config
+from ssl3d.tasks.encoder import DESCRIPTION, behind, describe_encoder, encoder_config
 from ssl3d.tasks.finetune.build import default_decoder
 from ssl3d.tasks.finetune.pretrained_decoder import pretrained_decoder
 from ssl3d.tasks.finetune.spec import FinetuneSpec
@@ -122,6 +122,7 @@ def resolved(spec: FinetuneSpec) -> Resolved:
     if trained is not None and trained != now and spec.inputs is not None:
         channels = "channel" if trained == 1 else "channels"
         remarks.append(f"The encoder had {trained} {channels}, now {now}: {spec.inputs}")
+    remarks += [*_said_of_run(spec)] if described else []
     remarks += [f"backbone: {said}" for said in backbone.warnings(patch=patch)]
     decoder = None
     if spec.task.per == "voxel":
@@ -140,6 +141,17 @@ def resolved(spec: FinetuneSpec) -> Resolved:
         trainer=_trainer(spec),
         remarks=tuple(remarks),
     )
+
+
+def _said_of_run(spec: FinetuneSpec) -> Iterator[str]:
+    """Where encoder and decoder are not of one step, or not what the run has last."""
+    assert spec.encoder is not None
+    source = Path(spec.encoder).expanduser()
+    later = behind(source)
+    if later is not None:
+        yield later
+    if spec.transfer == "encoder+decoder" and describe_encoder(source)["trained"].get("ema"):
+        yield "The encoder is an average over steps (optimizer.ema), the decoder is the last step's"
 
 
 def _is_described(path: Path) -> bool:

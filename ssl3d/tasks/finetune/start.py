@@ -74,24 +74,31 @@ def _backbone(resolved: Resolved) -> tuple[Backbone, list[Loaded]]:
 
 
 def _decoder(model: FinetuneModel, *, resolved: Resolved) -> Loaded:
-    """Fill the decoder from the run's newest checkpoint."""
+    """Fill the decoder from the run's checkpoint of the encoder's step."""
     spec = resolved.spec
     assert spec.encoder is not None
     if model.decoder is None:
         raise RunError("transfer: encoder+decoder is for tasks on voxels, which have a decoder")
     folder = RunFolder(Path(spec.encoder).expanduser())
-    newest = folder.newest_checkpoint()
-    if newest is None:
+    if folder.newest_checkpoint() is None:
         raise no_run(folder)
-    if describe_encoder(folder.root)["trained"].get("feature_encoder"):
+    trained = describe_encoder(folder.root)["trained"]
+    checkpoint = folder.checkpoint(trained["steps"])
+    if not checkpoint.is_file():
+        raise RunError(
+            f"transfer: the encoder of {folder.root} is that of step {trained['steps']}, and no "
+            f"checkpoint of that step is left, only up to {folder.newest_step()}: go on with the "
+            "run to its end, or transfer the encoder alone"
+        )
+    if trained.get("feature_encoder"):
         raise RunError(
             f"transfer: the decoder of {folder.root} reads the maps of a feature encoder, which "
             "fine-tuning does not have: transfer the encoder alone"
         )
-    state: dict[str, torch.Tensor] = read_checkpoint(newest)["state_dict"]
+    state: dict[str, torch.Tensor] = read_checkpoint(checkpoint)["state_dict"]
     weights = {
         name.removeprefix(DECODER): value
         for name, value in state.items()
         if name.startswith(DECODER)
     }
-    return Loaded("decoder", str(newest), fill_decoder(model.decoder, weights=weights))
+    return Loaded("decoder", str(checkpoint), fill_decoder(model.decoder, weights=weights))

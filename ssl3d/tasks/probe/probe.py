@@ -20,7 +20,7 @@ from ssl3d.measure.probe.neighbours import NEIGHBOURS, ROWS, VOXELS
 from ssl3d.run.precision import tf32
 from ssl3d.streams import weights_seed
 from ssl3d.tasks.device import device_of
-from ssl3d.tasks.encoder import describe_encoder, encoder_config, load_encoder
+from ssl3d.tasks.encoder import behind, describe_encoder, encoder_config, load_encoder
 from ssl3d.tasks.finetune.resolved import truth_of
 from ssl3d.tasks.labelled_spec import LabelledSpec
 from ssl3d.tasks.predict.progress import CaseProgress
@@ -144,7 +144,8 @@ def _preparation(
             f"patch: {show((z, y, x))} voxels; must be a multiple of {show(trained.divisor)}"
         )
     how, remarks = preparation(spec.data, patch=(z, y, x), encoder=inputs)
-    for remark in remarks:
+    later = behind(encoder)
+    for remark in (*remarks, *([later] if later else [])):
         console.print(remark, style="yellow", markup=False, soft_wrap=True)
     return how, (z, y, x)
 
