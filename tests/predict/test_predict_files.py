@@ -14,6 +14,7 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tuned_runs import BRIGHT, KINDS, threshold, write_image, write_run
 
 import ssl3d
@@ -179,6 +180,23 @@ def test_what_cannot_be_read_is_named_and_the_others_are_predicted(command, tmp_
     assert "1 of 2 cases are predicted in out" in out
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["good.labels.json", "good.nii.gz", "predictions.json"]
+
+
+@pytest.mark.parametrize("task", [BRIGHT, KINDS])
+def test_a_model_that_says_nan_predicts_nothing(
+    command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task
+) -> None:
+    monkeypatch.undo()
+    run = write_run(tmp_path / "run", task=task)
+    weights = load_file(run / "model.safetensors")
+    first = next(name for name in weights if name.startswith("backbone"))
+    weights[first].view(-1)[0] = np.nan
+    save_file(weights, run / "model.safetensors")
+    write_image(tmp_path / "s/a.nii")
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = command("predict", run, "s", "--out", "out")
+    assert (code, "a.nii: the model says NaN or infinity of it: its weights" in out) == (1, True)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["predictions.json"]
 
 
 def test_files_of_one_name_keep_their_folders(tmp_path: Path, quiet) -> None:

@@ -13,6 +13,10 @@ from ssl3d.tasks.finetune.model import FinetuneModel
 from ssl3d.tasks.finetune.window_spec import WindowSpec
 
 
+class NotFinite(ValueError):
+    """A model says NaN or infinity of a volume."""
+
+
 @torch.no_grad()
 def averaged(
     models: Sequence[FinetuneModel],
@@ -31,13 +35,16 @@ def averaged(
 
     Returns:
         (R, K, D, H, W).
+
+    Raises:
+        NotFinite: a valid voxel has a NaN.
     """
 
     def turned(model: FinetuneModel, axes: list[int]) -> Tensor:
         seen = None if valid is None else valid.flip(axes)
         return model.predict(volume.flip(axes), valid=seen, at_once=windows.batch).flip(axes)
 
-    return mean_of_all(models, windows=windows, one=turned)
+    return mean_of_all(models, windows=windows, one=turned, valid=valid)
 
 
 @torch.no_grad()
@@ -64,11 +71,19 @@ def mean_of_all(
     *,
     windows: WindowSpec,
     one: Callable[[FinetuneModel, list[int]], Tensor],
+    valid: Tensor | None = None,
 ) -> Tensor:
     """The mean of what `one` gives for each model and the axes, from the last, of each mirroring.
 
+    Args:
+        models: that say it.
+        windows: what is mirrored, and the precision.
+        one: gives (R, K, ...).
+        valid: (R, ...) bool, where it counts; None: everywhere.
+
     Raises:
         ValueError: there is no model.
+        NotFinite: what counts is not finite.
     """
     if not models:
         raise ValueError("there is no model to predict with: give at least one run")
@@ -82,4 +97,12 @@ def mean_of_all(
             found = one(model, [axis - 3 for axis in axes])
         total = found if total is None else total + found
     assert total is not None
+    wrong = ~torch.isfinite(total)
+    if valid is not None:
+        wrong &= valid[:, None].to(wrong.device)
+    if wrong.any():
+        raise NotFinite(
+            "the model says NaN or infinity of it: its weights are damaged, or 16 bits do not hold "
+            "its values: then give precision 32 (windows.precision, --precision)"
+        )
     return total / (len(models) * len(flips))

@@ -9,11 +9,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ssl3d.data.labelled.batch import LabelledBatch
 from ssl3d.data.labelled.batches import LabelledBatches
 from ssl3d.geometry import Triple
 from ssl3d.kinds.task import Row
 from ssl3d.run.ranks import of_all_ranks
-from ssl3d.tasks.finetune.averaged import averaged_cases
+from ssl3d.tasks.finetune.averaged import NotFinite, averaged_cases
 from ssl3d.tasks.finetune.model import FinetuneModel
 from ssl3d.tasks.finetune.sliding import predicted_slabs
 from ssl3d.tasks.finetune.window_spec import WindowSpec
@@ -58,31 +59,45 @@ def measure(
         windows: how they are predicted.
         rank: this one.
         world: number of ranks that call it.
+
+    Raises:
+        NotFinite: the model says NaN of a case.
     """
-    voxels = model.decoder is not None
-    own: dict[str, Row] = {}
-    for batch in batches.fixed(side, whole=voxels, rank=rank, world=world):
-        truth: Tensor
-        if voxels:
-            assert batch.labels is not None
-            truth = batch.labels[0].long()
-            decided = decided_map(
-                model, batch.volume[0], valid=batch.valid, patch=patch, windows=windows
-            )
-        else:
-            assert batch.targets is not None
-            truth = batch.targets[0]
-            # `windows.batch` crops at a time: tiles of a large volume do not fit a GPU at once.
-            found = averaged_cases(
-                [model], batch.volume, windows=windows, valid=batch.valid, counts=batch.counts
-            )
-            decided = model.task.decided(found[0]).cpu()
-        own[batch.sources[0]] = model.task.row(decided, truth=truth, spacing=batch.spacings[0])
-    parts = of_all_ranks(own) if world > 1 else [own]
-    every = {name: row for part in parts for name, row in part.items()}
+    own: dict[str, Row | NotFinite] = {}
+    for batch in batches.fixed(side, whole=model.decoder is not None, rank=rank, world=world):
+        try:
+            own[batch.sources[0]] = _row(model, batch, patch=patch, windows=windows)
+        except NotFinite as error:  # all ranks end by it
+            own[batch.sources[0]] = error
+    every: dict[str, Row] = {}
+    for part in of_all_ranks(own) if world > 1 else [own]:
+        for name, row in part.items():
+            if isinstance(row, NotFinite):
+                raise NotFinite(f"{name}: {row}")
+            every[name] = row
     cases = getattr(batches.volumes.sides, side)
     rows = {case.name: every[case.name] for case in cases}
     return Measured(rows, [case.group for case in cases], model.task.summary(list(rows.values())))
+
+
+def _row(model: FinetuneModel, batch: LabelledBatch, *, patch: Triple, windows: WindowSpec) -> Row:
+    """The numbers of a case."""
+    truth: Tensor
+    if model.decoder is not None:
+        assert batch.labels is not None
+        truth = batch.labels[0].long()
+        decided = decided_map(
+            model, batch.volume[0], valid=batch.valid, patch=patch, windows=windows
+        )
+    else:
+        assert batch.targets is not None
+        truth = batch.targets[0]
+        # `windows.batch` crops at a time: tiles of a large volume do not fit a GPU at once.
+        found = averaged_cases(
+            [model], batch.volume, windows=windows, valid=batch.valid, counts=batch.counts
+        )
+        decided = model.task.decided(found[0]).cpu()
+    return model.task.row(decided, truth=truth, spacing=batch.spacings[0])
 
 
 def decided_map(

@@ -14,6 +14,7 @@ from ssl3d.data.source import Source
 from ssl3d.files import remove_left_behind
 from ssl3d.folder import RunFolder
 from ssl3d.run.lock import RunLock
+from ssl3d.tasks.finetune.averaged import NotFinite
 from ssl3d.tasks.finetune.window_spec import WindowSpec
 from ssl3d.tasks.finetune.windows_on import windows_on
 from ssl3d.tasks.predict.inputs import find_inputs, named
@@ -131,6 +132,8 @@ def _predict(
                 results.make(name, source, progress=progress)
             except BadVolume as error:
                 bad[error.path] = error.reason
+            except NotFinite as error:
+                bad[source.name] = str(error)
             progress.case(name)
     files = {name: results.file(name) for name in cases if results.has(name)}
     text = f"{len(files)} of {len(cases)} cases are predicted in {shown(folder)}"
