@@ -11,6 +11,7 @@ from ssl3d.geometry import Operation, Triple, product, quotient
 from ssl3d.precision import as_autocast
 from ssl3d.sparse import SparseVolume, inside
 from ssl3d.sparse.backend_config import SparseBackendConfig
+from ssl3d.sparse.nothing import touching
 from ssl3d.sparse.operations import convolution, pooling, result_stride, upsampling
 from ssl3d.sparse.volume import NONE, ONE, SparseBackend
 
@@ -115,8 +116,6 @@ def _nothing(
     """The result where no cell is visible: no site, and a gradient of zeros for all that it had."""
     stride = op.result_stride(x.stride)
     sites = product(quotient(x.cells.cell, stride)) * x.cells.n
-    touched = x.features.sum()
-    for given in (weight, bias):
-        touched = touched if given is None else touched + given.sum()
-    empty = x.features.new_zeros(sites, op.channels[1]) + touched
+    rows = x.features.new_zeros(sites, op.channels[1])
+    empty = touching(rows, x.features, weight, bias)
     return x.with_features(empty if weight is None else as_autocast(empty), stride=stride)

@@ -84,10 +84,12 @@ def backends_agree(b: BackboneUnderTest) -> None:
     b.close(second, first)
 
 
-@check()
-def every_parameter_has_a_gradient(b: BackboneUnderTest) -> None:
-    """Distributed training waits for each of them."""
+@check(visible=(True, False))
+def every_parameter_has_a_gradient(b: BackboneUnderTest, *, visible: bool) -> None:
+    """Distributed training waits for each of them, also where a rank shows nothing."""
     cells = b.cells()
+    if not visible:
+        cells = CellGrid(torch.zeros_like(cells.visible), cell=cells.cell)
     results = b.results(b.volume(cells), cells=cells, backend="cells")
     without = [name for name, value in results.items() if value is None]
     require(not without, f"missing: {', '.join(without)}")

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ssl3d.sparse import FeatureMap, SparseVolume
+from ssl3d.sparse.nothing import touching
 
 
 class GroupNorm(nn.GroupNorm):
@@ -17,7 +18,7 @@ class GroupNorm(nn.GroupNorm):
         if not isinstance(x, SparseVolume):
             return super().forward(x)
         if not x.cells.n:
-            return x
+            return x.with_features(touching(x.features, self.weight, self.bias))
         # Rows are sorted by sample: each sample's are its channels' visible sites.
         samples = [
             F.group_norm(rows.t()[None], self.num_groups, self.weight, self.bias, self.eps)[0].t()

@@ -12,6 +12,7 @@ from ssl3d.sparse.layers.by_sample import norm_by_sample
 from ssl3d.sparse.layers.one_site import OneSiteError
 from ssl3d.sparse.layers.pointwise import on_channels
 from ssl3d.sparse.layers.sync import OneSiteOfAllRanks, synchronised_batch_norm, world_size
+from ssl3d.sparse.nothing import touching
 
 NormKind = Literal["layer", "batch", "instance"]
 
@@ -39,7 +40,7 @@ class BatchNorm(nn.BatchNorm3d):
         # A rank that shows nothing still takes part in the reduction over ranks.
         alone = not self.training or world_size() == 1
         if alone and not x.cells.n:
-            return x
+            return x.with_features(touching(x.features, self.weight, self.bias))
         if alone and self.training and len(x.sites) == 1:
             raise self._one_site(x)
         try:
@@ -99,7 +100,7 @@ class InstanceNorm(nn.InstanceNorm3d):
                 )
             return super().forward(x)
         if not x.cells.n:
-            return x
+            return x.with_features(touching(x.features, self.weight, self.bias))
         if 1 in x.site_counts:
             raise OneSiteError(
                 "instance norm",

@@ -9,6 +9,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ssl3d.precision import at_least_single
+from ssl3d.sparse.nothing import touching
 
 
 def world_size() -> int:
@@ -59,8 +60,10 @@ def synchronised_batch_norm(
     `x` is (n, C) or (B, C, ...); ranks may hold different numbers of sites. The variance is taken
     around the common mean, in a second reduction, so that it does not cancel.
 
+    Where no rank has a site, nothing is normalised, and running statistics stay.
+
     Raises:
-        OneSiteOfAllRanks: one site over all ranks; where there is none, plain ValueError.
+        OneSiteOfAllRanks: one site over all ranks.
     """
     assert training
     axes = [axis for axis in range(x.dim()) if axis != 1]
@@ -70,8 +73,9 @@ def synchronised_batch_norm(
     total = all_reduce_sum(torch.cat([full.new_full((1,), sites), full.sum(axes)]))
     count, mean = total[0].detach(), total[1:] / total[0].detach()
     if sites < 2 and count < 2:  # a rank with more knows the answer, and asks its device nothing
-        kind = OneSiteOfAllRanks if count == 1 else ValueError
-        raise kind(f"batch norm needs more than one site over all ranks, got {int(count)}")
+        if count == 0:
+            return touching(x, weight, bias)
+        raise OneSiteOfAllRanks("batch norm needs more than one site over all ranks, got 1")
     centred = full - mean.view(shape)
     variance = all_reduce_sum(centred.square().sum(axes)) / count
     if running_mean is not None and running_var is not None:
