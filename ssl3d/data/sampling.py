@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ssl3d.data.data_error import DataError
+from ssl3d.data.data_error import DataError, DataWarning
 from ssl3d.data.sizes import Grid, patches_held
 from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec
@@ -126,8 +127,21 @@ def _even(names: Sequence[str | None]) -> list[float]:
 
 
 def _check_known(names: Sequence[str | None], *, rule: str) -> None:
-    if not any(names):
+    unknown, how = (
+        sum(not name for name in names),
+        f"data.{rule}_by, data.{rule}_file or a manifest",
+    )
+    if unknown == len(names):
         raise DataError(
-            f"data.sampling: {rule!r} is given, and no volume has a {rule}: say by data.{rule}_by, "
-            f"data.{rule}_file or a manifest what each is of, or leave it out"
+            f"data.sampling: {rule!r} is given, and no volume has a {rule}: say by {how} what each "
+            "is of, or leave it out"
+        )
+    if unknown:
+        share = 1 / len(set(names))
+        warnings.warn(
+            f"data.sampling: {rule!r} is given, and {unknown} of {len(names)} volumes have none: "
+            f"they count as one together, which gets {share:.0%} of what goes by it. Say by {how} "
+            "what each is of",
+            DataWarning,
+            stacklevel=2,
         )

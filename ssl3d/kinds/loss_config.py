@@ -22,6 +22,13 @@ both, beside a loss that restores.
 """
 
 
+TAKEN = frozenset(
+    {"loss", "share", "count", "rank", "visible_share", "psnr", "ssim"}
+    | {"volume", "crops", "empty_crops", "step"}
+)
+"""What a run calls its own numbers, which no loss may be called."""
+
+
 class LossConfig(ComponentConfig):
     """Options of a loss term."""
 
@@ -30,7 +37,10 @@ class LossConfig(ComponentConfig):
     """False where the loss takes no random number: a step is the same program each time then."""
 
     weight: float = Field(default=1.0, ge=0, description="factor of this term in the total loss")
-    label: str = Field(default="", description="name in logs, unique in a spec; default: the name")
+    label: str = Field(
+        default="",
+        description="name in logs, unique in a spec and without a slash; default: the name",
+    )
 
     @property
     def title(self) -> str:

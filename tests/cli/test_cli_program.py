@@ -54,14 +54,14 @@ def test_help_loads_neither_torch_nor_plugins_nor_pydantic(run_python) -> None:
 
 
 def test_help_is_quick() -> None:
-    """The best of three: half a second on a quiet machine, twice that is allowed for."""
+    """The best of three: half a second on a quiet machine; with torch it would be many."""
     times = []
     for _ in range(3):
         start = time.perf_counter()
         subprocess.run([sys.executable, "-m", "ssl3d", "--help"], check=True, capture_output=True)
         times.append(time.perf_counter() - start)
     print(f"ssl3d --help: {min(times):.2f} s")
-    assert min(times) < 2
+    assert min(times) < 4
 
 
 def test_version(ssl3d: Command) -> None:

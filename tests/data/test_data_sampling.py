@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from run_batches import found
 
-from ssl3d.data.data_error import DataError
+from ssl3d.data.data_error import DataError, DataWarning
 from ssl3d.data.outline import outline
 from ssl3d.data.sampling import Draws
 from ssl3d.data.spec import DataSpec
@@ -118,6 +118,17 @@ def test_what_a_rule_goes_by_must_be_known(folder: Path) -> None:
         DataSpec(volumes="x", sampling={"file": 0})
     with pytest.raises(ValueError, match="sampling"):
         DataSpec(volumes="x", sampling={})
+
+
+def test_volumes_that_nobody_names_are_said(folder: Path) -> None:
+    rows = ["image,modality", "set/a1.nii,CT", "set/a2.nii,CT", "set/a3.nii,CT", "set/b1.nii,"]
+    (folder / "m.csv").write_text("\n".join(rows))
+    spec = DataSpec(
+        manifest=str(folder / "m.csv"), sampling="modality", patch=8, holdout=0, workers=0
+    )
+    words = r"'modality' is given, and 1 of 4 volumes have none: .* gets 50% of what goes by it"
+    with pytest.warns(DataWarning, match=words):
+        found(spec).training_crops(seed=0, extent=spec.patch)
 
 
 def test_a_dry_run_says_how_often_each_group_is_seen(folder: Path) -> None:

@@ -116,6 +116,14 @@ def test_labels_are_unique_and_some_loss_is_given() -> None:
     assert "2 losses have the label 'mse'" in message
     assert problems(backbone=Net(), losses=["mse", {"name": "mse", "label": "again"}]) == []
     assert problems(backbone=Net(), losses=[]) == [("losses", "empty: give at least one loss")]
+    for label in ("loss", "psnr", "visible_share", "share/x", "l1/trivial"):
+        ((path, message),) = problems(
+            backbone=Net(), losses=["l1", {"name": "mse", "label": label}]
+        )
+        assert path == "losses"
+        assert f"the label {label!r} would be mixed up with other numbers of the run" in message
+    ((_, message),) = problems(backbone=Net(), losses=[{"name": "mse", "weight": 0}])
+    assert message.startswith("all have the weight 0, so nothing would be learned")
 
 
 def test_an_operation_that_the_backend_lacks_names_backends_that_have_it() -> None:
@@ -217,3 +225,30 @@ def test_everything_wrong_is_told_at_once() -> None:
 @pytest.mark.parametrize("cell", [1, (3, 3, 3), (5, 7, 16)])
 def test_no_backbone_stumbles_over_a_cell_that_does_not_fit(name: str, cell: Any) -> None:
     assert next(path for path, _ in problems(backbone=name, cell=cell)) == "cell"
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"optimizer": {"momentum": 0.5}}, "optimizer.momentum is SGD's"),
+        ({"optimizer": {"name": "sgd", "betas": (0.5, 0.6)}}, "optimizer.betas are AdamW's"),
+        ({"optimizer": {"schedule": "poly", "min_lr": 1e-5}}, "optimizer.min_lr is a cosine's end"),
+        ({"target": "voxels", "normalisation": {"unbiased": True}}, "normalisation is of patch_"),
+        ({"losses": ["info_nce"], "normalisation": {"unbiased": True}}, "no loss restores"),
+        ({"augment": {"share": 1}}, "data.augment changes no crop: none of the changes is on"),
+        ({"augment": {"share": 0, "rotate": 9}}, "data.augment changes no crop: the share is 0"),
+    ],
+)
+def test_an_option_that_changes_nothing_is_said(parts: dict[str, Any], said: str) -> None:
+    data = {"volumes": "scans/", "patch": 32}
+    if "augment" in parts:
+        data["augment"] = parts.pop("augment")
+    with pytest.warns(UserWarning, match=said):
+        ExperimentSpec(data=data, **parts)
+
+
+def test_options_that_change_something_are_not_said(recwarn: pytest.WarningsRecorder) -> None:
+    data = {"volumes": "scans/", "patch": 32, "augment": {"rotate": 9}}
+    for optimizer in ({"name": "sgd", "momentum": 0.5}, {"betas": (0.5, 0.6), "min_lr": 1e-5}):
+        ExperimentSpec(data=data, optimizer=optimizer, normalisation={"unbiased": True})
+    assert not [one for one in recwarn if "leave it out" in str(one.message)]

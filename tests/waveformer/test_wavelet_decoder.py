@@ -213,12 +213,23 @@ def refused(**parts: Any) -> list[tuple[str, str]]:
     return list(caught.value.problems)
 
 
+def refused_by_nothing(**parts: Any) -> bool:
+    spec = ExperimentSpec(data={"volumes": "a", "patch": 8}, **parts)
+    output = spec.build()(torch.rand(2, 1, 8, 8, 8), generator=torch.Generator().manual_seed(0))
+    return bool(torch.isfinite(output.loss))
+
+
 def test_what_it_refuses() -> None:
     ((path, message),) = refused(
         backbone="resunet", decoder={"name": "wavelet", "details": "handed_on"}
     )
     assert path == "decoder.name"
     assert "waveformer" in message
+    narrow = {"name": "resunet", "widths": (4, 8), "blocks": (1, 1)}
+    ((path, message),) = refused(backbone=narrow, decoder="wavelet")
+    assert path == "decoder.width"
+    assert message.startswith("8, 4 channels at its scales, coarse to fine: attention has rotary")
+    assert refused_by_nothing(backbone=narrow, decoder={"name": "wavelet", "width": 8})
     for options, words in (
         ({"wavelet": "db2", "details": "handed_on"}, "handed_on details are Haar's"),
         ({"wavelet": "dmey"}, "inverse transform is off"),

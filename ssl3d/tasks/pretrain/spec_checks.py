@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from ssl3d.geometry import Operation, divides, quotient, show, times
 from ssl3d.kinds.decoder_config import decoder_problems
+from ssl3d.kinds.loss_config import TAKEN
 from ssl3d.kinds.views_config import ViewsConfig
 from ssl3d.plugin.config import ComponentConfig
 from ssl3d.plugin.registry import installed
@@ -79,11 +80,35 @@ def warnings_of(spec: ExperimentFields) -> Iterator[str]:
             yield f"masker.{option}: {message}"
     for part in (spec.backbone, spec.decoder) if spec.restores else (spec.backbone,):
         yield from (f"{part.kind}: {said}" for said in part.warnings(patch=spec.data.patch))
+    yield from (f"{path} {why}: leave it out" for path, why in _idle(spec))
     if not spec.restores and spec.decoder.model_dump(exclude_defaults=True):
         yield (
             "decoder: none is built, since no loss needs a restored volume, so the options of "
             f"{spec.decoder.name!r} change nothing: leave them out, or add a loss that restores"
         )
+
+
+def _idle(spec: ExperimentFields) -> Iterator[tuple[str, str]]:
+    """(path, why) of options that are given and change nothing."""
+    optimizer, given = spec.optimizer, spec.optimizer.model_dump(exclude_defaults=True)
+    if "momentum" in given and optimizer.name != "sgd":
+        yield "optimizer.momentum", f"is SGD's, and the optimizer is {optimizer.name}"
+    if "betas" in given and optimizer.name == "sgd":
+        yield "optimizer.betas", "are AdamW's and LAMB's, and the optimizer is sgd"
+    if "min_lr" in given and optimizer.schedule != "cosine":
+        yield "optimizer.min_lr", f"is a cosine's end, and the schedule is {optimizer.schedule}"
+    if spec.normalisation.model_dump(exclude_defaults=True):
+        if not spec.restores:
+            yield "normalisation", "is of what is restored, and no loss restores anything"
+        elif spec.target != "patch_normalised":
+            yield (
+                "normalisation",
+                f"is of patch_normalised targets, not of {spec.target}",
+            )
+    augment = spec.data.augment
+    if augment.model_dump(exclude_defaults=True) and not augment.any:
+        why = "the share is 0" if augment.share == 0 else "none of the changes is on"
+        yield "data.augment", f"changes no crop: {why}"
 
 
 def _features(spec: ExperimentFields) -> Iterator[tuple[str, str]]:
@@ -158,9 +183,17 @@ def _sizes(spec: ExperimentFields) -> Iterator[tuple[str, str]]:
 def _losses(spec: ExperimentFields) -> Iterator[tuple[str, str]]:
     if not spec.losses:
         yield "losses", "empty: give at least one loss"
+    elif not any(loss.weight for loss in spec.losses):
+        yield "losses", "all have the weight 0, so nothing would be learned: give one a weight"
     for label, count in Counter(loss.title for loss in spec.losses).items():
         if count > 1:
             yield "losses", f"{count} losses have the label {label!r}: give each its own `label`"
+        if label in TAKEN or "/" in label:
+            yield (
+                "losses",
+                f"the label {label!r} would be mixed up with other numbers of the run: give one "
+                f"without a slash, and none of {', '.join(sorted(TAKEN))}",
+            )
     stages = len(spec.stages)
     for i, loss in enumerate(spec.losses):
         if "two_stages" in loss.needs() and stages < 2:

@@ -11,6 +11,7 @@ from ssl3d.geometry import Stage, Triple, quotient
 from ssl3d.kinds.decoder_config import Beside, DecoderConfig
 from ssl3d.kinds.decoder_scales import broken_steps
 from ssl3d.plugin.config import Problem
+from ssl3d_plugins.waveformer.checks import default_heads, wide_enough_to_rotate
 from ssl3d_plugins.waveformer.levels import deepest_level
 from ssl3d_plugins.waveformer.names import check_wavelet, is_haar
 
@@ -83,8 +84,17 @@ class Wavelet(DecoderConfig):
         return frozenset({"details"} if self.details == "handed_on" else ())
 
     def problems(self, *, stages: Sequence[Stage]) -> Iterable[Problem]:
-        """Stages between which it cannot go up by whole factors."""
-        return broken_steps(stages, name=self.name)
+        """Stages between which it cannot go up by whole factors, or too narrow to attend to."""
+        yield from broken_steps(stages, name=self.name)
+        widths = self.widths(stages)
+        try:
+            wide_enough_to_rotate(widths, default_heads(widths))
+        except ValueError:
+            yield Problem(
+                "width",
+                f"{', '.join(map(str, widths))} channels at its scales, coarse to fine: attention "
+                "has rotary positions, which need 6: give width from 8, or take wider stages",
+            )
 
     def used(self, stages: Sequence[Stage]) -> tuple[Stage, ...]:
         """The stages that it reads, coarse to fine."""
