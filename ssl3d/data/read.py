@@ -103,6 +103,10 @@ def read_source(
     Raises:
         BadVolume: a file cannot be used, or the channels do not share one grid.
     """
+    if region is not None and region.body is not None and 0 in source.lacking:
+        raise BadVolume(
+            source.name, "lacks the first channel, in which data.valid_region.body looks for a body"
+        )
     channels, target = _plan(source, spacing)
     first, volumes = channels[0].grid, []
     mask = None if source.valid is None else read_mask(source.valid, first=channels[0])

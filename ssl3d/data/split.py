@@ -130,13 +130,17 @@ def by_expression(
     pattern = re.compile(expression)
     groups = []
     for source in sources:
-        match = pattern.search(source.files[0].name) or pattern.search(
-            shown(seen_from(folder, source.files[0]))
-        )
-        if match is None or not match.group(1):
+        group = named_by(pattern, source.files[0], folder=folder)
+        if not group:
             raise DataError(
                 f"{option}: {expression!r} names no {what} in {source.name!r}: give an "
                 "expression that matches every file"
             )
-        groups.append(match.group(1))
+        groups.append(group)
     return groups
+
+
+def named_by(pattern: re.Pattern[str], path: Path, *, folder: Path | None) -> str | None:
+    """What the one group of a pattern matches in the name of a file, else in its path."""
+    match = pattern.search(path.name) or pattern.search(shown(seen_from(folder, path)))
+    return None if match is None else match.group(1)

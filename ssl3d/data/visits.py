@@ -35,7 +35,8 @@ def paired(
                 f"data: visit {visit!r} has volumes of the groups {', '.join(map(repr, groups))}: "
                 "a visit is of one group"
             )
-    pairs = [_pair(one, other) for own in visits.values() for one, other in combinations(own, 2)]
+    together = [two for own in visits.values() for two in combinations(own, 2)]
+    pairs = [_pair(one, other, alike=bool(spec.normalise_by_modality)) for one, other in together]
     if not pairs:
         raise DataError(
             f"data: none of {len(volumes)} volumes has a partner: give data.visit_by, "
@@ -49,12 +50,23 @@ def paired(
     ]
 
 
-def _pair(one: Source, other: Source) -> Source:
+def _pair(one: Source, other: Source, *, alike: bool) -> Source:
     """Two volumes as one sample: of a modality where both are of that.
 
+    Args:
+        one: of a visit.
+        other: of the same.
+        alike: True where a sample is normalised by its modality.
+
     Raises:
-        DataError: they have masks that differ.
+        DataError: they have masks that differ, or must be and are not of one modality.
     """
+    if alike and one.modality != other.modality:
+        raise DataError(
+            f"data.normalise_by_modality: {one.name} ({one.modality}) and {other.name} "
+            f"({other.modality}) are of one visit, and a pair is normalised as one: give "
+            "data.normalise alone, or visits of one modality each"
+        )
     if one.valid != other.valid:
         raise DataError(
             f"data: {one.name} and {other.name} are of one visit and have other masks of valid "

@@ -70,6 +70,23 @@ def test_what_no_entry_is_of_is_said_or_refused(folder: Path) -> None:
         found(spec_of(folder, normalise_by_modality={**HOW, "PT": "percentile"}))
 
 
+@pytest.mark.parametrize("missing", ["refuse", "allow"])
+def test_a_sample_of_several_modalities_is_refused(
+    tmp_path: Path, write_nifti, noisy, missing: str
+) -> None:
+    """Its channels would all be normalised by that of the first."""
+    for name in ("a_CT", "a_MR", "b_CT", "b_MR"):
+        write_nifti(f"set/{name}.nii", noisy((12, 12, 12)))
+    if missing == "allow":
+        (tmp_path / "set/b_CT.nii").unlink()
+    channels = {kind: str(tmp_path / f"set/*_{kind}.nii") for kind in ("CT", "MR")}
+    options = {"modality_by": "_(CT|MR)", "missing_channels": missing, "patch": 8, "workers": 0}
+    spec = DataSpec(channels=channels, normalise_by_modality=HOW, holdout=0, **options)
+    with pytest.raises(DataError, match=r"files of .*a_CT\.nii are of CT, MR, and a sample is"):
+        found(spec)
+    found(spec.model_copy(update={"normalise_by_modality": None}))
+
+
 def test_an_encoder_says_how_and_asks_for_the_modality(folder: Path, noisy) -> None:
     spec = ExperimentSpec(data={**spec_of(folder).model_dump(), "patch": 96})
     about = describe(spec, step=1)

@@ -227,6 +227,14 @@ def test_outside_of_the_body(threshold, write_nifti) -> None:
         finite(source, valid_region={"body": 1e4})
 
 
+def test_a_body_is_looked_for_in_the_first_channel_alone(write_nifti, noisy) -> None:
+    source = Source((write_nifti("a.nii", noisy((8, 8, 8))),), lacking=(0,))
+    spec = DataSpec(volumes="-", valid_region={"body": -500.0})
+    with pytest.raises(BadVolume, match="lacks the first channel, in which"):
+        prepare(source, spec=spec)
+    finite(replace(source, lacking=(1,)), valid_region={"body": -500.0})
+
+
 def test_what_lies_outside_of_the_body_changes_no_bit(write_nifti) -> None:
     values, inside = phantom()
     spec = DataSpec(volumes="-", valid_region={"body": -500.0}, spacing=(1, 0.8, 0.8))

@@ -108,6 +108,10 @@ def test_a_partner_of_another_geometry_is_said(folder: Path, write_nifti, noisy)
         ({"visit_by": r"(t\d)", "group_by": r"(p\d)"}, "visit 't1' has volumes of the groups 'p1'"),
         ({"visit_by": r"(p\dv\d_t\d)"}, "none of 8 volumes has a partner"),
         ({"visit_by": r"(x)"}, "data.visit_by: '(x)' names no group"),
+        (
+            {"modality_by": r"(t\d)", "normalise_by_modality": {"t1": "zscore"}},
+            "are of one visit, and a pair is normalised as one",
+        ),
     ],
 )
 def test_what_cannot_be_visits_is_refused(folder: Path, options, message: str) -> None:

@@ -69,6 +69,7 @@ def mixed(folder: Path, **options: Any) -> DataSpec:
         {"sampling": "size"},
         {"augment": AUGMENT},
         {"augment": AUGMENT, "spacing": (2.0, 1.0, 1.0)},
+        # Of the sample without its first channel nobody knows the body.
         {"valid_region": {"padding": True, "body": 150}},
         {"valid_region": {"padding": True}, "foreground": {"margin": 1}, "augment": AUGMENT},
         {"spacing": (2.0, 1.0, 1.0), "sampling": {"size": 1, "file": 1}},
