@@ -15,6 +15,7 @@ from run_folders import assert_same_weights, checkpoint, rows_without_time, weig
 
 import ssl3d
 from ssl3d import ExperimentSpec
+from ssl3d.tasks.pretrain.init_remarks import init_remarks
 from ssl3d.tasks.pretrain.result import RunResult
 
 MakeSpec = Callable[..., ExperimentSpec]
@@ -78,6 +79,31 @@ def test_warm_start(make_spec: MakeSpec, tmp_path: Path, what: str) -> None:
     assert "tensors loaded" in console.export_text()
     first = encoder_weights(tmp_path / "first", step=2)
     assert_same_weights(encoder_weights(tmp_path / "second", step=1), first)
+
+
+@pytest.mark.parametrize("what", ["", "encoder.safetensors", "checkpoints/step-000000001.ckpt"])
+def test_warm_start_says_what_was_otherwise(make_spec: MakeSpec, tmp_path: Path, what: str) -> None:
+    """Weights fit volumes that look otherwise, and networks whose options change no shape."""
+    first = make_spec(trainer={"steps": 1})
+    ssl3d.pretrain(first, out=tmp_path / "first")
+    same = make_spec(init=str(tmp_path / "first" / what), trainer={"steps": 1})
+    assert list(init_remarks(same)) == []
+    other = same.with_values(
+        {"data.spacing": 2.0, "data.normalise": "zscore", "backbone.heads": (1, 1)}
+    )
+    console = Console(record=True, width=300)
+    ssl3d.pretrain(other, out=tmp_path / "second", console=console)
+    said = console.export_text()
+    for words in ("data.spacing is [2.0, 2.0, 2.0], and was null", "data.normalise is", "heads is"):
+        assert f"init: {words}" in said or f"init: backbone.{words}" in said, said
+    path = tmp_path / "first/encoder.json"
+    about = json.loads(path.read_text())
+    about["input"]["channels"] = ["t2", "t1"]
+    path.write_text(json.dumps(about))
+    channels = {"t1": "a*", "t2": "b*"}
+    swapped = same.with_values({"data.volumes": None, "data.channels": channels})
+    with pytest.raises(ssl3d.RunError, match="saw the channels t2, t1, and these are t1, t2: give"):
+        list(init_remarks(swapped))
 
 
 def test_warm_start_that_does_not_fit(make_spec: MakeSpec, tmp_path: Path) -> None:

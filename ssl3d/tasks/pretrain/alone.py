@@ -7,6 +7,7 @@ from collections.abc import Callable
 from ssl3d.data import Batches, RunVolumes
 from ssl3d.folder import RunFolder
 from ssl3d.tasks.encoder import warm_start
+from ssl3d.tasks.pretrain.init_remarks import init_remarks
 from ssl3d.tasks.pretrain.spec import ExperimentSpec
 from ssl3d.tasks.pretrain.task import PretrainTask
 
@@ -26,6 +27,8 @@ def pretrain_task(
     """
     model = spec.build()
     if spec.init is not None:
+        for remark in init_remarks(spec):
+            say(remark)
         say(str(warm_start(model.backbone, path=spec.init)))
     folder.root.mkdir(parents=True, exist_ok=True)
     data = RunVolumes(spec.data, record=folder.bad_files)

@@ -31,6 +31,7 @@ from ssl3d.tasks.loaded import write_loaded
 from ssl3d.tasks.machine import decided, machine_remarks
 from ssl3d.tasks.pretrain.batch_bytes import batch_bytes
 from ssl3d.tasks.pretrain.greeting import greet
+from ssl3d.tasks.pretrain.init_remarks import init_remarks
 from ssl3d.tasks.pretrain.paths import absolute
 from ssl3d.tasks.pretrain.result import RunResult, print_result
 from ssl3d.tasks.pretrain.resumable import check_same_run, resumable
@@ -127,6 +128,8 @@ def pretrain(
                 warn(text)
         loaded = []
         if spec.init is not None and checkpoint is None:
+            for remark in init_remarks(spec):
+                warn(remark)
             loaded.append(warm_start(model.backbone, path=spec.init))
             console.print(str(loaded[0]), markup=False)
 
