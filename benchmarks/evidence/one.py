@@ -16,6 +16,11 @@ from sets import write_manifest
 from settings import WEIGHTS
 from specs import NOTHING, Values, changes_of, encoder_of, finetuning, pretraining
 
+SHIPPED = Path(__file__).parents[2] / "examples" / "weights" / "hippocampus"
+"""The encoder of one of the pre-trainings, which another processor does not make bit by bit."""
+
+WEIGHTS_FILE = "encoder.safetensors"
+
 
 def pretrained(
     name: str, *, of: str, data: Path, work: Path, results: Path, also: Values = NOTHING
@@ -39,7 +44,9 @@ def pretrained(
     out, result = work / of / f"pretrain-{name}", results / of / f"pretrain-{name}.json"
     with claimed(work / of / f"pretrain-{name}.lock"):
         known = read(result)
-        if known is not None and RunFolder(out).newest_step() == known["steps"]:
+        if known is not None and not out.exists() and digest(SHIPPED) == known["sha256"]:
+            shutil.copytree(SHIPPED, out)
+        if known is not None and (out / WEIGHTS_FILE).is_file():
             _check_same(known, out)
             return
         out.mkdir(parents=True, exist_ok=True)
@@ -176,7 +183,7 @@ def cases(run: Path, *, held_out: bool) -> list[str]:
 
 def digest(run: Path) -> str:
     """SHA-256 of an encoder."""
-    return hashlib.sha256((run / "encoder.safetensors").read_bytes()).hexdigest()
+    return hashlib.sha256((run / WEIGHTS_FILE).read_bytes()).hexdigest()
 
 
 def case_of(path: str) -> str:
