@@ -127,10 +127,8 @@ def _even(names: Sequence[str | None]) -> list[float]:
 
 
 def _check_known(names: Sequence[str | None], *, rule: str) -> None:
-    unknown, how = (
-        sum(not name for name in names),
-        f"data.{rule}_by, data.{rule}_file or a manifest",
-    )
+    unknown = sum(not name for name in names)
+    how = f"data.{rule}_by, data.{rule}_file or a manifest"
     if unknown == len(names):
         raise DataError(
             f"data.sampling: {rule!r} is given, and no volume has a {rule}: say by {how} what each "

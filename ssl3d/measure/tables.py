@@ -17,7 +17,7 @@ Row = Mapping[str, float]
 METRICS, CASES, SUMMARY = "metrics.csv", "cases.csv", "summary.json"
 
 _SIGNS = {METRICS: b"number,value,", CASES: b"case,", SUMMARY: b'"numbers":'}
-"""What each of them holds, and a file of that name that somebody else wrote hardly does."""
+"""What a table begins with and a summary holds, and a file that somebody else wrote hardly does."""
 
 
 def metrics_table(summary: Row, *, intervals: Mapping[str, Interval]) -> list[dict[str, Any]]:
@@ -114,12 +114,17 @@ def would_be_lost(folder: Path, *, given: Path | None = None) -> list[str]:
         folder: where it would write.
         given: a table that is read, which is one of them whatever it holds.
     """
-    files = {folder / name: sign for name, sign in _SIGNS.items() if (folder / name).exists()}
+    files = [folder / name for name in _SIGNS if (folder / name).exists()]
     return [
         file.name
-        for file, sign in files.items()
-        if sign not in file.read_bytes() or (given is not None and file.samefile(given))
+        for file in files
+        if not _written_here(file) or (given is not None and file.samefile(given))
     ]
+
+
+def _written_here(file: Path) -> bool:
+    content, sign = file.read_bytes(), _SIGNS[file.name]
+    return sign in content if file.name == SUMMARY else content.startswith(sign)
 
 
 def _shown(value: Any) -> Any:

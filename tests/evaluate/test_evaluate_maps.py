@@ -110,7 +110,7 @@ def test_tables_of_others_are_not_written_over(folders: Path, command, name: str
         text = json.dumps([{"prediction": guess, "label": truth} for _, guess, truth in rows])
     (folders / name).write_text(text)
     (folders / "scores").mkdir()
-    (folders / "scores" / name).write_text("mine\n")
+    (folders / "scores" / name).write_text("subject,case,number,value,low,high\n")
     for out in (".", "scores"):
         before = (folders / out / name).read_text()
         code, _, err = command("evaluate", name, "--out", out)
