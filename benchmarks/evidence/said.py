@@ -41,6 +41,7 @@ SAID: Mapping[str, Told] = {
     "x5_hippocampi": Told(HC, "x5", "scratch"),
     "x5_1200": Told(LA, "x5-1200", "scratch-1200"),
     "again_1200": Told(LA, "x5-again-1200", "scratch-1200"),
+    "again_x5": Told(LA, "x5-again-1200", "x5-1200"),
     "x20_1200": Told(LA, "x20-1200", "scratch-1200"),
     "x5_3600": Told(LA, "x5-3600", "scratch-3600"),
     "x20_3600": Told(LA, "x20-3600", "scratch-3600"),
