@@ -74,7 +74,8 @@ def _manifest(data: LabelledData, *, truth: Truth) -> Table | None:
         needed.append(columns.label)
     table = Table(Path(data.manifest).expanduser(), needed=needed, option="data.manifest")
     targets = truth.columns if isinstance(truth, Targets) else ()
-    others = (columns.group, columns.modality, columns.valid, columns.stratum, columns.fold)
+    # Those that decide who is tested and what counts; a column Modality is in many tables.
+    others = (columns.group, columns.valid, columns.stratum, columns.fold)
     table.check_names([*needed, *targets, *others])
     return table
 
