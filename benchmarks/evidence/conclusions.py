@@ -95,7 +95,7 @@ README = (
     "WaveFormer and one encoder of each kind. 400 steps: {x5_atria} with 8 labelled left atria, "
     "where scratch has {dice_400} Dice then and {dice_3600} after 3,600, and {x5_hippocampi} with "
     "5 labelled hippocampus subjects. 1,200 steps: {x5_1200}, from the same pre-training made "
-    "again, mostly on other seeds, {again_1200}, and {hippocampi_1200}. Atria after "
+    "again, on partly other seeds, {again_1200}, and {hippocampi_1200}. Atria after "
     "3,600: {x5_3600}. From a pre-training four times as long, atria: {x20_1200} after 1,200, "
     "{x20_3600} after 3,600; scratch still improves there. For one fine-tuning alone the time of "
     "the shorter pre-training is better spent on longer fine-tuning. ResUNet, atria, 400 steps: "
