@@ -7,7 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from evaluated_runs import SEGMENTATION, labelled_set, spec_of
+from safetensors.torch import load_file, save_file
 
 import ssl3d
 from ssl3d.tasks.evaluate.maps import evaluate_maps
@@ -148,6 +150,20 @@ def test_tables_that_do_not_fit(runs: Path, tmp_path: Path, command, quiet) -> N
         assert (code, f"{idle[0]}: for " in err) == (2, True), err
     with pytest.raises(ValueError, match=r"holds no predictions\.json"):
         evaluate_outputs(tmp_path, runs / "table.csv", console=quiet)
+
+
+@pytest.mark.parametrize("kind", ["voxels", "cases"])
+def test_a_model_that_says_nan_is_not_measured(
+    kind: str, runs: Path, tmp_path: Path, command
+) -> None:
+    run = Path(shutil.copytree(runs / kind, tmp_path / "run"))
+    weights = load_file(run / "model.safetensors")
+    first = next(name for name in weights if name.startswith("backbone"))
+    weights[first].view(-1)[0] = torch.nan
+    save_file(weights, run / "model.safetensors")
+    code, _, err = command("evaluate", run, "--out", "scores")
+    assert (code, ".nii: the model says NaN or infinity of it" in err) == (2, True), err
+    assert not (tmp_path / "scores").exists()
 
 
 def test_crops_of_a_case_are_computed_a_batch_at_a_time(

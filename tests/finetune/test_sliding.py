@@ -7,7 +7,7 @@ import torch
 from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
-from ssl3d.tasks.finetune.averaged import averaged
+from ssl3d.tasks.finetune.averaged import NotFinite, averaged
 from ssl3d.tasks.finetune.sliding import predicted_slabs
 from ssl3d.tasks.finetune.window_spec import WindowSpec
 
@@ -75,6 +75,20 @@ def test_models_and_mirrored_copies_are_averaged() -> None:
         averaged([], volume, windows=WindowSpec())
     with pytest.raises(ValueError, match="each axis once"):
         WindowSpec(mirror=(0, 0))
+
+
+@torch.no_grad()
+def test_nan_counts_where_voxels_are_valid() -> None:
+    volume = torch.randn(2, 2, *PATCH)
+    volume[1, 0, 0, 0, 0] = torch.nan
+    valid = torch.ones(2, *PATCH, dtype=torch.bool)
+    with pytest.raises(NotFinite, match="NaN or infinity of it"):
+        averaged([Model()], volume, windows=WindowSpec(mirror=(2,)), valid=valid)
+    valid[1, :2, :2, :2] = False  # as far as the network carries it
+    found = averaged([Model()], volume, windows=WindowSpec(mirror=(2,)), valid=valid)
+    assert torch.isfinite(found[0]).all()
+    with pytest.raises(NotFinite):
+        averaged([Model()], volume, windows=WindowSpec())
 
 
 @torch.no_grad()

@@ -84,7 +84,10 @@ def test_what_killed_writers_left_behind_goes(folder: RunFolder) -> None:
     metrics.write_text("half")
     elsewhere = unfinished(folder, "another-host-1")
     old = unfinished(folder, "an-old-host-1")
-    os.utime(old, times=(time.time() - 2 * 24 * 3600,) * 2)
+    others = folder.checkpoints / ".step-000000007.ckpt.notes.tmp"  # not named as a writer's
+    others.write_text("mine")
+    for path in (old, others):
+        os.utime(path, times=(time.time() - 2 * 24 * 3600,) * 2)
     with written_whole(folder.checkpoint(8)) as own:
         prune(folder, newest=9)
         assert [dead.exists(), alive.exists(), elsewhere.exists(), old.exists(), own.exists()] == [
@@ -95,4 +98,5 @@ def test_what_killed_writers_left_behind_goes(folder: RunFolder) -> None:
             True,
         ]
     assert folder.checkpoint(8).exists()
+    assert others.exists()
     assert not metrics.exists()
