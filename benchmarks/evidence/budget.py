@@ -10,7 +10,8 @@ from kept import read
 from settings import FINETUNE, PRETRAIN, RESUNET, WEIGHTS
 
 PRETRAIN_STEP, FINETUNE_STEP, MEASURING = 0.14, 0.28, 25.0
-"""Core seconds of WaveFormer on the machine of docs/evidence.md; the last of an arm's cases."""
+"""Core seconds of WaveFormer on the faster processor of docs/evidence.md; the last of an arm's
+cases."""
 
 OF_RESUNET, OF_ZEROED, OF_UNET = 3.6, 1.9, 2.5
 """What a ResUNet takes against a WaveFormer, and a step of pre-training with zeroed volumes, or

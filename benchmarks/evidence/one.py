@@ -49,6 +49,12 @@ def pretrained(
         if known is not None and (out / WEIGHTS_FILE).is_file():
             _check_same(known, out)
             return
+        if known is not None and known["machine"]["cpu"] != (here := machine()["cpu"]):
+            print(
+                f"{name} was pre-trained on {known['machine']['cpu']}, and this is {here}: what "
+                "comes out may be another encoder, whose arms would be refused then",
+                flush=True,
+            )
         out.mkdir(parents=True, exist_ok=True)
         spec = pretraining(name, of=of, data=data, work=work / of, also=also)
         before = time.process_time()

@@ -132,7 +132,8 @@ LEFT = """## Not measured yet
 Nothing ran on a GPU: [gpu.py](../benchmarks/evidence/gpu.py) is prepared for 6,000 steps there.
 Not planned on a CPU: the other changes one at a time on ResUNet and on the hippocampus. Norms over
 all sites in place of visible ones are what `resunet-x5-zeroed` would tell: a WaveFormer's norms
-are of each site alone. The same command goes on with these:
+are of each site alone. The same command goes on with these, in minutes of the faster processor
+below; the slower took three times as long:
 """
 
 END = """## Again
@@ -145,5 +146,7 @@ END = """## Again
 
 The first prints what is left, in core minutes. Arms that have finished are kept, so add
 `--results DIR` to run what is committed again; two processes beside each other share the rest.
+Where arms of a committed pre-training are left and its folder is not there, it is made again, and
+refused where another encoder comes out, as on another processor; `x5` of the hippocampus ships.
 Ran on: {machine}.
 """

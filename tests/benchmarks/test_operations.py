@@ -13,7 +13,8 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "operations.py"
 MOST = {"tiny_wave": 255, "tiny_res": 321}
 """Operations of a visible step at reduced size; a change that needs more must say why. Of the same
-commit 313 were counted for tiny_res on one processor, and 321 on another (family 23, model 1)."""
+commit 313 were counted for tiny_res on one processor, and 321 on one whose oneDNN computes no
+bfloat16, in which steps are counted."""
 
 
 @pytest.mark.slow

@@ -122,11 +122,9 @@ def _volumes(
             f"{', '.join(data.channels)}: name them alike"
         )
     before, tables = (None, {}) if data is not None else _before(folder)
-    idle = [name for name in PREPARED if data is not None and getattr(data, name) is not None]
+    idle = [f"data.{name}" for name in PREPARED if getattr(data, name, None) is not None]
     if idle:
-        text = (
-            f"Not looked at: data.{', data.'.join(idle)}. Volumes are prepared as the model's were"
-        )
+        text = f"Not looked at: {', '.join(idle)}. Volumes are prepared as the model's were"
         console.print(text, style="yellow", markup=False, soft_wrap=True)
     given = data or spec.data
     how = ("cache", "workers", "on_bad_file", "max_bad_share")

@@ -25,7 +25,7 @@ def init_remarks(spec: ExperimentSpec) -> Iterator[str]:
         return
     before = describe_encoder(source)
     now: dict[str, Any] = json.loads(json.dumps(describe(spec, step=0)))
-    was, are = before["input"].get("channels"), now["input"]["channels"]
+    was, are = (before.get("input") or {}).get("channels"), now["input"]["channels"]
     if was and are and was != are and sorted(was) == sorted(are):
         raise RunError(
             f"init: the encoder of {spec.init} saw the channels {', '.join(was)}, and these are "
@@ -33,7 +33,7 @@ def init_remarks(spec: ExperimentSpec) -> Iterator[str]:
         )
     for part, options in (("data", "input"), ("backbone", "backbone")):
         for name, value in now[options].items():
-            known = before[options].get(name, value)
+            known = (before.get(options) or {}).get(name, value)
             if known != value and name != "patch":
                 yield (
                     f"init: {part}.{name} is {json.dumps(value)}, and was {json.dumps(known)} for "
