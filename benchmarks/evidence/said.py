@@ -66,7 +66,7 @@ SAID: Mapping[str, Told] = {
     "zeroed_inner_hippocampi": Told(HC, "x5-zeroed", "x5", "inner"),
     "zeroed_short_hippocampi": Told(HC, "x5-zeroed-short", "x5"),
     "ratio_zeroed_hippocampi": Told(HC, "x5-ratio75", "x5-zeroed"),
-    "zeroed_of_20": Told(HC, "x5-zeroed-of-20", "x5-of-20"),
+    "zeroed_of_20": Told(HC, "x5-zeroed-again-of-20", "x5-of-20"),
     "at2000": Told(LA, "x5-seed1-at2000", "x5-seed1", "inner"),
     "voxels": Told(LA, "x5-voxels", "x5", "inner"),
     "ratio": Told(LA, "x5-ratio75", "x5", "inner"),

@@ -72,8 +72,9 @@ WEIGHTS: Mapping[str, Mapping[str, Any]] = {
     "x1": {},
     "x5": X5,
     "x20": {"trainer.steps": 24000},
-    # Pre-trained once more on another processor, which rounds otherwise, so another encoder.
+    # Pre-trained once more on another processor, which rounds otherwise, so other encoders.
     "x5-again": X5,
+    "x5-zeroed-again": ZEROED,
     "x5-seed1": {**X5, "seed": 1},
     "x5-seed2": {**X5, "seed": 2},
     "x5-ratio75": {**X5, "masker.ratio": 0.75},
