@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from arm import ALL, CONFIRMING, COURSE, TUNING, Arm, few, frozen, named, pair
-from settings import ALL_FLIPS, CHECKPOINTS, OF_SET, ON_GPU, RESUNET
+from settings import ALL_FLIPS, CHECKPOINTS, NARROW, OF_SET, ON_GPU, RESUNET
 
 OTHER_WEIGHTS = (
     "x20",
@@ -68,14 +68,21 @@ def zeroed(of: str) -> Iterator[Arm]:
 
 
 def resunets(of: str) -> Iterator[Arm]:
-    """Another network, from scratch and pre-trained as `x5`; and with norms over all sites."""
+    """Another network, from scratch and pre-trained as `x5`."""
     for steps in (400, 1200):
         length = {"trainer.steps": steps}
         first, second = (named(f"resunet-{start}", steps=steps) for start in ("scratch", "x5"))
         base = named(None, steps=steps)
         yield Arm(of, first, values={"backbone": RESUNET, **length}, against=base)
         yield Arm(of, second, "resunet-x5", values=length, against=first)
-    yield Arm(of, "resunet-x5-zeroed", "resunet-x5-zeroed", against="resunet-x5")
+
+
+def norms(of: str) -> Iterator[Arm]:
+    """A ResUNet, small for its cost, whose norms were over visible sites alone, or over all."""
+    first, second, third = "narrow-scratch", "narrow-x1", "narrow-x1-zeroed"
+    yield Arm(of, second, second, against=first)
+    yield Arm(of, third, third, against=second)
+    yield Arm(of, first, values={"backbone": NARROW})
 
 
 def atria() -> Iterator[Arm]:
@@ -100,6 +107,7 @@ def atria() -> Iterator[Arm]:
         yield from few(of, subjects)
     for steps, lr in ((400, 5e-4), (400, 2e-3), (1200, 2e-3)):
         yield from pair(of, steps=steps, lr=lr)
+    yield from norms(of)
     yield from resunets(of)
 
     for lr in (1e-3, 2e-3, 4e-3):

@@ -7,15 +7,18 @@ from pathlib import Path
 from arm import Arm
 from arms import peers
 from kept import read
-from settings import FINETUNE, PRETRAIN, RESUNET, WEIGHTS
+from settings import FINETUNE, NARROW, NETWORK, PRETRAIN, RESUNET, WEIGHTS
 
 PRETRAIN_STEP, FINETUNE_STEP, MEASURING = 0.14, 0.28, 25.0
 """Core seconds of WaveFormer on the faster processor of docs/evidence.md; the last of an arm's
 cases."""
 
-OF_RESUNET, OF_ZEROED, OF_UNET = 3.6, 1.9, 2.5
-"""What a ResUNet takes against a WaveFormer, and a step of pre-training with zeroed volumes, or
-with decoder `unet`, against the base's."""
+OF_NETWORK = ((NETWORK, 1.0), (NARROW, 1.3), (RESUNET, 3.6))
+"""What networks take against the base's."""
+
+OF_ZEROED, OF_UNET = 1.9, 2.5
+"""What a step of pre-training with zeroed volumes, or with decoder `unet`, takes against the
+base's."""
 
 OF_PEER = 1000.0
 """Core seconds of a seed of nnunet.py."""
@@ -43,18 +46,22 @@ def cost_of(arm: Arm) -> float:
         return OF_PEER
     steps = arm.values.get("trainer.steps", FINETUNE["trainer"]["steps"])
     weights = {} if arm.weights is None else WEIGHTS[arm.weights]
-    large = RESUNET in (arm.values.get("backbone"), weights.get("backbone"))
-    return float((steps * FINETUNE_STEP + MEASURING) * (OF_RESUNET if large else 1.0))
+    network = arm.values.get("backbone", weights.get("backbone", NETWORK))
+    return float((steps * FINETUNE_STEP + MEASURING) * _times_of(network))
 
 
 def cost_of_weights(name: str) -> float:
     """Core seconds of a pre-training."""
     values = WEIGHTS[name]
     seconds = PRETRAIN_STEP * float(values.get("trainer.steps", PRETRAIN["trainer"]["steps"]))
+    seconds *= _times_of(values.get("backbone", NETWORK))
     for slower, times in (
-        (values.get("backbone") == RESUNET, OF_RESUNET),
         (values.get("encoder_input") == "zeroed", OF_ZEROED),
         ("decoder" in values, OF_UNET),
     ):
         seconds *= times if slower else 1.0
     return seconds
+
+
+def _times_of(network: object) -> float:
+    return next(times for one, times in OF_NETWORK if one == network)

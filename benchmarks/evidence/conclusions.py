@@ -60,8 +60,10 @@ Intervals are of three seeds where no other number is named.
 - **One change of pre-training at a time** (inner atria, 400 steps): voxels as they are for targets
   in place of normalised patches {voxels}, 75 % hidden in place of 60 {ratio}, cells of 16 in place
   of 8 {cell16}, flips left to right alone {flipped}, decoder `unet` {unet} at {unet_time} times
-  the time, and its decoder transferred as well {decoder} against the encoder alone. Where an
-  interval holds 0, no default moves.
+  the time, and its decoder transferred as well {decoder} against the encoder alone. Norms over all
+  sites in place of visible ones, on a ResUNet half as wide as the above, for a WaveFormer's norms
+  are of each site alone: zeroed volumes bring {norms} against visible cells, which bring {narrow}
+  against scratch, pre-trained as `x1`. Where an interval holds 0, no default moves.
 - **One change of fine-tuning at a time** (inner atria, 400 steps, flips of all axes): a tenth of
   the rate for the encoder alone {slow}, recipe `sawtooth` {sawtooth}, a tenth of the peak for
   everything {tenth}. So a pre-trained encoder learns at the rate of scratch by default.

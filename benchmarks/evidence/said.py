@@ -83,6 +83,8 @@ SAID: Mapping[str, Told] = {
     "resunet_x5": Told(LA, "resunet-x5", "resunet-scratch"),
     "resunet_inner": Told(LA, "resunet-x5", "resunet-scratch", "inner"),
     "resunet_against_x5": Told(LA, "resunet-scratch", "x5"),
+    "norms": Told(LA, "narrow-x1-zeroed", "narrow-x1", "inner"),
+    "narrow": Told(LA, "narrow-x1", "narrow-scratch", "inner"),
     "of_4": Told(LA, "x5-of-4", "scratch-of-4", "inner"),
     "of_16": Told(LA, "x5-of-16", "scratch-of-16", "inner"),
     "labels_16": Told(LA, "scratch-of-16", "scratch", "inner"),

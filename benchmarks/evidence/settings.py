@@ -11,6 +11,9 @@ NETWORK = {"name": "waveformer", "widths": [32, 64, 128]}
 RESUNET = {"name": "resunet", "widths": [16, 32, 64, 128], "strides": [1, 2, 2, 2]}
 """Cells of 8 voxels as well, and a stage at full resolution."""
 
+NARROW = {**RESUNET, "widths": [8, 16, 32, 64]}
+"""Half as wide: a step takes about what one of `NETWORK` does."""
+
 RATE = 1e-3
 """Of fine-tuning, where an arm does not say another."""
 
@@ -88,8 +91,9 @@ WEIGHTS: Mapping[str, Mapping[str, Any]] = {
     "x5-fast": {**X5, "optimizer.lr": 2e-3},
     "x5-unet": {**X5, "decoder": {"name": "unet", "below": "interpolate"}},
     "resunet-x5": {**X5, "backbone": RESUNET},
-    # Its norms are over all sites, those of resunet-x5 over visible ones.
-    "resunet-x5-zeroed": {**ZEROED, "backbone": RESUNET},
+    "narrow-x1": {"backbone": NARROW},
+    # Its norms are over all sites, those of narrow-x1 over visible ones.
+    "narrow-x1-zeroed": {"encoder_input": "zeroed", "backbone": NARROW},
     "gpu": {"trainer.steps": 12_000, "data.batch_size": 32, **ON_GPU},
 }
 """Pre-trainings: what each changes in `PRETRAIN`. x1, x5, x20: their length."""

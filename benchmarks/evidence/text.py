@@ -130,10 +130,9 @@ on other cases: 90 and 89 Dice for the two labels (arXiv 1809.10486).
 LEFT = """## Not measured yet
 
 Nothing ran on a GPU: [gpu.py](../benchmarks/evidence/gpu.py) is prepared for 6,000 steps there.
-Not planned on a CPU: the other changes one at a time on ResUNet and on the hippocampus. Norms over
-all sites in place of visible ones are what `resunet-x5-zeroed` would tell: a WaveFormer's norms
-are of each site alone. The same command goes on with these, in minutes of the faster processor
-below; the slower took three times as long:
+Not planned on a CPU: the other changes one at a time on ResUNet and on the hippocampus. The same
+command goes on with these, in minutes of the faster processor below; the slower took three times
+as long:
 """
 
 END = """## Again
