@@ -190,7 +190,18 @@ def test_tables_of_another_form_are_one_message(challenge: Path) -> None:
         RSNA["main"](["train.csv", "finds.csv", "--volumes", "none", "--out", "tables"])
     with pytest.raises(SystemExit, match=r"no column .*'coordinates'"):
         RSNA["main"](["train.csv", "train.csv", "--volumes", "volumes", "--out", "tables"])
+    with pytest.raises(SystemExit, match=r"nowhere.csv is no file"):
+        RSNA["main"](["nowhere.csv", "finds.csv", "--volumes", "volumes", "--out", "tables"])
+    train = rows_of(challenge / "train.csv")
+    write(challenge / "train.csv", [{**train[0], PRESENT: ""}, *train[1:]])
+    with pytest.raises(SystemExit, match=rf"{PRESENT} is '', and is 0 or 1"):
+        convert()
+    write(challenge / "train.csv", train)
     finds = rows_of(challenge / "finds.csv")
+    for text in ("", "{'x': 3.0}", "[1, 2]", "{'x': 'a', 'y': 1}"):
+        write(challenge / "finds.csv", [{**finds[0], "coordinates": text}, *finds[1:]])
+        with pytest.raises(SystemExit, match=r"has the coordinates .*: the form is"):
+            convert()
     finds[0]["location"] = "Elsewhere"
     write(challenge / "finds.csv", finds)
     with pytest.raises(SystemExit, match="'Elsewhere', which is none"):

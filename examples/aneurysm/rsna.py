@@ -44,8 +44,10 @@ def read(path: Path, *, needed: Sequence[str]) -> list[Row]:
     """Rows of a CSV.
 
     Raises:
-        SystemExit: a column is not there.
+        SystemExit: it, or a column, is not there.
     """
+    if not path.is_file():
+        raise SystemExit(f"{path} is no file")
     with open(path, newline="", encoding="utf-8-sig") as file:
         table = csv.DictReader(file)
         lacking = [name for name in needed if name not in (table.fieldnames or ())]
@@ -68,7 +70,7 @@ def place_of(find: Row, *, volumes: Path, slices: dict[str, Row]) -> Place | Non
     `coordinates` are column and row in one slice (DICOM PS3.3 C.7.6.2.1.1), and in a file of many
     slices the number of the slice, `f`.
     """
-    at = ast.literal_eval(find["coordinates"])
+    at = coordinates_of(find)
     file = volumes / find[SERIES] / f"{find[SLICE]}.dcm"
     if find[SLICE] in slices and "f" not in at:
         geometry = of_table(find[SLICE], slices[find[SLICE]])
@@ -83,6 +85,21 @@ def place_of(find: Row, *, volumes: Path, slices: dict[str, Row]) -> Place | Non
         for i in range(3)
     )
     return x, y, z
+
+
+def coordinates_of(find: Row) -> dict[str, float]:
+    """`x` and `y`, of files of many slices `f` as well."""
+    text = find["coordinates"]
+    try:
+        at = {name: float(value) for name, value in dict(ast.literal_eval(text)).items()}
+    except (SyntaxError, TypeError, ValueError):
+        at = {}
+    if not {"x", "y"} <= set(at):
+        raise SystemExit(
+            f"a find in slice {find[SLICE]} has the coordinates {text!r}: the form is "
+            "{'x': 258.3, 'y': 261.4}"
+        )
+    return at
 
 
 def of_table(name: str, row: Row) -> Geometry:
@@ -113,6 +130,11 @@ def manifest_of(series: list[Row], *, volumes: Path, out: Path) -> list[dict[str
     """A row for each series that has a volume; the others are said."""
     rows: list[dict[str, object]] = []
     for one in series:
+        strange = [name for name in LABELS if one[name] not in ("0", "1")]
+        if strange:
+            raise SystemExit(
+                f"series {one[SERIES]}: {strange[0]} is {one[strange[0]]!r}, and is 0 or 1"
+            )
         file = volumes / one[SERIES]
         if not file.is_dir():
             file = volumes / f"{one[SERIES]}.nii.gz"
@@ -142,7 +164,7 @@ def points_of(
     for row in manifest:
         own = [find for find in finds if find[SERIES] == row[SERIES]]
         places = [place_of(find, volumes=volumes, slices=slices) for find in own]
-        there = {location for location in LOCATIONS if float(str(row[location])) > 0}
+        there = {location for location in LOCATIONS if row[location] == "1"}
         if None in places or {find["location"] for find in own} != there:
             without.append(str(row[SERIES]))
             continue

@@ -41,6 +41,10 @@ class TaskConfig(ComponentConfig):
         """What a column may say in place of 0, 1, ..., no other; none: any whole number from 0."""
         return ()
 
+    def output_weights(self) -> Mapping[str, float]:
+        """Weight of each output in means over outputs; 1 each by default."""
+        return dict.fromkeys(self.outputs(), 1.0)
+
     def legend(self) -> Mapping[str, int]:
         """Name to value in the files of each label but the background, which is 0.
 

@@ -1,7 +1,8 @@
 """How well probabilities tell cases apart: AUROC, AUPRC, balanced accuracy, confusion.
 
 The rule for what is empty: cases without a target count nowhere, and a label of which the cases
-have one side only has no such number (NaN, left out of means).
+have one side only, or of which nothing was learned (probabilities that are NaN), has no such number
+(NaN, left out of means).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def binary_numbers(probability: Tensor, *, target: Tensor) -> dict[str, float]:
     """Numbers of one label.
 
     Args:
-        probability: (n,).
+        probability: (n,); NaN where nothing was learned.
         target: (n,) 0 or 1, NaN where it is not known.
 
     Returns:
@@ -38,6 +39,8 @@ def binary_numbers(probability: Tensor, *, target: Tensor) -> dict[str, float]:
         `false_positive`, `false_negative`, `true_negative`.
     """
     known = ~target.isnan()
+    if probability[known].isnan().any():
+        known = torch.zeros_like(known)
     guess, truth = probability[known], target[known].long()
     confusion = binary_confusion_matrix(guess, truth, threshold=THRESHOLD) if len(guess) else None
     names = ("true_negative", "false_positive", "false_negative", "true_positive")
@@ -111,7 +114,7 @@ def classes_summary(
         for i, name in enumerate(classes)
     }
     confusion = torch.zeros(len(classes), len(classes))
-    if known:
+    if known and not guess.isnan().any():
         confusion = multiclass_confusion_matrix(guess, target, num_classes=len(classes)).float()
     recall = confusion.diagonal() / confusion.sum(1)
     ranked = ("auroc", "auprc")

@@ -5,11 +5,25 @@ from __future__ import annotations
 import math
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from ssl3d.data.table import NOTHING, plain_text
 from ssl3d_plugins.tasks.pooled_config import Names, PooledConfig, refuse_twice
 
 Weight = Annotated[float, Field(strict=True, ge=0, le=1e6)]
+
+
+def _in_a_cell(name: str) -> str:
+    """A class as tables hold it."""
+    if plain_text(name).lower() in NOTHING:
+        raise ValueError(
+            f"{name!r} is what tables write where they have nothing ({', '.join(NOTHING[1:])}): "
+            "call the class something else, in the table too"
+        )
+    return plain_text(name)
+
+
+Classes = tuple[Annotated[str, AfterValidator(_in_a_cell)], ...]
 
 
 class Classification(PooledConfig):
@@ -23,7 +37,7 @@ class Classification(PooledConfig):
     targets: ClassVar[Literal["class", "number"]] = "class"
     primary: ClassVar[str] = "auroc"
     name: Literal["classification"] = "classification"
-    classes: Names | None = Field(
+    classes: Classes | None = Field(
         default=None,
         description="names of the classes, of which a case has exactly one: its column holds the "
         "name, or 0, 1, ... in this order",
@@ -55,7 +69,7 @@ class Classification(PooledConfig):
         unknown = sorted(set(self.column_weights) - set(self.labels or ()))
         if unknown:
             raise ValueError(f"column_weights: {', '.join(unknown)} is none of the labels")
-        if self.labels is not None and not math.fsum(self.weights().values()):
+        if self.labels is not None and not math.fsum(self.output_weights().values()):
             raise ValueError("column_weights: all are 0, and nothing would be learned")
         return self
 
@@ -71,6 +85,6 @@ class Classification(PooledConfig):
         """The classes; of labels 0 and 1."""
         return self.classes or ("0", "1")
 
-    def weights(self) -> dict[str, float]:
-        """Weight of each label."""
-        return {name: self.column_weights.get(name, 1.0) for name in self.labels or ()}
+    def output_weights(self) -> dict[str, float]:
+        """Weight of each label; 1 of each class."""
+        return {name: self.column_weights.get(name, 1.0) for name in self.outputs()}

@@ -36,7 +36,7 @@ class ClassificationTask(DownstreamTask):
             dropout=config.dropout,
         )
         self.register_buffer("balance", torch.ones(len(names)))
-        weights = torch.tensor(list(config.weights().values()))
+        weights = torch.tensor(list(config.output_weights().values()))
         self.register_buffer("weights", weights, persistent=False)
 
     def see_targets(self, targets: Tensor) -> None:
@@ -151,7 +151,7 @@ class ClassificationTask(DownstreamTask):
         """See `ssl3d.measure.discrimination`."""
         if self.config.classes is not None:
             return classes_summary(rows, classes=self.config.outputs())
-        return labels_summary(rows, weights=self.config.weights())
+        return labels_summary(rows, weights=self.config.output_weights())
 
     def badness(self, row: Mapping[str, float]) -> float:
         """The cross-entropy."""

@@ -148,6 +148,11 @@ def test_tables_that_do_not_fit(runs: Path, tmp_path: Path, command, quiet) -> N
     for idle in (("--ignore", "3"), ("--group-by", "(.)"), ("--label", "a=1"), ("--device", "cpu")):
         code, _, err = command("evaluate", "out", table, *idle)
         assert (code, f"{idle[0]}: for " in err) == (2, True), err
+    header, first, *others = (tmp_path / "out/predictions.csv").read_text().splitlines()
+    spoiled = ",".join([first.split(",")[0], *["nan"] * header.count(",")])
+    (tmp_path / "out/predictions.csv").write_text("\n".join([header, spoiled, *others]))
+    code, _, err = command("evaluate", "out", table)
+    assert (code, "is a finite number" in err) == (2, True), err
     with pytest.raises(ValueError, match=r"holds no predictions\.json"):
         evaluate_outputs(tmp_path, runs / "table.csv", console=quiet)
 

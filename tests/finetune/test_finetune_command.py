@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,15 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
-from small_runs import BACKBONE, CLASSIFICATION, LABELS, REGRESSION, weights_of
+from small_runs import (
+    BACKBONE,
+    CLASSIFICATION,
+    EACH_ALONE,
+    LABELS,
+    REGRESSION,
+    SEGMENTATION,
+    weights_of,
+)
 
 import ssl3d
 from ssl3d import FinetuneSpec
@@ -112,6 +121,19 @@ def test_dry_run_prints_and_leaves_nothing(
     ):
         assert words in out, words
     assert set(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("task", [SEGMENTATION, LABELS])
+def test_a_dry_run_counts_what_is_mirrored(
+    task: dict, make_spec: MakeSpec, tmp_path: Path, command: Run
+) -> None:
+    counts = []
+    for mirror in ((), (0, 1, 2)):
+        spec = make_spec(task=task, data=EACH_ALONE, windows={"mirror": mirror})
+        code, out, err = command("finetune", written(spec, tmp_path), "--dry-run")
+        assert code == 0, err
+        counts.append(int(re.search(r"once, ([\d,]+) (windows|crops)", out)[1].replace(",", "")))
+    assert counts[1] == 8 * counts[0] > 0
 
 
 def test_what_is_missing_is_asked_for(make_spec: MakeSpec, tmp_path: Path, command: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -25,8 +26,10 @@ from ssl3d.data.labelled.spec import LabelledData
 from ssl3d.data.labelled.truth import IGNORE, LabelMap, Targets
 from ssl3d.data.preparation import Prepared
 from ssl3d.data.store import MemoryVolume
+from ssl3d.tasks.finetune.sliding import at_least
 
 OFF = AugmentSpec.off()
+TURNED = AugmentSpec(share=1, brightness=0, contrast=0, gamma=0, noise=0)
 FIND = Targets(("find",))
 
 
@@ -243,12 +246,14 @@ def test_labels_and_image_lie_alike_in_any_orientation(
     st.lists(st.integers(1, 16), min_size=3, max_size=3),
 )
 def test_tiles_cover_a_volume(edges: list[int], patch: list[int]) -> None:
+    """Padded as windows of prediction are, where it is smaller."""
     seen = np.zeros(edges, int)
     corners = tiles(edges, tuple(patch))
+    before = at_least(torch.zeros(1, *edges), valid=None, patch=tuple(patch))[2]
     for corner in corners:
         seen[tuple(slice(max(c, 0), c + p) for c, p in zip(corner, patch, strict=True))] += 1
-        for c, p, edge in zip(corner, patch, edges, strict=True):
-            assert (0 <= c <= edge - p) if edge >= p else c == (edge - p) // 2
+        for c, p, edge, b in zip(corner, patch, edges, before, strict=True):
+            assert (0 <= c <= edge - p) if edge >= p else c == -b
     assert seen.all()
     assert len(corners) == math.prod(math.ceil(e / p) for e, p in zip(edges, patch, strict=True))
 
@@ -292,7 +297,7 @@ def test_crops_are_centred_on_finds(write_set, tmp_path: Path) -> None:
 def test_finds_with_targets_of_their_own_say_what_a_crop_shows(write_set, tmp_path: Path) -> None:
     points = "image,x,y,z,find\n" + "".join(f"00{case},10,9,5,1\n" for case in (1, 3, 5))
     volumes = finds(write_set, tmp_path, points, CASES, crops=1, point_share=0.5)
-    for augment in (OFF, AugmentSpec(share=1, brightness=0, contrast=0, gamma=0, noise=0)):
+    for augment in (OFF, TURNED):
         crops = training(volumes, patch=(4, 4, 4), augment=augment)
         seen = Counter()
         for number in range(60):
@@ -309,11 +314,14 @@ def test_finds_with_targets_of_their_own_say_what_a_crop_shows(write_set, tmp_pa
         assert int(fixed[number].targets) == int(Path(fixed[number].source).stem) % 2
 
 
-def test_one_find_is_shown_where_a_target_is_of_the_case_alone(write_set, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("place", "augment"), [("10,9,5", OFF), ("0,0,0", TURNED)])
+def test_one_find_is_shown_where_a_target_is_of_the_case_alone(
+    write_set, tmp_path: Path, place: str, augment: AugmentSpec
+) -> None:
     """Finds say which place they are of, and nothing of the age."""
     write_set(4)
     (tmp_path / "m.csv").write_text("image,age,find\n000,1,1\n001,0,0\n002,1,1\n003,0,0\n")
-    (tmp_path / "p.csv").write_text("image,x,y,z,find\n000,10,9,5,1\n002,10,9,5,1\n")
+    (tmp_path / "p.csv").write_text(f"image,x,y,z,find\n000,{place},1\n002,{place},1\n")
     data = LabelledData(
         images=f"{tmp_path}/images",
         manifest=f"{tmp_path}/m.csv",
@@ -323,11 +331,67 @@ def test_one_find_is_shown_where_a_target_is_of_the_case_alone(write_set, tmp_pa
         point_share=0,
         foreground_share=0,
     )
-    both = training(found(data, truth=Targets(("find", "age"))), patch=(4, 4, 4))
+    both = training(found(data, truth=Targets(("find", "age"))), patch=(4, 4, 4), augment=augment)
     alone = training(found(data, truth=FIND), patch=(4, 4, 4))
-    assert all(both[n].targets[0] == both[n].targets[1] for n in range(20)), "shown where there"
+    assert all(both[n].targets[0] == both[n].targets[1] for n in range(40)), "shown where there"
     with_finds = [alone[n] for n in range(20) if Path(alone[n].source).stem in ("000", "002")]
     assert sum(float(sample.targets[0]) for sample in with_finds) < 5, "seldom met by chance"
+
+
+def test_what_nobody_knows_of_a_find_and_its_case_teaches_nothing(write_set, tmp_path) -> None:
+    write_set(6)
+    known = {1: "", 3: "1", 5: "1"}  # of case 5 it is known, of its find it is not
+    rows = [f"{case:03d},{known.get(case, 0)},{case % 2}" for case in range(6)]
+    (tmp_path / "m.csv").write_text("\n".join(["image,right,left", *rows]))
+    own = [f"00{case},10,9,5,{right},1" for case, right in ((1, ""), (3, "1"), (5, ""))]
+    (tmp_path / "p.csv").write_text("\n".join(["image,x,y,z,right,left", *own]))
+    data = LabelledData(
+        images=f"{tmp_path}/images",
+        manifest=f"{tmp_path}/m.csv",
+        points=f"{tmp_path}/p.csv",
+        folds=6,
+        fold=0,
+        workers=0,
+    )
+    volumes = found(data, truth=Targets(("right", "left")), patch=(4, 4, 4))
+    crops = training(volumes, patch=(4, 4, 4))
+    seen: dict[int, set[tuple[str, str]]] = {}
+    for number in range(100):
+        right, left = (f"{value:g}" for value in crops[number].targets.tolist())
+        seen.setdefault(int(Path(crops[number].source).stem), set()).add((right, left))
+    wanted = {
+        1: {("nan", "1"), ("nan", "0")},
+        3: {("1", "1"), ("0", "0")},
+        5: {("nan", "1"), ("0", "0")},
+    }
+    there = {case: seen[case] for case in wanted if case in seen}
+    assert there == {case: wanted[case] for case in there}
+    assert 1 in there
+
+
+@pytest.mark.parametrize("first", ["healthy", "aneurysm"])
+def test_what_no_find_is_taught_as_is_said(write_set, tmp_path: Path, first: str) -> None:
+    classes = ("healthy", "aneurysm") if first == "healthy" else ("aneurysm", "healthy")
+    write_set(6)
+    names = {0: "healthy", 1: "aneurysm"}
+    (tmp_path / "m.csv").write_text(
+        "image,find\n" + "".join(f"{case:03d},{names[case % 2]}\n" for case in range(6))
+    )
+    data = {"images": f"{tmp_path}/images", "manifest": f"{tmp_path}/m.csv", "folds": 2}
+    truth = Targets(("find",), classes=classes)
+    own = "image,x,y,z,find\n" + "".join(f"00{case},10,9,5,aneurysm\n" for case in (1, 3, 5))
+    for points, said in ((own, True), (own.replace(",find", "").replace(",aneurysm", ""), False)):
+        (tmp_path / "p.csv").write_text(points)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            found(
+                LabelledData(**data, points=f"{tmp_path}/p.csv", workers=0),
+                truth=truth,
+                patch=(4, 4, 4),
+            )
+        words = [str(one.message) for one in caught if "show no find" in str(one.message)]
+        assert len(words) == said
+        assert all(f"the class '{first}'" in one for one in words)
 
 
 def test_a_turned_crop_knows_what_it_shows() -> None:

@@ -106,6 +106,40 @@ def test_drawn_subjects_hold_strata_alike() -> None:
         assert abs(rare - subjects / 4) <= 1
 
 
+@given(
+    st.dictionaries(st.sampled_from("abcd"), st.integers(2, 60), min_size=1),
+    st.sampled_from([0.1, 0.2, 0.25, 0.5]),
+    st.integers(0, 99),
+)
+def test_those_who_choose_are_of_all_strata_alike(sizes, share, seed) -> None:
+    """Each stratum has its share of them to one, and somebody to train on."""
+    groups = [(f"{name}{i}", name) for name, size in sizes.items() for i in range(size)]
+    cases = [Case(c.source, group=c.group, stratum=c.stratum, fold=0) for c in cases_of(groups)]
+    tested = Case(Source((Path("t.nii"),)), group="t", stratum="t", fold=1)
+    data = LabelledData(images="a", folds=2, fold=1, choose=share)
+    sides = split_cases([*cases, tested], data=data, choosing=True, subset_seed=seed)
+    for name, size in sizes.items():
+        choose = sum(case.stratum == name for case in sides.choosing)
+        assert abs(choose - size * share) <= 1.5 + 0.5 * len(sizes)
+        assert choose < size
+    assert abs(len(sides.choosing) - len(cases) * share) <= 1.5
+
+
+@pytest.mark.parametrize(
+    "sizes", [{"a": 60, "b": 40}, {"a": 100, "b": 25}, {"a": 90, "b": 10}, {"a": 12, "b": 8}]
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_common_share_does_not_leave_a_stratum_out(sizes: dict[str, int], seed: int) -> None:
+    groups = [(f"{name}{i}", name) for name, size in sizes.items() for i in range(size)]
+    for fold in range(5):
+        data = LabelledData(images="a", folds=5, fold=fold)
+        sides = split_cases(cases_of(groups), data=data, choosing=True, subset_seed=seed)
+        choose = Counter(case.stratum for case in sides.choosing)
+        for name, size in sizes.items():
+            assert abs(choose[name] - 0.8 * size * data.choose) <= 1
+            assert choose[name]
+
+
 def test_folds_of_a_manifest_are_kept() -> None:
     cases = [Case(Source((Path(f"{i}.nii"),)), group=f"p{i // 2}", fold=i // 4) for i in range(8)]
     data = LabelledData(images="a", folds=2, fold=1)

@@ -174,6 +174,27 @@ def test_classes() -> None:
     assert math.isnan(found["auroc/z"])
 
 
+def test_what_was_not_learned_has_no_numbers() -> None:
+    """Whatever the order of the cases, and it has no part in the means."""
+    for truth in ([1, 1, 0, 0], [0, 0, 1, 1], [1, 0, 1, 0]):
+        rows = [
+            {"probability/a": p, "target/a": float(t), "probability/b": math.nan, "target/b": t}
+            for p, t in zip([0.9, 0.8, 0.2, 0.1], truth, strict=True)
+        ]
+        found = labels_summary(rows, weights={"a": 1.0, "b": 1.0})
+        assert math.isnan(found["auroc/b"])
+        assert math.isnan(found["auprc/b"])
+        assert found["true_positive/b"] == found["false_positive/b"] == 0
+        assert found["auroc"] == found["auroc/a"]
+        nothing = [
+            {"probability/x": math.nan, "probability/y": math.nan, "target": float(t)}
+            for t in truth
+        ]
+        found = classes_summary(nothing, classes=("x", "y"))
+        for number in ("auroc", "accuracy", "balanced_accuracy"):
+            assert math.isnan(found[number])
+
+
 def test_values() -> None:
     pairs = [(1.0, 2.0), (2.5, 3.0), (4.0, 4.0), (9.0, math.nan)]
     rows = [{"predicted/age": p, "target/age": t} for p, t in pairs]

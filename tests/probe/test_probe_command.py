@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import math
 from pathlib import Path
 
 import nibabel
@@ -99,6 +100,37 @@ def test_both_encoders_and_both_methods(task: str, main_number: str, command, tm
     assert summary["fold"] == 0
     if task is VOXELS:
         assert {line["number"] for line in lines} == {"dice", "dice/front", "dice/back"}
+
+
+def test_the_mean_over_labels_is_of_those_that_were_learned_by_their_weights(
+    command, tmp_path: Path
+) -> None:
+    header, *lines = (tmp_path / "table.csv").read_text().splitlines()
+    # Fold 0 is tested on: there alone is `new` known. `third` is hard, so the means differ.
+    rows = [
+        f"{line},{i % 3 == 0:d},{i % 2 if i < 4 else ''},{i >= 4:d}" for i, line in enumerate(lines)
+    ]
+    (tmp_path / "table.csv").write_text("\n".join([f"{header},third,new,fold", *rows]) + "\n")
+    task = (
+        "task: {name: classification, labels: [any, third, new], "
+        "column_weights: {any: 3, third: 2}}\n"
+    )
+    (tmp_path / "spec.yaml").write_text(task + DATA)
+    code, out, err = command("probe", "enc", "spec.yaml", "--out", "p", "--seeds", 2)
+    assert code == 0, err
+    assert "target 'new' is known of none of the 8 training cases" in out
+    lines, summary = read(tmp_path / "p")
+    assert summary["numbers"]["auroc/new"]["linear"]["random"] == {"mean": None, "sd": None}
+    found: dict[tuple[str, ...], dict[str, float]] = {}
+    for line in lines:
+        key = (line["encoder"], line["method"], line["seed"])
+        found.setdefault(key, {})[line["number"]] = float(line["value"] or "nan")
+    assert len(found) == 8
+    for numbers in found.values():
+        assert math.isnan(numbers["auroc/new"])
+        wanted = (3 * numbers["auroc/any"] + 2 * numbers["auroc/third"]) / 5
+        assert numbers["auroc"] == pytest.approx(wanted)
+    assert any(n["auroc/any"] != n["auroc/third"] for n in found.values())
 
 
 def test_many_crops_give_fewer_sites_each(
@@ -305,5 +337,7 @@ def test_cases_without_a_label_teach_nothing() -> None:
     )
     for method in ("linear", "knn"):
         assert found[method].argmax(1).tolist() == [0, 1]
-    nobody = class_probabilities(features, labels=labels * torch.nan, queries=features, classes=2)
-    assert nobody["knn"].isnan().all()
+    for nothing in (labels * torch.nan, labels * 0, torch.tensor([1.0, *[torch.nan] * 4])):
+        nobody = class_probabilities(features, labels=nothing, queries=features, classes=2)
+        for method in ("linear", "knn"):
+            assert nobody[method].isnan().all()

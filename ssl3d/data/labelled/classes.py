@@ -25,13 +25,14 @@ def check_targets(sides: Sides, *, truth: Truth) -> None:
     """A column of targets has two values among those that are learned from.
 
     Other columns that have one alone, there or among those that are measured, are said by name
-    (`DataWarning`).
+    (`DataWarning`), and what crops without a find are taught, where that is a class by name.
 
     Raises:
         DataError: no column has two, so nothing can be learned.
     """
     if not isinstance(truth, Targets):
         return
+    _say_no_find(sides.training, truth=truth)
     none = "no AUROC" if truth.kind == "class" else "no R²"
     alone = []
     for number, column in enumerate(truth.columns):
@@ -107,6 +108,20 @@ def _classes(case: Case, *, truth: LabelMap) -> Iterable[str]:
     check_labels(case.label, voxels, values=known)
     pairs = zip(truth.values, truth.names, strict=True)
     return [name for value, name in pairs if bool(np.any(voxels == value))]
+
+
+def _say_no_find(cases: Iterable[Case], *, truth: Targets) -> None:
+    points = [point for case in cases for point in case.points]
+    own = any(value is not None for point in points for value in point.targets)
+    if own and truth.classes not in ((), ("0", "1")):
+        column, first = truth.columns[0], truth.classes[0]
+        warnings.warn(
+            f"data.points has a column {column!r}: crops that show no find are taught the class "
+            f"{first!r}, which is the first. If that is not the one without finds, let it be the "
+            "first of classes, or leave the column out of the table",
+            DataWarning,
+            stacklevel=3,
+        )
 
 
 def _known(cases: Iterable[Case], number: int) -> list[float]:

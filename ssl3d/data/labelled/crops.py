@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -87,9 +88,14 @@ class LabelledCrops(Dataset[LabelledSample]):
             corner = self._corner(case, volume, random, first=one == 0)
             random = generator(self._seed, Stream.AUGMENT, number, one)
             placement = self._augment.placement(random, spacing=case.spacing)
+            seen = _shown(case, corner=corner, placement=placement)
+            if one == 0 and _shows_one(case) and not seen.any():
+                # At a corner of the volume the turn took it out of the crop.
+                placement = replace(placement, turn=None)
+                seen = _shown(case, corner=corner, placement=placement)
             region = crop_at(volume, corner=corner, placement=placement, labelled=labelled)
             crops.append(self._augment.intensities(region, random))
-            shown |= _shown(case, corner=corner, placement=placement)
+            shown |= seen
         targets = None if labelled else _targets_of(case, shown=shown)
         return LabelledSample(
             tuple(crops), targets, number=number, source=case.name, spacing=case.spacing
@@ -102,11 +108,10 @@ class LabelledCrops(Dataset[LabelledSample]):
             return int(torch.randint(low, high + 1, (), generator=random))
 
         edges, patch = volume.shape[1:], self._patch
-        # What finds do not say of themselves, a case has for what its finds are: one is shown.
-        wanted = first and case.label is None and _of_case_alone(case)
         to_find, to_foreground = torch.rand(2, generator=random).tolist()
         centre: NDArray[Any] | None = None
-        if case.points and (wanted or to_find < self._data.point_share):
+        wanted = first and _shows_one(case)
+        if wanted or (case.points and to_find < self._data.point_share):
             centre = np.rint(case.points[whole(0, len(case.points) - 1)].place).astype(int)
         elif to_foreground < self._data.foreground_share:
             centre = _foreground(volume, pick=lambda among: whole(0, among - 1))
@@ -127,8 +132,12 @@ def _foreground(volume: Volume, *, pick: Any) -> NDArray[np.int32] | None:
     return points[pick(len(points))][:3] if len(points) else None
 
 
-def _of_case_alone(case: Case) -> bool:
-    """True where a target is the case's, and no find has one of its own."""
+def _shows_one(case: Case) -> bool:
+    """True where a sample shows one find at least: a target is the case's, and no find has one of
+    its own, so the case has it for what its finds are.
+    """
+    if case.label is not None or not case.points:
+        return False
     columns = zip(*(point.targets for point in case.points), strict=True)
     return not case.targets or any(all(one is None for one in own) for own in columns)
 
@@ -145,7 +154,7 @@ def _targets_of(case: Case, *, shown: NDArray[np.bool_]) -> Tensor:
     """Targets of some crops of a case.
 
     Where its finds have targets of their own, the largest of those that are shown; 0 where none is,
-    for what the case has lies elsewhere. Else the case's.
+    for what the case has lies elsewhere, NaN where nobody knows what it has. Else the case's.
     """
     values = list(case.targets)
     for column in range(len(values)):
@@ -153,7 +162,6 @@ def _targets_of(case: Case, *, shown: NDArray[np.bool_]) -> Tensor:
         if all(one is None for one in own):
             continue
         seen = [one for one, there in zip(own, shown, strict=True) if there and one is not None]
-        values[column] = max((v for v in seen if not math.isnan(v)), default=0.0)
-        if seen and all(map(math.isnan, seen)):
-            values[column] = math.nan
+        nothing = math.nan if seen or math.isnan(values[column]) else 0.0
+        values[column] = max((v for v in seen if not math.isnan(v)), default=nothing)
     return torch.tensor(values, dtype=torch.float32)

@@ -82,13 +82,13 @@ class FixedCrops(Dataset[LabelledSample]):
 def tiles(edges: Sequence[int], patch: Triple) -> list[list[int]]:
     """Corners of the fewest crops that cover a volume, evenly spread.
 
-    A crop that is larger than the volume is centred on it.
+    A crop that is larger than the volume is centred on it, as a window of prediction is.
     """
     starts = []
     for edge, size in zip(edges, patch, strict=True):
         count = math.ceil(edge / size)
         last = edge - size
         starts.append(
-            [last // 2] if count == 1 else [round(i * last / (count - 1)) for i in range(count)]
+            [-(-last // 2)] if count == 1 else [round(i * last / (count - 1)) for i in range(count)]
         )
     return [list(corner) for corner in itertools.product(*starts)]

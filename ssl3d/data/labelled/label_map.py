@@ -72,5 +72,5 @@ def check_labels(
         raise BadVolume(
             path,
             f"holds the labels {first}{more} in {int((~known).sum())} voxels, which are none of "
-            f"{', '.join(map(str, sorted(values)))}: name them in the task, or as its ignore label",
+            f"{', '.join(map(str, sorted(values)))}: name them as labels, or as what is ignored",
         )

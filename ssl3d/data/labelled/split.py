@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -36,8 +37,8 @@ def split_cases(
     """The sides of fold `data.fold`.
 
     Folds depend on the names of groups and on strata alone. `data.subjects` counts those that
-    choose among them: a label that chooses is a label. Of the drawn groups, in the order that they
-    are drawn, every so-manieth chooses, so that those who train on 5 are among those on 10.
+    choose among them: a label that chooses is a label. Which of the drawn groups choose depends on
+    those drawn before alone, so that those who train on 5 are among those on 10.
 
     Args:
         cases: all that are labelled.
@@ -70,7 +71,9 @@ def split_cases(
             if order
             else f"data: every person (group) is in fold {data.fold}: none is left to learn from"
         )
-    chosen = _choosers(number, share=data.choose) if choosing else set()
+    chosen: set[int] = set()
+    if choosing:
+        chosen = _choosers([strata[group] for group in order], number, share=data.choose)
     side = dict.fromkeys(order, "unused")
     side |= dict.fromkeys(order[:number], "training")
     side |= {order[place]: "choosing" for place in chosen}
@@ -132,7 +135,30 @@ def drawn(strata: Mapping[str, str], seed: int) -> list[str]:
     return sorted(places, key=places.__getitem__)
 
 
-def _choosers(number: int, *, share: float) -> set[int]:
-    """Places, of those drawn, that choose: every 1 / share-th, at least the last."""
-    steps = [math.floor(place * share + 1e-9) for place in range(number + 1)]
-    return {place for place in range(number) if steps[place + 1] > steps[place]} or {number - 1}
+def _choosers(strata: Sequence[str], number: int, *, share: float) -> set[int]:
+    """Places, of the first `number` of those drawn, that choose; the last where nobody would.
+
+    Whenever one more is due, it comes from the stratum of which the least chooses, the rarer of
+    two; that is waited for, until a second is due.
+
+    Args:
+        strata: of the groups in the order that they are drawn, also of those beyond `number`.
+        number: of the drawn groups.
+        share: that chooses.
+    """
+    sizes, seen, choose = Counter(strata), Counter[str](), Counter[str]()
+    chosen: set[int] = set()
+
+    def rank(stratum: str) -> tuple[float, int]:
+        return choose[stratum] / seen[stratum], sizes[stratum]
+
+    for place, stratum in enumerate(strata[:number]):
+        seen[stratum] += 1
+        due = math.floor((place + 1) * share + 0.5 - 1e-9) - len(chosen)
+        to_come = [one for one in seen if seen[one] < sizes[one]]
+        first = all(rank(stratum) <= rank(one) for one in to_come)
+        # One of each stratum is left to train on.
+        if due > 1 or (due == 1 and first and seen[stratum] - choose[stratum] > 1):
+            chosen.add(place)
+            choose[stratum] += 1
+    return chosen or {number - 1}

@@ -52,7 +52,7 @@ def class_probabilities(
     classes: int,
     neighbours: int = NEIGHBOURS,
 ) -> dict[str, Tensor]:
-    """Probabilities (m, K) of queries, by `linear` and `knn`.
+    """Probabilities (m, K) of queries, by `linear` and `knn`; NaN where labels are all alike.
 
     Args:
         features: (n, C) of the cases that are fitted.
@@ -62,7 +62,7 @@ def class_probabilities(
         neighbours: that vote.
     """
     known = ~labels.isnan()
-    if not known.any():
+    if len(set(labels[known].tolist())) < 2:
         return {name: torch.full((len(queries), classes), math.nan) for name in ("linear", "knn")}
     rows, numbers = features[known], labels[known].long()
     weight, bias = fit_linear(rows, labels=numbers, classes=classes)

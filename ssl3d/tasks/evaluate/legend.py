@@ -45,6 +45,22 @@ def legend_beside(predictions: Sequence[Path]) -> dict[str, int] | None:
     return first
 
 
+def check_legend(legend: Mapping[str, int], *, ignore: int | None) -> None:
+    """Judge what is compared.
+
+    Raises:
+        DataError: two labels have one value, or what is ignored is a label or background.
+    """
+    values = list(legend.values())
+    twice = sorted(name for name, value in legend.items() if values.count(value) > 1)
+    if twice:
+        raise DataError(f"labels {', '.join(twice)} have one value: give each its own")
+    if ignore is not None and ignore in (0, *values):
+        raise DataError(
+            f"{ignore} is ignored, and is a label or background: ignore another value, or none"
+        )
+
+
 def legend_of_values(labels: Iterable[Path], *, ignore: int | None) -> dict[str, int]:
     """Every value above 0 that label maps hold, named by itself; reads them all.
 

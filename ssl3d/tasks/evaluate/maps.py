@@ -18,7 +18,7 @@ from ssl3d.data.read import target_grid
 from ssl3d.data.source import Source
 from ssl3d.kinds.task import IGNORE, Row
 from ssl3d.measure.overlap import overlap_row, overlap_summary
-from ssl3d.tasks.evaluate.legend import legend_beside, legend_of_values
+from ssl3d.tasks.evaluate.legend import check_legend, legend_beside, legend_of_values
 from ssl3d.tasks.evaluate.pairs import Pair, find_pairs
 from ssl3d.tasks.evaluate.result import Evaluated, check_out, evaluated
 from ssl3d.tasks.predict.progress import CaseProgress
@@ -63,6 +63,7 @@ def evaluate_maps(
         text = f"Left out: {len(missing)} label maps without a prediction, such as {missing[0]}"
         console.print(shown(text), style="yellow", markup=False, soft_wrap=True)
     names = dict(legend or {}) or legend_beside([pair.prediction for pair in pairs])
+    check_legend(names or {}, ignore=ignore)
     if names is None:
         names = legend_of_values((pair.label for pair in pairs), ignore=ignore)
         text = f"Nothing names the labels: {', '.join(names)} are those that the label maps hold"

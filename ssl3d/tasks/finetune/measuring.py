@@ -44,9 +44,9 @@ def _windows(case: Case, *, made: Resolved, volumes: LabelledVolumes) -> int:
     x, y, z = target_grid(case.source, spacing=volumes.preparation.spacing).shape
     size: Triple = (z, y, x)
     windows, count = made.spec.windows, made.spec.data.evaluation_crops
-    if made.spec.task.per == "case":
-        return count if isinstance(count, int) else len(tiles(size, made.patch))
     mirrored = 1 << len(windows.mirror)  # in all combinations of its axes
+    if made.spec.task.per == "case":
+        return mirrored * (count if isinstance(count, int) else len(tiles(size, made.patch)))
     return mirrored * len(_corners(size, made.patch, overlap=windows.overlap))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -74,11 +75,16 @@ def read_outputs(path: Path) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...
 
 
 def as_numbers(rows: Mapping[str, Sequence[str]], *, path: Path) -> dict[str, list[float]]:
-    """Cells as numbers; raises ValueError that names the case."""
+    """Cells as numbers; raises ValueError that names the case where one is none, or not finite."""
     found: dict[str, list[float]] = {}
     for case, cells in rows.items():
         try:
             found[case] = [float(cell) for cell in cells]
         except ValueError as error:
             raise ValueError(f"{path}, case {case!r}: {error}") from None
+        if not all(map(math.isfinite, found[case])):
+            raise ValueError(
+                f"{path}, case {case!r}: holds {', '.join(cells)}, and what is predicted is a "
+                "finite number: predict it again, or leave the line out"
+            )
     return found

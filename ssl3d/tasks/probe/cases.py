@@ -84,6 +84,7 @@ class ProbedCases:
         self._volumes, self._patch = volumes, patch
         self._outputs = task.outputs()
         self._one_class = task.column_classes() == self._outputs  # else labels, a column each
+        self._weights = task.output_weights()
         sides: Sides = volumes.sides
         self._fit, self._test = (
             torch.tensor([case.targets for case in side])
@@ -117,7 +118,7 @@ class ProbedCases:
         if self._one_class:
             summary: Mapping[str, float] = classes_summary(rows, classes=self._outputs)
         else:
-            summary = labels_summary(rows, weights=dict.fromkeys(self._outputs, 1.0))
+            summary = labels_summary(rows, weights=self._weights)
         kept = ("auroc", "auprc", "balanced_accuracy", "accuracy")
         return {name: value for name, value in summary.items() if name.split("/")[0] in kept}
 
