@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -51,7 +52,7 @@ def digest(group: str) -> bytes:
 
 def group_of(sources: Sequence[Source], *, spec: DataSpec, folder: Path | None = None) -> list[str]:
     """Group of each sample, by the spec or its manifest; where they have no grouping the patient of
-    a DICOM series, else its visit, else its path.
+    a DICOM series, else its visit, else the last three parts of its whole path.
 
     `group_by` sees paths from `folder`, where the run was begun; none: as they are given.
     """
@@ -66,11 +67,16 @@ def group_of(sources: Sequence[Source], *, spec: DataSpec, folder: Path | None =
         first = [replace(source, files=source.files[:1]) for source in sources]
         names = visit_of(first, spec=spec, folder=folder)
     else:
-        # The end of the path: a set that was moved to another folder or machine splits alike.
-        names = ["/".join(source.files[0].parts[-3:]) for source in sources]
-        if len(set(names)) < len(names):
-            names = [source.name for source in sources]
+        names = _places(sources)
     return [patient or name for patient, name in zip(patients(sources), names, strict=True)]
+
+
+def _places(sources: Sequence[Source]) -> list[str]:
+    """The end of each whole path, however the spec spells it: a set that was moved to another
+    folder or machine splits alike. Whole paths where two end alike."""
+    paths = [Path(os.path.abspath(source.files[0])) for source in sources]
+    names = ["/".join(path.parts[-3:]) for path in paths]
+    return names if len(set(names)) == len(names) else [shown(path) for path in paths]
 
 
 def patients(sources: Sequence[Source]) -> list[str]:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssl3d.data.data_error import DataError
+from ssl3d.data.files import find_sources
 from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec
 from ssl3d.data.split import group_of, split_sources
@@ -127,6 +128,32 @@ def test_an_expression_must_name_a_group() -> None:
     for name in ("sub_1.nii", "_sub-1.nii"):
         with pytest.raises(DataError, match=f"names no group in '/d/{name}'"):
             group_of([Source((Path("/d") / name,))], spec=spec)
+
+
+@pytest.mark.parametrize("deep", [False, True], ids=["own ends", "ends alike"])
+def test_the_split_is_the_same_however_the_path_is_spelled(
+    deep: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`spec.yaml` of a run has whole paths: started again from it, it holds out the same."""
+    names = ["a/x/y/s0", "b/x/y/s0"] if deep else [f"s{i}" for i in range(8)]
+    for name in names:
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / f"{name}.nii").touch()
+    (tmp_path / "m.csv").write_text("\n".join(["image", *(f"set/{name}.nii" for name in names)]))
+    whole = group_of(find_sources(spec := DataSpec(volumes=tmp_path / "set")), spec=spec)
+    sources = [tmp_path / "set" / f"{name}.nii" for name in names]
+    if not deep:  # as it is for paths of three parts at least
+        assert whole == ["/".join(path.parts[-3:]) for path in sources]
+    for here, options in (
+        (".", {"volumes": "set"}),
+        ("set", {"volumes": "."}),
+        ("set", {"volumes": "../set/**/*.nii"}),
+        ("set", {"manifest": "../m.csv"}),
+        (".", {"manifest": "m.csv"}),
+    ):
+        monkeypatch.chdir(tmp_path / here)
+        spec = DataSpec(**options)
+        assert group_of(find_sources(spec), spec=spec) == whole
 
 
 PEOPLE = st.lists(st.sampled_from("ABCDEé"), min_size=2, max_size=12)
