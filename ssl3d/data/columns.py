@@ -43,7 +43,8 @@ class VolumeColumns(ImageColumns):
     """What the columns of `manifest` are called; others are free."""
 
     weight: str = Field(
-        "weight", description="how often it is drawn, relative to others, where there is one"
+        "weight",
+        description="how often it is drawn, relative to others, where sampling goes by weight",
     )
     visit: str | None = Field(
         None,

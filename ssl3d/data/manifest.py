@@ -18,6 +18,9 @@ from ssl3d.data.volume_path import identity
 PATH = "path"
 """What the column of images may be called too."""
 
+HEAVIEST = 1e9
+"""Largest weight: sums of weights stay numbers."""
+
 
 def manifest_sources(spec: DataSpec) -> list[Source]:
     """A sample for each row of `spec.manifest`.
@@ -136,8 +139,9 @@ def _weight(table: Table, row: Row, column: str) -> float:
         weight = float(row[column] or 1)
     except ValueError:
         weight = math.nan
-    if not 0 < weight < math.inf:
+    if not 0 < weight <= HEAVIEST:
         raise table.error(
-            f"gives {row[column]!r} as {column} in {row.place}: give a number above 0, or nothing"
+            f"gives {row[column]!r} as {column} in {row.place}: give a number above 0, at most "
+            f"{HEAVIEST:g}, or nothing"
         )
     return weight

@@ -86,6 +86,29 @@ def shares_of(
     return shares
 
 
+def check_weights(sources: Sequence[Source], *, spec: DataSpec) -> None:
+    """Compare what a manifest says with `data.sampling`, before a split: weights that differ and do
+    nothing are said (`DataWarning`).
+
+    Raises:
+        DataError: weights are gone by, and every volume has the weight 1.
+    """
+    weights = {source.weight for source in sources}
+    if "weight" in spec.sampling and weights == {1.0}:
+        raise DataError(
+            "data.sampling: 'weight' is given, and every volume has the weight 1: give others in "
+            "the column of a manifest (data.columns.weight), or leave it out"
+        )
+    if "weight" not in spec.sampling and len(weights) > 1:
+        warnings.warn(
+            f"data.manifest: the column {spec.columns.weight!r} changes nothing, for data.sampling "
+            f"goes by {' and '.join(spec.sampling)}: give weight there, alone or in a mixture, if "
+            "it is to count",
+            DataWarning,
+            stacklevel=2,
+        )
+
+
 def seen(shares: Sequence[float], *, names: Sequence[str | None]) -> dict[str, float]:
     """Share of the crops that are of each name."""
     found: dict[str, float] = {}
@@ -108,11 +131,6 @@ def _by(
         weights = [patches_held(source, spec=spec, grid=grid(source)) for source in sources]
     elif rule == "weight":
         weights = [source.weight for source in sources]
-        if set(weights) == {1.0}:
-            raise DataError(
-                "data.sampling: 'weight' is given, and every volume has the weight 1: give others "
-                "in the column of a manifest (data.columns.weight), or leave it out"
-            )
     else:
         names = groups if rule == "group" else [source.modality for source in sources]
         _check_known(names, rule=rule)

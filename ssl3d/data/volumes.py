@@ -18,7 +18,7 @@ from ssl3d.data.held_out_crops import HeldOutDataset
 from ssl3d.data.listing import Listing
 from ssl3d.data.read import target_grid
 from ssl3d.data.resumed import Earlier, ResumedSplit, resumed_split
-from ssl3d.data.sampling import shares_of
+from ssl3d.data.sampling import check_weights, shares_of
 from ssl3d.data.sizes import Grid, header_grid
 from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec
@@ -91,6 +91,7 @@ class RunVolumes:
         else:
             self._prepared = PreparedStore(self.spec, folder=begun)
             found = self._prepared.found(record=self._record)
+        check_weights(found.sources, spec=self.spec)
         self._policy = found.policy
         self._split(found, folder=begun)
         if self.spec.holdout > 0 and not self.held_out_files:

@@ -103,6 +103,7 @@ def test_a_column_for_each_channel(folder: Path) -> None:
         ("image,weight\nset/a.nii.gz,often\n", "gives 'often' as weight in line 2: give a number"),
         ("image,weight\nset/a.nii.gz,0\n", "gives '0' as weight in line 2: give a number above 0"),
         ("image,weight\nset/a.nii.gz,inf\n", "gives 'inf' as weight in line 2"),
+        ("image,weight\nset/a.nii.gz,1e308\n", "gives '1e308' as weight in line 2: .*most 1e"),
         ("image\nset\n", "names '.*set' in line 2: .* is no volume"),
     ],
 )

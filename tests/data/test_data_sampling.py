@@ -17,6 +17,7 @@ from ssl3d.data.data_error import DataError, DataWarning
 from ssl3d.data.outline import outline
 from ssl3d.data.sampling import Draws
 from ssl3d.data.spec import DataSpec
+from ssl3d.data.volumes import RunVolumes
 from ssl3d.streams import Stream, generator
 from ssl3d.tasks.pretrain.data_summary import print_data_summary
 
@@ -103,6 +104,34 @@ def test_modalities_and_weights(folder: Path) -> None:
     seen = Counter(Path(own[index]["source"]).stem for index in range(100))
     for name, weight in {"a1": 1, "a2": 1, "a3": 0.5, "b1": 2.5}.items():
         assert abs(seen[name] - 20 * weight) <= 2
+
+
+def weighted(folder: Path, *weights: float, **options: object) -> RunVolumes:
+    """Volumes of a manifest with such weights, one of them held out."""
+    names = ("a1", "a2", "a3", "b1")
+    rows = [f"set/{name}.nii,{weight}" for name, weight in zip(names, weights, strict=True)]
+    (folder / "m.csv").write_text("\n".join(["image,weight", *rows]))
+    spec = DataSpec(manifest=str(folder / "m.csv"), patch=8, holdout=0.3, **options)
+    return found(spec)
+
+
+def test_weights_that_change_nothing_are_said(folder: Path, recwarn) -> None:
+    with pytest.warns(DataWarning, match=r"the column 'weight' changes nothing, for data.sampling"):
+        weighted(folder, 1, 1, 2, 1)
+    recwarn.clear()
+    weighted(folder, 2, 2, 2, 2)
+    weighted(folder, 1, 2, 3, 4, sampling={"file": 1, "weight": 1})
+    assert not [one for one in recwarn if "weight" in str(one.message)]
+
+
+def test_whom_weights_favour_may_be_held_out(folder: Path) -> None:
+    """Which one that is hangs on names: no reason to refuse the rule."""
+    names = ["a1", "a2", "a3", "b1"]
+    (away,) = weighted(folder, 1, 1, 1, 1).held_out_files
+    weights = [3 if name == away.files[0].stem else 1 for name in names]
+    assert weighted(folder, *weights, sampling="weight").shares == pytest.approx([1 / 3] * 3)
+    with pytest.raises(DataError, match=r"'weight' is given, and every volume has the weight 1"):
+        weighted(folder, 1, 1, 1, 1, sampling="weight")
 
 
 def test_what_a_rule_goes_by_must_be_known(folder: Path) -> None:
