@@ -121,6 +121,12 @@ def half_turned(number: int, file: Dataset) -> None:
         file.ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
 
 
+def a_little_turned(number: int, file: Dataset) -> None:
+    """By less than what a rounded direction shows."""
+    turn = 5e-4 * number
+    file.ImageOrientationPatient = [1, turn, 0, -turn, 1, 0]
+
+
 def half_larger(number: int, file: Dataset) -> None:
     if number < 3:
         file.PixelSpacing = [2, 2]
@@ -140,7 +146,8 @@ def zigzag(number: int, file: Dataset) -> None:
 
 
 NO_VOLUME = [
-    (half_turned, "its slices lie in 2 directions"),
+    (half_turned, "its slices lie in several directions"),
+    (a_little_turned, "its slices lie in several directions"),
     (half_larger, "its slices have pixels of several sizes"),
     (without_position, "6 of its 6 slices have no position"),
     (one_without_spacing, "1 of its 6 slices have no spacing"),

@@ -63,8 +63,7 @@ def stack(frames: Sequence[Frame], *, path: Path) -> Stack:
     _check_described(frames, path=path)
     directions = np.array([frame.orientation for frame in frames])
     if np.abs(directions - directions[0]).max() > _TURN:
-        kinds = len(np.unique(directions.round(2), axis=0))
-        raise BadVolume(path, f"its slices lie in {kinds} directions: they are no one volume")
+        raise BadVolume(path, "its slices lie in several directions: they are no one volume")
     spacings = np.array([frame.spacing for frame in frames])
     if not np.allclose(spacings, spacings[0], rtol=1e-3):
         raise BadVolume(path, "its slices have pixels of several sizes: they are no one volume")
