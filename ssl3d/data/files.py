@@ -8,18 +8,18 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from glob import has_magic
 from pathlib import Path
-from typing import Any
 
 from ssl3d.data.data_error import DataError, DataWarning, shown
 from ssl3d.data.dicom.among import series_among
+from ssl3d.data.dicom.candidates import ENDING
 from ssl3d.data.manifest import manifest_sources
+from ssl3d.data.names import Names
 from ssl3d.data.notes import Notes
 from ssl3d.data.present import say_lacking
 from ssl3d.data.search import matches, search, search_glob
 from ssl3d.data.source import Source as Source
 from ssl3d.data.spec import DataSpec
 from ssl3d.data.volume_path import ENDINGS as ENDINGS
-from ssl3d.data.volume_path import identity as identity
 from ssl3d.data.volume_path import is_volume
 from ssl3d.data.volume_path import one_volume as one_volume
 from ssl3d.data.volume_path import stem as stem
@@ -66,13 +66,16 @@ def find_sources(
 
 
 def _each_once(sources: Sequence[Source], notes: Notes) -> list[Source]:
-    """Each sample once, under the name that was given first, whatever links lead to its files."""
-    found: dict[tuple[Any, ...], Source] = {}
+    """Each sample once, under the name that was given first, whatever links lead to its files, and
+    however many copies there are of a series."""
+    found: dict[tuple[Path, ...], Source] = {}
+    names = Names()
     for source in sources:
-        first = found.setdefault(tuple(map(identity, source.files)), source)
+        first = found.setdefault(tuple(map(names.first, source.files)), source)
         path, before = source.files[0], first.files[0]
         if path.absolute() != before.absolute():
-            notes.add(path, f"is another name of {shown(before)} and counts once")
+            how = "shares slices with" if path.suffix == ENDING else "is another name of"
+            notes.add(path, f"{how} {shown(before)} and counts once")
         elif source is not first and len(source.files) > 1:  # lists that were paired by hand
             notes.add(path, "is given more than once and counts once")
     return list(found.values())

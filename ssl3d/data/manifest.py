@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
-from typing import Any
 
 from ssl3d.data.columns import ImageColumns
 from ssl3d.data.manifest_table import Row, Table
+from ssl3d.data.names import Names
 from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec
-from ssl3d.data.volume_path import identity
 
 PATH = "path"
 """What the column of images may be called too."""
@@ -124,14 +123,17 @@ def _source(table: Table, row: Row, images: Sequence[str], *, allowed: bool) -> 
 
 
 def _check_each_once(table: Table, sources: Sequence[Source]) -> None:
-    found: dict[Any, Row] = {}
+    found: dict[Path, Row] = {}
+    names = Names()
     for source, row in zip(sources, table.rows, strict=True):
         for file in source.files:
-            if identity(file) in found:
-                before = found[identity(file)]
-                twice = "twice" if before is row else f"in {before.place} and"
+            first = names.first(file)
+            if first in found:
+                before = found[first]
+                there = "" if first == file else f" (there as {str(first)!r})"
+                twice = "twice" if before is row else f"in {before.place}{there} and"
                 raise table.error(f"names {str(file)!r} {twice} in {row.place}: name it once")
-            found[identity(file)] = row
+            found[first] = row
 
 
 def _weight(table: Table, row: Row, column: str) -> float:

@@ -12,10 +12,11 @@ from typing import Any
 
 from ssl3d.data.data_error import DataError
 from ssl3d.data.group_file import names_of
+from ssl3d.data.names import Names
 from ssl3d.data.notes import Notes
 from ssl3d.data.source import Source
 from ssl3d.data.table import NOTHING, Problem, csv_rows, plain_text, read_text
-from ssl3d.data.volume_path import identity, one_volume
+from ssl3d.data.volume_path import one_volume
 
 
 @dataclass(frozen=True)
@@ -107,11 +108,12 @@ class Table:
         Raises:
             DataError: a file is not there, or two rows name the same.
         """
-        found: dict[Any, Row] = {}
+        found: dict[Path, Row] = {}
+        names = Names()
         sources = []
         for row in self.rows:
             files = tuple(self.file(row, column) for column in columns)
-            before = found.setdefault(identity(files[0]), row)
+            before = found.setdefault(names.first(files[0]), row)
             if before is not row:
                 raise self.error(
                     f"names {files[0]} in {before.place} and {row.place}: name it once"

@@ -50,14 +50,14 @@ def one_volume(path: Path, *, notes: Notes) -> Path:
             f"data: {str(path)!r} is no volume: known endings are {', '.join(ENDINGS)}, and DICOM "
             "series are known by their folder"
         )
-    # A series: its files have other names.
-    if path.suffix == ENDING and path.parent.is_dir() and siblings(path):
-        return path
+    # A series: its files have other names, and may all lie in a folder below.
+    if path.suffix == ENDING and path.parent.is_dir() and (files := siblings(path)):
+        return Path(os.path.commonpath([file.parent for file in files])) / path.name
     raise DataError(f"data: there is no file {str(path)!r} (seen from {Path.cwd()})")
 
 
 def identity(path: Path) -> Any:
-    """What all names of a file have in common, hard links among them."""
+    """What all names of a file have in common, hard links among them; of series see `Names`."""
     try:
         stat = path.stat()
     except OSError:  # said when its header is read

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import ssl3d.data.dicom.folder as folders
 from ssl3d.data.data_error import BadVolume, DataError, DataWarning
 from ssl3d.data.files import find_sources
 from ssl3d.data.listing import listed
+from ssl3d.data.manifest_table import Table
 from ssl3d.data.modality import with_modalities
 from ssl3d.data.read import check_source, read_source
 from ssl3d.data.source import Source
@@ -63,6 +65,29 @@ def test_copies_count_once(series: Series) -> None:
     ((_, note),) = check_source(Source((Path(name),)))
     assert note.startswith("holds copies of its slices, such as ")
     assert read_source(Source((Path(name),)))[0].shape == (1, 6, 5, 4)
+
+
+def test_a_series_counts_once_whatever_names_it(series: Series, tmp_path: Path) -> None:
+    """Else it is two samples, which may stand on both sides of the split."""
+    folder = series("set/x/deep", uid=A).parents[1]
+    shutil.copytree(folder / "x", folder / "copy")
+    for path in sorted((folder / "copy/deep").iterdir())[:3]:
+        path.unlink()
+    series("set/other", uid=A, patient="P2")  # no slice of the others: an UID that is used twice
+    names = [f"{folder}/{name}" for name in ("x", f"x/{A}.dcm", f"x/deep/../deep/{A}.dcm", "copy")]
+    first = f"{folder}/x/deep/{A}.dcm"
+    with pytest.warns(DataWarning, match=f"deep/{A}.dcm shares slices with {first} and counts on"):
+        sources = find_sources(DataSpec(volumes=(*names, f"{folder}/other")))
+    assert [source.name for source in sources] == [f"{folder}/other/{A}.dcm", first]
+    table = tmp_path / "m.csv"
+    for name in names[1:]:
+        table.write_text(f"image\n{names[0]}\n{name}\n")
+        with pytest.raises(DataError, match=r"in line 2.* and in line 3: name it once"):
+            find_sources(DataSpec(manifest=table))
+        with pytest.raises(DataError, match=r"in line 2 and line 3: name it once"):
+            Table(table, needed=(), option="data.manifest").sources(["image"])
+    table.write_text(f"image\n{names[0]}\n{folder}/other\n")
+    assert len(find_sources(DataSpec(manifest=table))) == 2
 
 
 SECONDARY = "1.2.840.10008.5.1.4.1.1.7"

@@ -29,6 +29,18 @@ def siblings(path: Path) -> list[Path]:
     return [file for file, _ in files]
 
 
+def slices_of(series: Path) -> frozenset[str]:
+    """SOPInstanceUID of each file of a series.
+
+    Raises:
+        BadVolume: there are none.
+    """
+    from ssl3d.data.dicom.series import members
+
+    files, _ = members(series)
+    return frozenset(header.instance for _, header in files)
+
+
 def series_among(files: Sequence[Path], *, notes: Notes) -> list[Path]:
     """Paths of the DICOM series that these files hold; see `find_series`.
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ssl3d.data.data_error import DataError
-from ssl3d.data.files import identity
 from ssl3d.data.labelled.case import Case
 from ssl3d.data.labelled.truth import LabelMap, Truth
+from ssl3d.data.volume_path import identity
 
 
 def check_known(cases: Sequence[Case], *, truth: Truth) -> None:
