@@ -25,6 +25,13 @@ def open_file(path: Path) -> Scan:
     """See `open_scan`; `path` is that of a series, or of one of its files."""
     files, notes = members(path)
     headers = [header for _, header in files]
+    patients = {header.patient for header in headers} - {""}
+    if len(patients) > 1:
+        raise BadVolume(
+            path,
+            f"its slices are of {len(patients)} patients: name the folder of each, or give each "
+            "series an UID of its own",
+        )
     sizes = {(header.columns, header.rows) for header in headers}
     if len(sizes) > 1:
         raise BadVolume(path, f"its slices have {len(sizes)} sizes, such as {sorted(sizes)[:2]}")

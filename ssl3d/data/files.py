@@ -116,7 +116,8 @@ def _expand(entry: str, notes: Notes, *, option: str) -> list[Path]:
             return [one_volume(path, notes=notes)]
     except OSError as error:
         raise DataError(f"{option}: {entry!r} cannot be read: {error.strerror}") from error
-    volumes = [file for file in found if is_volume(file)] + series_among(found, notes=notes)
+    series = series_among(found, notes=notes, matched=not path.is_dir())
+    volumes = [file for file in found if is_volume(file)] + series
     if not volumes:
         raise DataError(
             f"{option}: {what} {len(found)} files, none of them a volume "

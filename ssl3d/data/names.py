@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ssl3d.data.dicom.among import slices_of
 from ssl3d.data.dicom.candidates import ENDING
 from ssl3d.data.volume_path import identity
 
@@ -36,5 +35,7 @@ class Names:
     def _slices_of(self, series: Path) -> frozenset[str]:
         """Looked at only where a second series has the UID."""
         if series not in self._slices:
+            from ssl3d.data.dicom.series import slices_of
+
             self._slices[series] = slices_of(series)
         return self._slices[series]

@@ -187,6 +187,20 @@ def test_slices_that_make_no_volume(series: Series, change: object, problem: str
         check_source(Source((Path(name),)))
 
 
+def test_slices_of_two_patients_are_no_volume(series: Series, tmp_path: Path) -> None:
+    """However an UID came to both: places alone would make one scan of them."""
+    series("set/a", uid=A, patient="P1")
+    series("set/b", uid=A, patient="P2", heights=12 + np.arange(6) * 2.0)
+    series("set/good", uid=B)
+    data = RunVolumes(DataSpec(volumes=str(tmp_path / "set"), holdout=0))
+    data.find()
+    ((name, problem),) = data.bad_files().items()
+    assert (name, len(data.train_files)) == (f"{tmp_path}/set/{A}.dcm", 1)
+    assert "its slices are of 2 patients" in problem
+    series("set/a", uid=A, patient="", called="more{:04d}", heights=-2 - np.arange(6) * 2.0)
+    assert check_source(Source((tmp_path / "set/a" / f"{A}.dcm",))) == []
+
+
 def test_volumes_at_one_place_are_named_by_what_differs(series: Series, tmp_path: Path) -> None:
     series(uid=A, called="a{:04d}", change=tag(EchoTime=4.6))
     series(uid=A, called="b{:04d}", change=tag(EchoTime=9.2))
@@ -214,6 +228,16 @@ def test_a_series_is_known_by_its_folder_one_of_its_slices_or_its_uid(series: Se
     assert found(f"{folder}/*") == [name]
     with pytest.raises(DataError, match="no DICOM series of this name"):
         found(f"{folder}/{B}.dcm")
+
+
+def test_a_glob_that_matches_some_slices_says_that_all_are_read(series: Series, recwarn) -> None:
+    folder = series(uid=A, called="slice{:04d}")
+    shutil.copy(folder / "slice0007", folder / "copy")
+    for glob in ("*", "slice*"):
+        assert len(found(f"{folder}/{glob}")) == 1
+    assert not list(recwarn)
+    with pytest.warns(DataWarning, match=f"{A}.dcm has slices that the glob does not match: it"):
+        assert len(found(f"{folder}/slice000?")) == 1
 
 
 def test_channels_by_folder(series: Series, tmp_path: Path) -> None:

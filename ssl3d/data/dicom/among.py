@@ -29,19 +29,7 @@ def siblings(path: Path) -> list[Path]:
     return [file for file, _ in files]
 
 
-def slices_of(series: Path) -> frozenset[str]:
-    """SOPInstanceUID of each file of a series.
-
-    Raises:
-        BadVolume: there are none.
-    """
-    from ssl3d.data.dicom.series import members
-
-    files, _ = members(series)
-    return frozenset(header.instance for _, header in files)
-
-
-def series_among(files: Sequence[Path], *, notes: Notes) -> list[Path]:
+def series_among(files: Sequence[Path], *, notes: Notes, matched: bool = False) -> list[Path]:
     """Paths of the DICOM series that these files hold; see `find_series`.
 
     Where pydicom is not installed there are none, and that is noted of the first.
@@ -58,4 +46,4 @@ def series_among(files: Sequence[Path], *, notes: Notes) -> list[Path]:
         return []
     from ssl3d.data.dicom.series import find_series
 
-    return find_series(files, notes=notes)
+    return find_series(files, notes=notes, matched=matched)

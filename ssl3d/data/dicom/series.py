@@ -27,7 +27,7 @@ _DERIVED = frozenset(
 )
 
 
-def find_series(files: Iterable[Path], *, notes: Notes) -> list[Path]:
+def find_series(files: Iterable[Path], *, notes: Notes, matched: bool = False) -> list[Path]:
     """A path for each series among some files: `FOLDER/UID.dcm`, with the folder of all its files.
 
     No file need have this name: `open_file` knows the series by it. What is left out is said.
@@ -35,6 +35,7 @@ def find_series(files: Iterable[Path], *, notes: Notes) -> list[Path]:
     Args:
         files: DICOM files, and others, which are passed over.
         notes: gets what is left out, and why.
+        matched: True where a glob gave the files, which may match a part of a series: that is said.
     """
     found: dict[str, list[Found]] = {}
     by_folder: dict[Path, list[str]] = {}
@@ -49,13 +50,16 @@ def find_series(files: Iterable[Path], *, notes: Notes) -> list[Path]:
             else:
                 found.setdefault(one.header.series, []).append(one)
     series = []
-    for uid, members in found.items():
-        path = Path(os.path.commonpath([one.path.parent for one in members])) / f"{uid}{ENDING}"
-        reason = left_out([one.header for one in members if one.header is not None])
+    for uid, own in found.items():
+        path = Path(os.path.commonpath([one.path.parent for one in own])) / f"{uid}{ENDING}"
+        headers = [one.header for one in own if one.header is not None]
+        reason = left_out(headers)
         if reason:
             notes.add(path, f"is left out: {reason}")
-        else:
-            series.append(path)
+            continue
+        series.append(path)
+        if matched and slices_of(path) - {header.instance for header in headers}:
+            notes.add(path, "has slices that the glob does not match: it is read as a whole")
     return sorted(series)
 
 
@@ -110,6 +114,16 @@ def members(path: Path) -> tuple[list[tuple[Path, Header]], list[str]]:
             path, "there is no such file, and no DICOM series of this name in its folder"
         )
     return sorted(found.values(), key=lambda pair: pair[0]), notes[:1]
+
+
+def slices_of(path: Path) -> frozenset[str]:
+    """SOPInstanceUID of each file of a series.
+
+    Raises:
+        BadVolume: the series is gone.
+    """
+    files, _ = members(path)
+    return frozenset(header.instance for _, header in files)
 
 
 def patient_of(path: Path) -> str:
