@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -129,12 +130,12 @@ class Table:
         """
         if not row[column]:
             raise self.error(f"has no {column} in {row.place}")
-        path = self.path.parent / Path(row[column]).expanduser()
+        path = self.path.parent / os.path.expanduser(row[column])  # an unknown user is a name
         notes = Notes()
         try:
             return one_volume(path, notes=notes)
         except DataError as error:
-            if not path.exists():
+            if not os.path.exists(path):  # False for names that no file can have
                 raise self.error(f"names {str(path)!r} in {row.place}, which is no file") from error
             raise self.error(f"names {str(path)!r} in {row.place}: {error}") from error
         finally:

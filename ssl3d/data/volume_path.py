@@ -32,8 +32,15 @@ def one_volume(path: Path, *, notes: Notes) -> Path:
     """A volume that is named: its file, or the DICOM series of a folder, a slice or an UID.
 
     Raises:
-        DataError: there is none, or a folder holds several.
+        DataError: there is none, it cannot be looked at, or a folder holds several.
     """
+    try:
+        return _one_volume(path, notes=notes)
+    except OSError as error:
+        raise DataError(f"data: {str(path)!r} cannot be read: {error.strerror}") from error
+
+
+def _one_volume(path: Path, *, notes: Notes) -> Path:
     if path.is_file() and is_volume(path):
         return path
     if path.is_file() or path.is_dir():

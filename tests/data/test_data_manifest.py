@@ -96,7 +96,10 @@ def test_a_column_for_each_channel(folder: Path) -> None:
         ("image,visits\nset/a.nii.gz,1\n", "has a column 'visits' and no 'visit'"),
         ("image,group,group\nset/a.nii.gz,1,2\n", "has two columns 'group'"),
         ("image\nset/z.nii.gz\n", r"names '.*set/z.nii.gz' in line 2, which is no file"),
-        ("image\n\nset/a.nii.gz\nset/../set/a.nii.gz\n", "names .* in line 3 and in line 4: name"),
+        (
+            "image\n\nset/a.nii.gz\nset/../set/a.nii.gz\n",
+            "names .* in line 3 .*and in line 4: name",
+        ),
         ("image,group\nset/a.nii.gz,1\n,2\n", "has no image in line 3"),
         ("image,group\nset/a.nii.gz,1\nset/b.nii.gz,\n", "has no group in line 3: give one to"),
         ("image,valid\nset/a.nii.gz,masks/z.nii.gz\n", "masks/z.nii.gz' in line 2, which is no"),
@@ -105,6 +108,12 @@ def test_a_column_for_each_channel(folder: Path) -> None:
         ("image,weight\nset/a.nii.gz,inf\n", "gives 'inf' as weight in line 2"),
         ("image,weight\nset/a.nii.gz,1e308\n", "gives '1e308' as weight in line 2: .*most 1e"),
         ("image\nset\n", "names '.*set' in line 2: .* is no volume"),
+        (
+            "image\n~no-such-user/a.nii\n",
+            "names '.*~no-such-user/a.nii' in line 2, which is no file",
+        ),
+        (f"image\n{'a' * 300}.nii\n", "names '.*aaa.nii' in line 2, which is no file"),
+        (f"image,valid\nset/a.nii.gz,{'a' * 300}\n", "names '.*aaa' in line 2, which is no file"),
     ],
 )
 def test_what_is_unclear_is_refused(folder: Path, text: str, message: str) -> None:
@@ -242,6 +251,15 @@ def test_the_same_file_serves_pre_training_and_fine_tuning(folder: Path) -> None
     assert [case.group for case in cases] == [one.group for one in plain] == ["anna", "bert"]
     assert cases[0].source.files[1:] == (folder / "masks/a.nii.gz",)
     assert (cases[0].source.modality, cases[0].source.valid) == ("CT", plain[0].valid)
+
+
+def test_a_name_that_no_file_can_have_is_refused_in_a_list_as_well(folder: Path) -> None:
+    for options in (
+        {"channels": {"t1": ("a" * 300,)}},
+        {"volumes": (str(folder / "set/a.nii.gz"),), "valid": ("a" * 300,)},
+    ):
+        with pytest.raises(DataError, match=r"'aaa.*' cannot be read: File name too long"):
+            find_sources(DataSpec(**options))
 
 
 def test_masks_by_pattern(folder: Path) -> None:
