@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
-from ssl3d.data.data_error import BadVolume, DataError
+from ssl3d.data.data_error import BadVolume, DataError, DataWarning
 from ssl3d.data.source import Source
 from ssl3d.data.spec import DataSpec
-from ssl3d.data.split import group_of, visit_of
+from ssl3d.data.split import group_of, patients, visit_of
 
 
 def paired(
@@ -25,6 +26,7 @@ def paired(
     Raises:
         DataError: a volume has no visit, no two are of one, or a visit is of several groups.
     """
+    _say_without_groups(volumes, spec=spec)
     visits: dict[str, list[Source]] = {}
     for volume, visit in zip(volumes, visit_of(volumes, spec=spec, folder=folder), strict=True):
         visits.setdefault(visit, []).append(volume)
@@ -48,6 +50,20 @@ def paired(
         (volume, BadVolume(volume.name, f"has no partner: it is alone in visit {visit!r}"))
         for visit, volume in alone
     ]
+
+
+def _say_without_groups(volumes: Sequence[Source], *, spec: DataSpec) -> None:
+    """Warn where a manifest names visits and nobody says whose they are (`DataWarning`)."""
+    groups = (spec.group_by, spec.group_file, volumes[0].group)
+    if spec.columns.visit is None or any(groups) or all(patients(volumes)):
+        return
+    warnings.warn(
+        f"data.columns.visit: no volume has a group, so those of one {spec.columns.visit} count as "
+        "of one person: where visits of several persons are called alike, such as ses-1, give the "
+        "column of persons (data.columns.group), data.group_by or data.group_file",
+        DataWarning,
+        stacklevel=2,
+    )
 
 
 def _pair(one: Source, other: Source, *, alike: bool) -> Source:

@@ -11,7 +11,8 @@ import pytest
 from pydantic import ValidationError
 from run_batches import found
 
-from ssl3d.data.data_error import DataError
+from ssl3d.data.columns import VolumeColumns
+from ssl3d.data.data_error import DataError, DataWarning
 from ssl3d.data.files import find_sources
 from ssl3d.data.labelled.find import find_cases
 from ssl3d.data.labelled.spec import LabelledData
@@ -178,6 +179,21 @@ def test_visits_of_several_persons_may_be_called_alike(folder: Path, write_nifti
     (folder / "data.csv").write_text("\n".join([*rows[:2], rows[2][:-1]]))
     with pytest.raises(DataError, match="has no visit in line 3: give one to every row"):
         found(spec)
+
+
+def test_visits_without_groups_are_said(folder: Path, recwarn) -> None:
+    """Three persons whose first visits are called alike make three pairs."""
+    rows = [f"set/{name}.nii.gz,p{name},ses-1" for name in "abc"]
+    (folder / "data.csv").write_text("\n".join(["image,person,visit", *rows]))
+    spec = DataSpec(manifest=folder / "data.csv", columns={"visit": "visit"}, holdout=0)
+    with pytest.warns(DataWarning, match=r"no volume has a group, so those of one visit count as"):
+        assert len(found(spec).train_files) == 3
+    recwarn.clear()
+    with pytest.raises(DataError, match=r"none of 3 volumes has a partner"):
+        found(spec.model_copy(update={"columns": VolumeColumns(visit="visit", group="person")}))
+    with pytest.raises(DataError, match=r"none of 3 volumes has a partner"):
+        found(spec.model_copy(update={"group_by": "([abc])[.]nii"}))
+    assert not [one for one in recwarn if "no volume has a group" in str(one.message)]
 
 
 def resumed(spec: DataSpec, before: Listing, **how: object) -> ResumedSplit:
