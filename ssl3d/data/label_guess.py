@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 
 from ssl3d.data.bids import BidsName, bids_name
 from ssl3d.data.channel import check_same_grid, open_channel
 from ssl3d.data.data_error import BadVolume
+from ssl3d.data.notes import Notes
 from ssl3d.data.volume_path import stem
 
 _WORD = re.compile(
@@ -22,8 +23,55 @@ _CHANNEL = re.compile(r"_[0-9]{4}$")
 _OWN_SPACE = ("orig", "individual", "native", "scanner")
 
 
-class LabelGuesses:
-    """Guesses among some label maps.
+def guess_labels(
+    images: Iterable[Path], maps: Sequence[Path], *, notes: Notes
+) -> dict[Path, Path | None]:
+    """Each image and the label map that it may have, where there is one.
+
+    A map belongs to the images of one folder, such as the channels of a case: where several folders
+    have an image that is called as it, to the nearest. What is not written is noted.
+
+    Raises:
+        BadVolume: the header of an image cannot be read.
+    """
+    known = _Names(maps)
+    found = {image: known.of(image) for image in images}
+    claims: dict[Path, list[Path]] = {one: [] for one in maps}
+    for image, own in found.items():
+        for one in own:
+            claims[one].append(image)
+    owners = {one: _owners(one, images=own, notes=notes) for one, own in claims.items()}
+    labels: dict[Path, Path | None] = {}
+    for image, own in found.items():
+        left = [one for one in own if image in owners[one]]
+        if len(left) > 1:
+            notes.add(image, "may have several label maps: none is written, choose one")
+        labels[image] = left[0] if len(left) == 1 else None
+    return labels
+
+
+def _owners(one: Path, *, images: Sequence[Path], notes: Notes) -> list[Path]:
+    """Those of the images that a map goes to."""
+    if not images:
+        notes.add(one, "is left out: it is a label map, of no image that is there by its name")
+    if len({image.parent for image in images}) < 2:
+        return list(images)
+    nearest = _nearest(images, to=one)
+    if len({image.parent for image in nearest}) < 2:
+        notes.add(one, "may be of images in several folders: it is written for the nearest alone")
+        return nearest
+    notes.add(one, "may be of images in several folders: it is written for none, choose one")
+    return []
+
+
+def _nearest(paths: Sequence[Path], *, to: Path) -> list[Path]:
+    """Those that have most of their folders in common with another path."""
+    near = [len(os.path.commonpath([path, to])) for path in paths]
+    return [path for path, depth in zip(paths, near, strict=True) if depth == max(near)]
+
+
+class _Names:
+    """Label maps by what they are called.
 
     Args:
         maps: all that there are.
@@ -50,9 +98,7 @@ class LabelGuesses:
         found = {one for key in keys for one in self._by_key.get(key, ())}
         if own is not None:
             found |= {one for one in self._by_key.get(_visit(own), ()) if _of_entities(one, own)}
-        alike = [one for one in sorted(found) if _same_grid(one, image)]
-        near = [len(os.path.commonpath([one, image])) for one in alike]
-        return [one for one, depth in zip(alike, near, strict=True) if depth == max(near)]
+        return _nearest([one for one in sorted(found) if _same_grid(one, image)], to=image)
 
 
 def _visit(name: BidsName | None) -> Hashable:

@@ -16,7 +16,7 @@ from ssl3d.data.bids import DERIVATIVES, bids_name, sidecar
 from ssl3d.data.data_error import BadVolume, DataError, shown
 from ssl3d.data.dicom.candidates import ENDING
 from ssl3d.data.files import find_sources
-from ssl3d.data.label_guess import LabelGuesses
+from ssl3d.data.label_guess import guess_labels
 from ssl3d.data.label_maps import few_whole_numbers, named_like_labels
 from ssl3d.data.manifest_table import cell_text
 from ssl3d.data.notes import Notes
@@ -71,17 +71,11 @@ def write_draft(folder: Path, *, out: Path, force: bool = False) -> Draft:
     try:
         found = [source.files[0] for source in find_sources(DataSpec(volumes=str(folder)))]
         images, maps = _sorted_out(found, folder=folder, notes=notes)
-        guesses = LabelGuesses(maps)
-        rows: Rows = []
-        for image in _progress(images, what="Reading headers"):
-            labels = guesses.of(image)
-            maps = [one for one in maps if one not in labels]
-            if len(labels) > 1:
-                notes.add(image, "may have several label maps: none is written, choose one")
-            label = labels[0] if len(labels) == 1 else None
-            rows.append(_row(image, label=label, folder=folder, start=out.parent))
-        for one in maps:
-            notes.add(one, "is left out: it is a label map, of no image that is there by its name")
+        labels = guess_labels(_progress(images, what="Reading headers"), maps, notes=notes)
+        rows = [
+            _row(image, label=label, folder=folder, start=out.parent)
+            for image, label in labels.items()
+        ]
     finally:
         notes.say()
     if not rows:

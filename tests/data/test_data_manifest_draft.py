@@ -136,6 +136,35 @@ def test_what_is_left_out_or_assumed_is_said(
     assert len(found(DataSpec(manifest=out, holdout=0)).train_files) == 9
 
 
+@pytest.mark.parametrize(
+    ("images", "label", "kept", "said"),
+    [
+        (("d1/img/a", "d2/img/a"), "d1/lab_mask/a", ("d1/img/a",), "the nearest alone"),
+        (("p1/a", "p2/a"), "labels/a", (), "for none, choose one"),
+        (("img/a_0000", "img/a_0001"), "labels/a", ("img/a_0000", "img/a_0001"), ""),
+    ],
+)
+def test_a_label_map_is_of_one_case(
+    images: tuple[str, ...],
+    label: str,
+    kept: tuple[str, ...],
+    said: str,
+    ssl3d: Command,
+    tmp_path: Path,
+    write_nifti,
+    noisy,
+) -> None:
+    for number, image in enumerate(images):
+        write_nifti(f"set/{image}.nii.gz", noisy(SHAPE, seed=number))
+    write_nifti(f"set/{label}.nii.gz", (noisy(SHAPE) > 200).astype(np.uint8))
+    done = ssl3d("manifest", tmp_path / "set", "--out", tmp_path / "x.csv")
+    labelled = {row["image"] for row in rows_of(tmp_path / "x.csv") if row["label"]}
+    assert labelled == {f"set/{image}.nii.gz" for image in kept}
+    words = f"{label}.nii.gz may be of images in several folders: it is written for"
+    assert (words in done.err) == bool(said)
+    assert said in done.err
+
+
 def test_a_file_is_written_over_only_when_asked(bids: Path, ssl3d: Command, tmp_path: Path) -> None:
     out = tmp_path / "data.csv"
     out.write_text("mine")
