@@ -95,9 +95,10 @@ def _read(
 
 def _dtype(files: list[tuple[Path, Header]], *, frames: list[Frame]) -> np.dtype[Any]:
     whole = all(frame.slope == 1 and frame.intercept.is_integer() for frame in frames)
+    short = all(header.bits <= 16 for _, header in files)
     if whole:
-        return np.dtype(np.int32)
-    return np.dtype(np.float32 if all(header.bits <= 16 for _, header in files) else np.float64)
+        return np.dtype(np.int32 if short else np.int64)
+    return np.dtype(np.float32 if short else np.float64)
 
 
 def _pixels(file: Path, *, path: Path) -> NDArray[Any]:

@@ -143,6 +143,37 @@ def test_padding_is_not_valid(series: Series) -> None:
     assert np.array_equal(np.isnan(ranged), plain <= -3004)
 
 
+@pytest.mark.parametrize(("signed", "kind", "value"), [(True, "US", 63536), (False, "SS", -2000)])
+def test_padding_of_the_wrong_sign_is_obeyed(
+    series: Series, signed: bool, kind: str, value: int
+) -> None:
+    """Its bits count, as those of a pixel."""
+    voxels = stored()
+    voxels[:, 0] = -2000
+    if not signed:
+        voxels = voxels.view(np.uint16)
+
+    def change(number: int, file: Dataset) -> None:  # noqa: ARG001
+        file.add_new("PixelPaddingValue", kind, value)
+        file.add_new("PixelPaddingRangeLimit", kind, value + 10)
+
+    volume, _ = read(series(voxels=voxels, change=change))
+    assert np.isnan(volume).mean() == 0.2
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_values_of_32_bits(series: Series, signed: bool) -> None:
+    kind = np.int32 if signed else np.uint32
+    ends = np.iinfo(kind)
+    voxels = np.random.default_rng(0).integers(ends.min, ends.max, (4, 5, 4), kind, endpoint=True)
+
+    def change(number: int, file: Dataset) -> None:  # noqa: ARG001
+        file.BitsAllocated = file.BitsStored = 32
+        file.HighBit = 31
+
+    check_every_pixel(series(voxels=voxels, change=change))
+
+
 def test_padding_does_not_count_among_broken_voxels(series: Series) -> None:
     """`max_non_finite` is about values that should be there."""
     from ssl3d.data.preparation import prepare

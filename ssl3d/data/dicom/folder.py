@@ -21,7 +21,7 @@ from ssl3d.data.dicom.candidates import may_be_dicom, named_dicom
 from ssl3d.data.dicom.header import Frame, Header, read_header
 from ssl3d.files import cache_root, write_text
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)

@@ -127,10 +127,18 @@ def _sequence(file: Dataset) -> str:
 def _padding(file: Dataset) -> tuple[int, ...]:
     if file.get("PixelPaddingValue") is None:
         return ()
-    value = int(file.PixelPaddingValue)
+    value = _as_stored(int(file.PixelPaddingValue), file)
     limit = file.get("PixelPaddingRangeLimit")
-    ends = (value, value if limit is None else int(limit))
+    ends = (value, value if limit is None else _as_stored(int(limit), file))
     return (min(ends), max(ends))
+
+
+def _as_stored(value: int, file: Dataset) -> int:
+    """The number that the bits of a value stand for as a pixel: writers mistake its sign."""
+    bits = int(file.get("BitsAllocated") or 16)
+    value %= 2**bits
+    signed = file.get("PixelRepresentation") == 1
+    return value - 2**bits if signed and value >= 2 ** (bits - 1) else value
 
 
 def _frames(file: Dataset) -> Iterator[Frame]:
