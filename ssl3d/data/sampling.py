@@ -128,7 +128,7 @@ def _by(
     if rule == "file":
         weights = [1.0] * len(sources)
     elif rule == "size":
-        weights = [patches_held(source, spec=spec, grid=grid(source)) for source in sources]
+        weights = [patches_held(grid(source), spec=spec) for source in sources]
     elif rule == "weight":
         weights = [source.weight for source in sources]
     else:

@@ -28,6 +28,15 @@ class Grid(NamedTuple):
     shape: tuple[int, int, int]
     spacing: tuple[float, float, float]
 
+    def shape_at(self, spacing: tuple[float, float, float] | None) -> tuple[int, int, int]:
+        """Voxels once it is resampled to a spacing in mm; none: its own. A sheared volume, whose
+        axes are put at right angles, may have more."""
+        if spacing is None:
+            return self.shape
+        whole, _ = oriented(self.shape, np.diag([*self.spacing, 1.0]))
+        z, y, x = whole.resampled(spacing).shape
+        return z, y, x
+
 
 def header_grid(path: Path) -> Grid:
     """The grid of a file, as it is before it is resampled.
@@ -61,43 +70,31 @@ def size_warnings(
         (source, header_grid(source.files[0]) if grid is None else grid(source))
         for source in sources
     ]
-    small = [
-        (source, edges) for source, edges in _edges(grids, spec) if _share(edges, crop) < SMALL
-    ]
+    shapes = [(source, grid.shape_at(spec.spacing)) for source, grid in grids]
+    small = [(source, shape) for source, shape in shapes if _share(shape, crop) < SMALL]
     if small:
-        source, edges = min(small, key=lambda pair: _share(pair[1], crop))
-        z, y, x = (round(edge) for edge in edges)
+        source, smallest = min(small, key=lambda pair: _share(pair[1], crop))
         what = "data.patch" if crop == spec.patch else "a crop"
         yield (
             f"{len(small)} of {len(grids)} volumes fill less than {SMALL:.0%} of {what}, "
             f"{show(crop)} voxels: their crops are mostly padding, and a crop in which "
             f"nothing can be hidden counts for nothing. The smallest is {source.name}, "
-            f"{show((z, y, x))} voxels. Take a smaller patch, or leave them out"
+            f"{show(smallest)} voxels. Take a smaller patch, or leave them out"
         )
     if spec.spacing is None and grids:
         yield from _mixed([grid.spacing for _, grid in grids])
 
 
-def patches_held(source: Source, *, spec: DataSpec, grid: Grid) -> float:
+def patches_held(grid: Grid, *, spec: DataSpec) -> float:
     """How many patches a sample has room for, whose file has `grid`; at least 1."""
-    ((_, edges),) = _edges([(source, grid)], spec)
-    return float(np.prod([max(1.0, e / p) for e, p in zip(edges, spec.patch, strict=True)]))
+    pairs = zip(grid.shape_at(spec.spacing), spec.patch, strict=True)
+    return float(np.prod([max(1.0, size / patch) for size, patch in pairs]))
 
 
-def _edges(
-    grids: Sequence[tuple[Source, Grid]], spec: DataSpec
-) -> Iterator[tuple[Source, tuple[float, ...]]]:
-    """Edges in voxels as the run will see them."""
-    for source, grid in grids:
-        target = spec.spacing or grid.spacing
-        edges = zip(grid.shape, grid.spacing, target, strict=True)
-        yield source, tuple(max(1.0, edge * own / new) for edge, own, new in edges)
-
-
-def _share(edges: Sequence[float], crop: Triple) -> float:
+def _share(shape: Triple, crop: Triple) -> float:
     """How much of a crop the volume fills, at most."""
-    filled = (min(edge, size) for edge, size in zip(edges, crop, strict=True))
-    return float(np.prod(list(filled))) / product(crop)
+    z, y, x = map(min, shape, crop)
+    return product((z, y, x)) / product(crop)
 
 
 def _mixed(spacings: Sequence[tuple[float, float, float]]) -> Iterator[str]:

@@ -7,12 +7,14 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from rich.console import Console
 
 from ssl3d.data.files import find_sources
 from ssl3d.data.outline import outline
-from ssl3d.data.read import read_source
+from ssl3d.data.read import read_source, target_grid
 from ssl3d.data.sizes import header_grid, size_warnings
 from ssl3d.data.spec import DataSpec
+from ssl3d.tasks.pretrain.data_summary import print_data_summary
 
 
 def write(
@@ -45,6 +47,21 @@ def test_the_grid_is_that_of_the_volume_as_it_is_read(tmp_path: Path, axes: str)
     assert grid.spacing == pytest.approx((z, y, x))
 
 
+@pytest.mark.parametrize("spacing", [None, (0.7, 1.5, 2.0), (3.0005, 2.4, 9.0), (40.0, 40.0, 40.0)])
+@pytest.mark.parametrize("shape", [(5, 8, 12), (30, 31, 33), (1200, 2, 2)])
+def test_the_size_that_is_said_is_the_one_that_is_prepared(
+    tmp_path: Path, shape: tuple[int, int, int], spacing: tuple[float, float, float] | None
+) -> None:
+    write(tmp_path / "a.nii", shape, (1.0, 2.0, 3.0), axes="PIL")
+    (source,) = find_sources(DataSpec(volumes=str(tmp_path)))
+    x, y, z = target_grid(source, spacing=spacing).shape
+    assert header_grid(tmp_path / "a.nii").shape_at(spacing) == (z, y, x)
+    spec = DataSpec(volumes=str(tmp_path), spacing=spacing, patch=8)
+    console = Console(record=True, width=120)
+    print_data_summary(spec, console=console)
+    assert spacing is None or f"mm: {z} × {y} × {x} voxels" in console.export_text()
+
+
 def test_volumes_far_smaller_than_the_patch(tmp_path: Path) -> None:
     write(tmp_path / "a.nii.gz", (16, 16, 16), (1, 1, 1))
     write(tmp_path / "b.nii.gz", (3, 4, 5), (1, 1, 1))
@@ -59,7 +76,7 @@ def test_resampling_counts(tmp_path: Path) -> None:
     write(tmp_path / "a.nii.gz", (16, 16, 16), (1, 1, 1))
     assert said(tmp_path, spacing=1.5) == []
     (line,) = said(tmp_path, spacing=4.0)
-    assert "a.nii.gz, 4 × 4 × 4 voxels" in line
+    assert "a.nii.gz, 5 × 5 × 5 voxels" in line
 
 
 def test_of_crops_that_are_larger_than_the_patch(tmp_path: Path) -> None:

@@ -48,12 +48,7 @@ def _rows(found: Outline, *, spec: DataSpec) -> Iterable[tuple[str, str]]:
     yield "spacing", f"{_ranges(spacings)} mm"
     yield "size", f"{_ranges(sizes)} voxels in the files"
     if spec.spacing is not None:
-        new = [
-            tuple(
-                round(n * old / to) for n, old, to in zip(size, spacing, spec.spacing, strict=True)
-            )
-            for size, spacing in found.grids
-        ]
+        new = [grid.shape_at(spec.spacing) for grid in found.grids]
         to = " × ".join(f"{step:.4g}" for step in spec.spacing)
         yield "resampled", f"to {to} mm: {_ranges(new)} voxels"
     yield "patch", f"{show(spec.patch)} voxels"
