@@ -59,6 +59,31 @@ class NotFinite(Spoiled):
         return y.map(lambda f: f / 0.0)
 
 
+class NoBias(DenseBackend):
+    """Leaves out the bias."""
+
+    def conv3d(
+        self, x: SparseVolume, weight: Tensor, bias: Tensor | None = None, **options: Any
+    ) -> SparseVolume:
+        return super().conv3d(x, weight, None if bias is None else 0 * bias.detach(), **options)
+
+
+class DetachedBias(DenseBackend):
+    """Adds the bias and teaches it nothing."""
+
+    def conv3d(
+        self, x: SparseVolume, weight: Tensor, bias: Tensor | None = None, **options: Any
+    ) -> SparseVolume:
+        return super().conv3d(x, weight, None if bias is None else bias.detach(), **options)
+
+
+class Detached(Spoiled):
+    """Teaches nothing."""
+
+    def spoil(self, y: SparseVolume, x: SparseVolume) -> SparseVolume:  # noqa: ARG002
+        return y.map(Tensor.detach)
+
+
 class EmptyRaises(Spoiled):
     def spoil(self, y: SparseVolume, x: SparseVolume) -> SparseVolume:
         if not x.cells.n:

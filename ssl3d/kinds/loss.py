@@ -25,8 +25,9 @@ class Loss(nn.Module, ABC):
     def forward(self, step: StepOutput, *, generator: torch.Generator) -> dict[str, Tensor]:
         """Named scalars over all views of a step: `loss` is optimised, the others are logged.
 
-        `step.mean` weights the levels of views. `generator` is a CPU generator for losses that
-        sample.
+        Names are the same every time. Of what is predicted, hidden voxels that are valid count and
+        no others. `step.mean` weights the levels of views. `generator` is a CPU generator for
+        losses that sample.
         """
 
     def measurable(self, step: StepOutput) -> Tensor:

@@ -27,6 +27,8 @@ class Masker(ABC):
     ) -> tuple[Tensor, ...]:
         """Draw nested levels, each (Gd, Gh, Gw) bool on the CPU; `MaskerConfig.weights` of them.
 
+        What is drawn depends on the arguments alone: nothing is kept from one draw to the next.
+
         Args:
             grid: cells per axis.
             sample: what differs from crop to crop is drawn from it.

@@ -5,12 +5,15 @@ from __future__ import annotations
 import pkgutil
 import re
 from dataclasses import replace
+from unittest import SkipTest
 
 import torch
+from torch.nn import functional as F
 
 from ssl3d.kinds.network_plan import NetworkPlan
 from ssl3d.sparse import CellGrid, SparseVolume
 from ssl3d.sparse.hidden import cells_to_voxels
+from ssl3d.sparse.layers import OneSiteError
 from ssl3d.tasks.export import ways_of
 from ssl3d.testing.backbone_under_test import BackboneUnderTest, as_announced, sparse_backend
 from ssl3d.testing.check import check, checks_of, refused, require, survives_json
@@ -76,6 +79,27 @@ def no_leak(b: BackboneUnderTest, *, training: bool, finite: bool, backend: str)
         require(torch.equal(value, changed), f"hidden voxels change {name}")
 
 
+@check(training=(True, False))
+def hidden_cells_count_nowhere(b: BackboneUnderTest, *, training: bool) -> None:
+    """More of them around the grid change no visible feature, gradient or running statistic.
+
+    A norm that took its mean over all sites would change: hidden ones are 0 and leak nothing.
+    """
+    if b.position_table:
+        raise SkipTest("features depend on the size of the grid")
+    b = replace(b, training=training)
+    cells, (z, y, x) = b.cells(), b.cells().cell
+    volume = b.volume(cells)
+    larger = CellGrid(F.pad(cells.visible, (0, 1, 0, 1, 0, 1)), cell=cells.cell)
+    want = b.results(volume, cells=cells, backend="cells")
+    got = b.results(F.pad(volume, (0, x, 0, y, 0, z)), cells=larger, backend="cells")
+    del want["the gradient of the volume"]  # which is larger
+    try:
+        b.close(got, want)
+    except AssertionError as error:
+        raise AssertionError(f"more hidden cells around the grid: {error}") from error
+
+
 @check()
 def backends_agree(b: BackboneUnderTest) -> None:
     """On visible cells, in values and gradients."""
@@ -109,15 +133,18 @@ def samples_do_not_meet(b: BackboneUnderTest) -> None:
 
 @check()
 def its_own_weights_load(b: BackboneUnderTest) -> None:
-    """All of them, and a missing one is an error that names it."""
+    """All of them; one that is missing or of another shape is an error that names it."""
     weights, target = b.build().state_dict(), b.config.build(in_channels=b.in_channels)
     report = target.to(b.device, b.dtype).load_weights(weights)
     require(not report.missing, f"its own weights are missing: {report.missing}")
     for name, value in target.state_dict().items():
         require(torch.equal(value, weights[name]), f"{name} is not what was loaded")
-    name = next(iter(weights))
-    with refused(f"weights without {name}", naming=re.escape(name.split(".")[-1])):
-        target.load_weights({n: v for n, v in weights.items() if n != name})
+    for name, value in weights.items():
+        last, other = re.escape(name.split(".")[-1]), value.new_zeros(value.numel() + 1)
+        with refused(f"weights without {name}", naming=last):
+            target.load_weights({n: v for n, v in weights.items() if n != name})
+        with refused(f"weights with a {name} of shape {tuple(other.shape)}", naming=last):
+            target.load_weights({**weights, name: other})
 
 
 @check()
@@ -131,6 +158,25 @@ def it_accepts_its_own_cell(b: BackboneUnderTest) -> None:
     """The total stride is a cell size without problems."""
     problems = [p.message for p in b.config.problems(cell=b.config.total_stride, sparse=True)]
     require(not problems, f"objects to its own total stride: {'; '.join(problems)}")
+
+
+@check(samples=(1, 2))
+def norms_are_what_the_config_says(b: BackboneUnderTest, *, samples: int) -> None:
+    """One visible site has no variance: instance norm fails on it, batch norm where it is alone."""
+    norms = b.config.instance_norm_stages()
+    if samples == 1:
+        norms += b.config.batch_norm_stages()
+    told, cells = b.config.stages()[-1] in norms, b.one_each(samples)
+    try:
+        replace(b, gradients=False).results(b.volume(cells), cells=cells, backend="cells")
+        refused = False
+    except OneSiteError:
+        refused = True
+    require(
+        refused == told,
+        f"one visible site of the deepest stage in {samples} of {cells.batch} samples is "
+        f"{'an' if refused else 'no'} error, and the config says {'' if told else 'not '}so",
+    )
 
 
 @check()

@@ -56,6 +56,8 @@ class BackboneUnderTest:
         training: mode of the module.
         gradients: are compared too.
         randomised: with other parameters than an initialisation gives.
+        position_table: True where features depend on the size of the grid, as with a table of
+            positions that is interpolated to it: then hidden cells cannot be added around it.
         device: where it computes.
     """
 
@@ -70,6 +72,7 @@ class BackboneUnderTest:
     training: bool = True
     gradients: bool = True
     randomised: bool = True
+    position_table: bool = False
     device: str = "cpu"
 
     @cached_property
@@ -90,6 +93,12 @@ class BackboneUnderTest:
             shown[sample].view(-1)[list(rows)] = True
         cell = times(self.config.total_stride, (multiple,) * 3)
         return CellGrid(shown, cell=cell).to(self.device)
+
+    def one_each(self, samples: int) -> CellGrid:
+        """One visible cell in each of the first samples, none in the others."""
+        shown = torch.zeros(len(self.visible), *self.grid, dtype=torch.bool)
+        shown[:samples, 0, 0, 0] = True
+        return CellGrid(shown, cell=self.config.total_stride).to(self.device)
 
     def volume(self, cells: CellGrid, *, seed: int = 0) -> Tensor:
         """(B, C, D, H, W) that lies on the cells."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import itertools
+import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Generic, ParamSpec, TypeVar
 
+import numpy as np
+import torch
 from torch import Tensor
 
 P = ParamSpec("P")
@@ -77,6 +80,15 @@ def refused(what: str, *, naming: str = "") -> Iterator[None]:
     raise AssertionError(f"{what} must raise a ValueError")
 
 
+@contextmanager
+def global_random_states_untouched() -> Iterator[None]:
+    """What is inside must draw from no global generator: generators are passed in."""
+    before = _random_states()
+    yield
+    for whose, state in _random_states().items():
+        require(state == before[whose], f"global random state was used, that of {whose}")
+
+
 def largest_error(got: Tensor | None, want: Tensor, *, name: str, tolerance: float) -> float:
     """Largest difference, as a share of the largest value wanted, or of 1 where that is smaller.
 
@@ -104,6 +116,15 @@ def survives_json(config: Any) -> None:
     """Specs are stored as JSON: a config comes back as it was."""
     again = type(config).model_validate_json(config.model_dump_json())
     require(again == config, f"{config!r} comes back from JSON as {again!r}")
+
+
+def _random_states() -> dict[str, Any]:
+    _, keys, *rest = np.random.get_state()
+    return {
+        "torch": torch.get_rng_state().tolist(),
+        "Python": random.getstate(),
+        "NumPy": (np.asarray(keys).tolist(), rest),
+    }
 
 
 def _named(values: Iterable[Any]) -> Iterable[tuple[Any, Any]]:

@@ -11,7 +11,8 @@ from typing import ClassVar
 from ssl3d.geometry import Stage
 from ssl3d.kinds.loss_config import LossConfig
 from ssl3d.testing.kit import Kit
-from ssl3d.testing.loss_checks import CHECKS, LossUnderTest
+from ssl3d.testing.loss_checks import CHECKS
+from ssl3d.testing.loss_under_test import LossUnderTest
 
 
 class LossConformance(Kit, checks=CHECKS):

@@ -3,118 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from unittest import SkipTest
 
 import torch
 from torch import Tensor
 
-from ssl3d.geometry import Stage, Triple, quotient, times
-from ssl3d.kinds.batch import Batch, ViewBatch
-from ssl3d.kinds.decoder import DecoderOutput
-from ssl3d.kinds.level import Level
-from ssl3d.kinds.loss import Loss
-from ssl3d.kinds.loss_config import LossConfig
-from ssl3d.kinds.output import StepOutput, ViewOutput
-from ssl3d.masked.target import hidden_patches
-from ssl3d.plugin.registry import installed
-from ssl3d.sparse import CellGrid, FeatureMap, HiddenLevels, SparseBackend, SparseVolume
-from ssl3d.sparse.backend_config import SparseBackendConfig
-from ssl3d.sparse.hidden import cells_to_voxels
-from ssl3d.testing.check import check, checks_of, refused, require, survives_json
-
-CELL: Triple = (4, 4, 8)
-GRID: Triple = (2, 3, 2)
-BATCH = 2
-LEVELS = (Level(1, times(GRID, CELL)), Level(2, times(GRID, CELL), place=(1, 1, 2)))
-"""Views, and two that lie in each, for losses that look at both."""
-
-
-@dataclass(frozen=True)
-class LossUnderTest:
-    """A loss and what it is tried on.
-
-    Attributes:
-        config: the loss under test.
-        stages: feature maps that it is given, fine to coarse.
-        device: where it computes.
-    """
-
-    config: LossConfig
-    stages: tuple[Stage, ...] = (Stage((2, 2, 2), 6), Stage((4, 4, 4), 10))
-    device: str = "cpu"
-
-    @property
-    def levels(self) -> int:
-        """Levels of views: a loss that needs parents has two."""
-        return 2 if "parents" in self.config.needs() else 1
-
-    def build(self, *, stages: int | None = None) -> Loss:
-        """The loss in float64; its parameters do not depend on what was drawn before.
-
-        Args:
-            stages: how many of them it is built for; None: all.
-        """
-        torch.manual_seed(0)
-        built = self.config.build(
-            stages=self.stages[:stages], features=Stage((1, 1, 1), 1), levels=self.levels
-        )
-        return built.double().to(self.device)
-
-    def step(
-        self, *, hidden: Tensor | None = None, dense: bool = False, restored: bool = True
-    ) -> StepOutput:
-        """A random step of one view a sample, and two more in it where the loss needs parents.
-
-        The last cell of the first row is padding. Predictions, which are the decoder's features as
-        well, and feature maps require gradients.
-
-        Args:
-            hidden: (B, Gd, Gh, Gw) bool, about half of the cells by default.
-            dense: feature maps are those of `encoder_input="zeroed"`.
-            restored: there is a prediction.
-        """
-        random, views, maps = torch.Generator().manual_seed(1), [], []
-        for level in LEVELS[: self.levels]:
-            views.append(_views(level, hidden=hidden, random=random))
-            cells = views[-1].cells.to(self.device)
-            maps.append(
-                tuple(_features(s, cells=cells, random=random, dense=dense) for s in self.stages)
-            )
-        batch = Batch(tuple(views), samples=tuple(range(BATCH)), sources=("random",) * BATCH)
-        predictions = [
-            torch.randn(view.volume.shape, generator=random)
-            .to(self.device, torch.float64)
-            .requires_grad_()
-            for view in views
-        ]
-        batch = batch.to(self.device)
-        return step_of(batch, stages=maps, predictions=predictions if restored else None)
-
-    def compute(self, step: StepOutput, *, seed: int = 0) -> dict[str, Tensor]:
-        """What the loss gives for `step`."""
-        values: dict[str, Tensor] = self.build()(
-            step, generator=torch.Generator().manual_seed(seed)
-        )
-        return values
-
-
-def step_of(
-    batch: Batch,
-    *,
-    stages: Sequence[tuple[FeatureMap, ...]],
-    predictions: Sequence[Tensor] | None,
-) -> StepOutput:
-    """A step with a normalised target; stages and predictions are those of each level of views."""
-    made = []
-    for number, (views, maps) in enumerate(zip(batch.views, stages, strict=True)):
-        if predictions is None:
-            made.append(ViewOutput(views, maps, "patch_normalised"))
-            continue
-        volume = predictions[number]
-        found = hidden_patches(views, prediction=volume, target="patch_normalised")
-        decoded = DecoderOutput(volume, volume)
-        made.append(ViewOutput(views, maps, "patch_normalised", decoded=decoded, found=found))
-    return StepOutput(batch, tuple(made))
+from ssl3d.kinds.output import StepOutput
+from ssl3d.sparse import FeatureMap, SparseVolume
+from ssl3d.sparse.hidden import cells_to_voxels, described
+from ssl3d.testing.check import (
+    check,
+    checks_of,
+    global_random_states_untouched,
+    largest_error,
+    refused,
+    require,
+    survives_json,
+)
+from ssl3d.testing.loss_under_test import BATCH, CELL, GRID, LARGER, LossUnderTest, step_of
 
 
 @check(dense=(False, True))
@@ -146,34 +52,83 @@ def every_parameter_has_a_gradient(loss: LossUnderTest) -> None:
 @check()
 def padding_does_not_count(loss: LossUnderTest) -> None:
     """A prediction where no voxel is valid changes no bit."""
-    step, others = loss.step(), []
+    step, predictions, features = loss.step(), [], []
     for view in step.views:
         assert view.batch.valid is not None
-        others.append(torch.where(view.batch.valid[:, None], view.prediction, 1e6))
-    stages = [view.stages for view in step.views]
-    changed = loss.compute(step_of(step.batch, stages=stages, predictions=others))
-    values = loss.compute(step)
-    require(torch.equal(values["loss"], changed["loss"]), "padding changes the loss")
+        data = view.batch.cells.visible | view.batch.hidden.levels[0]
+        features.append(_only(view.features, cells_to_voxels(data, cell=CELL)))
+        predictions.append(_only(view.prediction, view.batch.valid))
+    changed = _changed(step, predictions=predictions, features=features)
+    same = torch.equal(loss.compute(step)["loss"], loss.compute(changed)["loss"])
+    require(same, "what is predicted of padding changes the loss")
+
+
+@check()
+def more_padding_changes_nothing(loss: LossUnderTest) -> None:
+    """A mean over voxels or cells leaves out padding from what it divides by, too."""
+    step, larger = loss.step(), loss.step(grid=LARGER)
+    value = loss.compute(step)["loss"]
+    if loss.config.draws and not torch.equal(value, loss.compute(step, seed=1)["loss"]):
+        raise SkipTest("what it draws may depend on the size of the volume")
+    name = "the loss of the same volumes with more padding around them"
+    largest_error(loss.compute(larger)["loss"], value, name=name, tolerance=1e-9)
+
+
+@check()
+def visible_cells_do_not_count(loss: LossUnderTest) -> None:
+    """A restoration of what the encoder saw would teach it to copy."""
+    step = loss.step()
+    shown = (cells_to_voxels(view.batch.cells.visible, cell=CELL) for view in step.views)
+    predictions = [_only(v.prediction, ~at) for v, at in zip(step.views, shown, strict=True)]
+    changed = _changed(step, predictions=predictions)
+    same = torch.equal(loss.compute(step)["loss"], loss.compute(changed)["loss"])
+    require(same, "what is predicted of visible cells changes the loss")
 
 
 @check(everything=(False, True))
 def nothing_hidden_or_everything_is_no_nan(loss: LossUnderTest, *, everything: bool) -> None:
-    """A step may hide nothing, or all."""
-    hidden = torch.full((BATCH, *GRID), everything)
-    value = loss.compute(loss.step(hidden=hidden))["loss"]
-    require(bool(value.isfinite()), "the loss is not finite")
+    """A step may hide nothing, or all; its numbers have the same names then."""
+    values = loss.compute(loss.step(hidden=_hidden(everything=everything)))
+    require(bool(values["loss"].isfinite()), "the loss is not finite")
+    names, usual = sorted(values), sorted(loss.compute(loss.step()))
+    what = "everything" if everything else "nothing"
+    require(names == usual, f"gives {names} where {what} is hidden, and {usual} otherwise")
+
+
+@check(hidden={"some": None, "nothing": False, "everything": True})
+def measurable_says_where_there_is_something(loss: LossUnderTest, *, hidden: bool | None) -> None:
+    """A bool for each sample, also by levels of views; without any of them the loss is 0."""
+    step = loss.step(hidden=None if hidden is None else _hidden(everything=hidden))
+    built = loss.build()
+    found, by_view = built.measurable(step), built.measurable_views(step)
+    wanted = described(torch.zeros(BATCH, dtype=torch.bool, device=loss.device))
+    for one in (found, *by_view):
+        require(described(one) == wanted, f"measurable gives {described(one)}, expected {wanted}")
+    count = f"measurable_views gives {len(by_view)} for {len(step.views)} levels of views"
+    require(len(by_view) == len(step.views), count)
+    if hidden is False and "restoration" not in loss.config.needs():
+        return  # what compares features may find some to compare
+    there = bool(found.any())
+    require(there or hidden is not None, "measurable says: nothing, where half is hidden")
+    require(not there or hidden is not False, "measurable says: something, where nothing is hidden")
+    value = float(loss.compute(step)["loss"].detach())
+    require(there or value == 0, f"measurable says: nothing, and the loss is {value:g}, not 0")
 
 
 @check()
 def randomness_comes_from_the_generator_alone(loss: LossUnderTest) -> None:
-    """One state, one value; torch's own state stays as it is."""
+    """One state, one value; global states stay as they are, and that one where `draws` is False."""
     step, built = loss.step(), loss.build()
-    state = torch.get_rng_state()
-    first, second = (
-        built(step, generator=torch.Generator().manual_seed(5))["loss"] for _ in range(2)
-    )
+    one, other = (torch.Generator().manual_seed(5) for _ in range(2))
+    state = one.get_state()
+    with global_random_states_untouched():
+        first, second = (built(step, generator=each)["loss"] for each in (one, other))
     require(torch.equal(first, second), "two draws from one state of the generator differ")
-    require(torch.equal(state, torch.get_rng_state()), "global random state was used")
+    drawn = not torch.equal(state, one.get_state())
+    require(
+        loss.config.draws or not drawn,
+        "draws from the generator, and its config says: draws = False",
+    )
 
 
 @check()
@@ -216,50 +171,23 @@ def the_config_survives_json(loss: LossUnderTest) -> None:
 CHECKS = checks_of(globals())
 
 
-def _views(level: Level, *, hidden: Tensor | None, random: torch.Generator) -> ViewBatch:
-    """Random views of one level, in unlike places of those that they lie in."""
-    rows = BATCH * level.count
-    padding = torch.zeros(rows, *GRID, dtype=torch.bool)
-    padding[0, -1, -1, -1] = True
-    if hidden is None:
-        hidden = torch.rand(rows, *GRID, generator=random) < 0.5
-        hidden[:, 0, 0, 0], hidden[:, 0, 0, 1] = True, False
-    else:
-        hidden = hidden.repeat_interleave(level.count, 0)
-    hidden = hidden & ~padding
-    valid = ~cells_to_voxels(padding, cell=CELL)
-    shape = (rows, 1, *times(GRID, CELL))
-    number, inside = torch.arange(rows), level.place is not None
-    corner = torch.stack([number % 2, number % 3, torch.zeros_like(number)], 1)
-    extent = torch.tensor(level.place or (0, 0, 0)).expand_as(corner)
-    return ViewBatch(
-        torch.rand(shape, generator=random, dtype=torch.float64) * valid[:, None],
-        valid=valid,
-        cells=CellGrid(~hidden & ~padding, cell=CELL).prepared(),
-        hidden=HiddenLevels((hidden,)),
-        hidden_positions=(hidden.flatten().nonzero().flatten(),),
-        level=level,
-        parent=number // level.count if inside else None,
-        parent_box=torch.stack([corner, extent], 1) if inside else None,
-    )
-
-
-def _features(stage: Stage, *, cells: CellGrid, random: torch.Generator, dense: bool) -> FeatureMap:
-    """Random features of a stage."""
-    size = quotient(times(GRID, CELL), stage.stride)
-    volume = torch.randn(cells.batch, stage.channels, *size, generator=random).double()
-    volume = volume.to(cells.visible.device)
-    if dense:
-        return volume.requires_grad_()
-    features = cells.gather(volume, stride=stage.stride).requires_grad_()
-    return SparseVolume(features, cells, stage.stride, _backend())
-
-
 def _values(x: FeatureMap) -> Tensor:
     return x.features if isinstance(x, SparseVolume) else x
 
 
-def _backend() -> SparseBackend:
-    config = installed().config("sparse_backend", name="dense")()  # type: ignore[call-arg]
-    assert isinstance(config, SparseBackendConfig)
-    return config.build()
+def _only(values: Tensor, where: Tensor) -> Tensor:
+    """(R, C, D, H, W), with an absurd number where (R, D, H, W) is False."""
+    return torch.where(where[:, None], values, 1e6)
+
+
+def _changed(
+    step: StepOutput, *, predictions: Sequence[Tensor], features: Sequence[Tensor] | None = None
+) -> StepOutput:
+    """The same step with other predictions; the decoder's features stay where none are given."""
+    stages = [view.stages for view in step.views]
+    features = features or [view.features for view in step.views]
+    return step_of(step.batch, stages=stages, predictions=predictions, features=features)
+
+
+def _hidden(*, everything: bool) -> Tensor:
+    return torch.full((BATCH, *GRID), everything)

@@ -10,9 +10,17 @@ import torch
 from torch import Tensor
 
 from ssl3d.geometry import Triple, product, show
+from ssl3d.kinds.masker import Masker
 from ssl3d.kinds.masker_config import MaskerConfig
 from ssl3d.sparse.hidden import described
-from ssl3d.testing.check import check, checks_of, refused, require, survives_json
+from ssl3d.testing.check import (
+    check,
+    checks_of,
+    global_random_states_untouched,
+    refused,
+    require,
+    survives_json,
+)
 
 
 class Drawn(NamedTuple):
@@ -49,13 +57,21 @@ class MaskerUnderTest:
     )
 
     def draw(
-        self, grid: Triple, *, crop: int = 0, micro_batch: int = 0, hideable: Tensor | None = None
+        self,
+        grid: Triple,
+        *,
+        crop: int = 0,
+        micro_batch: int = 0,
+        hideable: Tensor | None = None,
+        masker: Masker | None = None,
     ) -> Drawn:
-        """What the masker draws for a crop of a micro-batch."""
+        """What a masker draws for a crop of a micro-batch; a new one by default."""
         sample, batch = (torch.Generator().manual_seed(2 * n) for n in (crop, 999 + micro_batch))
         if hideable is None:
             hideable = torch.ones(grid, dtype=torch.bool)
-        levels = self.config.build()(grid, sample=sample, batch=batch, hideable=hideable)
+        given, masker = hideable.clone(), masker or self.config.build()
+        levels = masker(grid, sample=sample, batch=batch, hideable=hideable)
+        require(torch.equal(hideable, given), "the masker changes `hideable`, which is not its own")
         return Drawn(levels, (sample.get_state(), batch.get_state()))
 
     def usable_grids(self) -> list[Triple]:
@@ -128,6 +144,32 @@ def the_same_generator_states_give_the_same_cells(masker: MaskerUnderTest) -> No
 
 
 @check()
+def nothing_is_kept_between_draws(masker: MaskerUnderTest) -> None:
+    """A masker draws for a crop what a new one does, whatever it drew before."""
+    built = masker.config.build()
+    for grid in masker.usable_grids():
+        for crop in (3, 4, 3):
+            new, used = (masker.draw(grid, crop=crop, masker=one) for one in (None, built))
+            same = all(map(torch.equal, new.levels, used.levels))
+            require(same, f"what is drawn on {show(grid)} depends on what was drawn before")
+
+
+@check()
+def as_many_are_visible_as_the_config_says(masker: MaskerUnderTest) -> None:
+    """`fewest_visible` and `fixed_count`, of crops in which every cell may be hidden."""
+    for grid in masker.usable_grids():
+        levels = [masker.draw(grid, crop=n, micro_batch=n).levels[0] for n in range(10)]
+        counts = sorted({int((~level).sum()) for level in levels})
+        on, told = f"crops of {show(grid)} cells show", masker.config.fewest_visible(grid)
+        if masker.config.fixed_count:
+            require(len(counts) == 1, f"{on} {counts} of them, and fixed_count says all alike")
+            right = told in (None, counts[0])
+            require(right, f"{on} {counts[0]} of them each, and fewest_visible() says {told}")
+        fewer = told is not None and counts[0] < told
+        require(not fewer, f"{on} {counts[0]} of them, and fewest_visible() says {told} or more")
+
+
+@check()
 def crops_of_one_batch_hide_different_cells(masker: MaskerUnderTest) -> None:
     """On the largest grid, among eight."""
     grid = max(masker.usable_grids(), key=product)
@@ -150,9 +192,8 @@ def randomness_consumed_does_not_depend_on_hideable(masker: MaskerUnderTest) -> 
 @check()
 def global_random_state_is_untouched(masker: MaskerUnderTest) -> None:
     """The generators are the only source of randomness."""
-    before = torch.get_rng_state()
-    masker.draw(masker.usable_grids()[0])
-    require(torch.equal(before, torch.get_rng_state()), "global random state was used")
+    with global_random_states_untouched():
+        masker.draw(masker.usable_grids()[0])
 
 
 @check()

@@ -183,6 +183,8 @@ def frozen(b: SparseBackendUnderTest, *, frozen: str) -> None:
     visible = layouts()["uneven"]
     inputs, cells = draw_inputs(PLAIN, visible), b.grid(PLAIN, visible)
     expected = gradients(b.backend, PLAIN, inputs, cells=cells, dtype=b.dtype)
+    lacking = ", ".join(set(inputs._fields) - set(expected))
+    require(not lacking, f"no gradient of {lacking}, which needs one")
     found = gradients(b.backend, PLAIN, inputs, cells=cells, dtype=b.dtype, frozen=frozen)
     require(set(found) == set(expected) - {frozen}, f"gradients of {', '.join(found)}")
     assert_close(found, {n: expected[n] for n in found}, tolerance=b.tolerance)

@@ -106,9 +106,8 @@ def run(
     upstream = upstream if order is None else upstream[order]
     total = (y.features * upstream.to(y.features)).sum()
     names = Inputs._fields if case.op.kind in CONVOLUTIONS else ("features",)
-    gradients = torch.autograd.grad(total, [getattr(leaves, name) for name in names])
-    named = {f"gradient of {n}": g for n, g in zip(names, gradients, strict=True)}
-    return {"values": y.features.detach(), **named}
+    named = {f"gradient of {name}": getattr(leaves, name) for name in names}
+    return {"values": y.features.detach(), **_gradients(total, named)}
 
 
 def gradients(
@@ -157,9 +156,20 @@ def down_and_up(
     skip, deep, last = stages[1], stages[3], stages[-1]
     total = (skip + deep).features.square().sum() + last.features.sum()
     leaves = [features, *(t for layer in layers for t in layer)]
-    gradients = torch.autograd.grad(total, leaves)
-    named = {f"gradient {i}": g for i, g in enumerate(gradients)}
-    return {"values": last.features.detach(), **named}
+    named = {f"gradient {i}": one for i, one in enumerate(leaves)}
+    return {"values": last.features.detach(), **_gradients(total, named)}
+
+
+def _gradients(total: Tensor, leaves: Results) -> Results:
+    """Gradients of a sum, under the leaves' names; AssertionError where one has none."""
+    require(total.requires_grad, f"the result has no graph behind it: no {', no '.join(leaves)}")
+    found = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
+    named: Results = {}
+    for name, gradient in zip(leaves, found, strict=True):
+        if gradient is None:
+            raise AssertionError(f"{name} is missing: the result does not depend on it")
+        named[name] = gradient
+    return named
 
 
 def assert_close(actual: Results, expected: Results, *, tolerance: float) -> float:

@@ -8,7 +8,13 @@ import torch
 
 from ssl3d.geometry import show
 from ssl3d.streams import Seeds, Stream
-from ssl3d.testing.check import check, checks_of, require, survives_json
+from ssl3d.testing.check import (
+    check,
+    checks_of,
+    global_random_states_untouched,
+    require,
+    survives_json,
+)
 from ssl3d.testing.views_places import coordinates, require_inside, require_is, same, seen
 from ssl3d.testing.views_under_test import Levels, Recording, ViewsUnderTest
 
@@ -187,10 +193,10 @@ def streams_do_not_meet(views: ViewsUnderTest) -> None:
 @check()
 def global_random_state_and_the_region_are_untouched(views: ViewsUnderTest) -> None:
     """Seeds are the only source of randomness; levels may share the voxels of the region."""
-    before, region = torch.get_rng_state(), views.region(padded=True)
+    region = views.region(padded=True)
     volume, valid = region.volume.clone(), region.valid.clone()
-    views.make(region)
-    require(torch.equal(before, torch.get_rng_state()), "global random state was used")
+    with global_random_states_untouched():
+        views.make(region)
     as_was = torch.equal(volume, region.volume) and torch.equal(valid, region.valid)
     require(as_was, "the region was changed")
 

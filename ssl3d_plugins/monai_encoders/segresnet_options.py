@@ -80,10 +80,15 @@ class SegResNet(EncoderOptions):
         return tuple(dict.fromkeys(found))
 
     def instance_norm_stages(self) -> tuple[Stage, ...]:
-        """All with instance norm; with group norm those that have one channel in a group."""
+        """Those with blocks, of instance norm; of group norm with one channel in a group."""
         alone = {"instance": 0, "group": self.num_groups, "batch": -1}[self.norm]
-        return tuple(s for s in self.stages() if alone in (0, s.channels))
+        return tuple(s for s in self._with_blocks() if alone in (0, s.channels))
 
     def batch_norm_stages(self) -> tuple[Stage, ...]:
-        """All with batch norm."""
-        return self.stages() if self.norm == "batch" else ()
+        """Those with blocks, of batch norm."""
+        return self._with_blocks() if self.norm == "batch" else ()
+
+    def _with_blocks(self) -> tuple[Stage, ...]:
+        """Only blocks have norms."""
+        stages = zip(self.stages(), self.blocks_down, strict=True)
+        return tuple(stage for stage, blocks in stages if blocks)

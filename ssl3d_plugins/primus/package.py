@@ -66,7 +66,8 @@ def from_package(
     """
     source, own = dict(weights), backbone.state_dict()[TABLE]
     resized: dict[str, str] = {}
-    if TABLE in source and source[TABLE].shape[1:] != own.shape[1:]:
+    table = source.get(TABLE, own)
+    if table.dim() == own.dim() and table.shape[1:] != own.shape[1:]:
         wanted: Triple = backbone.get_submodule("eva").grid  # type: ignore[assignment]
         given = grid or _cube(source[TABLE].shape[1])
         if product(given) == source[TABLE].shape[1]:
@@ -90,12 +91,12 @@ def _about_inputs(source: Mapping[str, Tensor], *, backbone: nn.Module) -> str:
     """What to do where the patch embeddings differ in their input channels only, or nothing."""
     if EMBEDDING not in source:
         return ""
-    given, own = list(source[EMBEDDING].shape), list(backbone.state_dict()[EMBEDDING].shape)
-    channels = given.pop(1), own.pop(1)
-    if given != own or channels[0] == channels[1]:
+    given, own = source[EMBEDDING].shape, backbone.state_dict()[EMBEDDING].shape
+    others = (given[:1] + given[2:], own[:1] + own[2:])
+    if given == own or others[0] != others[1]:
         return ""
     return (
-        f".\nInput channels: {channels[0]} in the weights, {channels[1]} in this encoder. "
+        f".\nInput channels: {given[1]} in the weights, {own[1]} in this encoder. "
         "ssl3d_plugins.primus.package.from_package(weights, backbone=backbone, "
         "average_inputs=True) averages the patch embedding over them"
     )

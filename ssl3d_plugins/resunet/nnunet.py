@@ -57,12 +57,12 @@ def _about_inputs(source: Mapping[str, Tensor], *, backbone: nn.Module) -> str:
     """What to do where the first convolutions differ in their input channels only, or nothing."""
     if STEM not in source:
         return ""
-    given, own = list(source[STEM].shape), list(backbone.state_dict()[STEM].shape)
-    channels = given.pop(1), own.pop(1)
-    if given != own or channels[0] == channels[1]:
+    given, own = source[STEM].shape, backbone.state_dict()[STEM].shape
+    others = (given[:1] + given[2:], own[:1] + own[2:])
+    if given == own or others[0] != others[1]:
         return ""
     return (
-        f".\nInput channels: {channels[0]} in the weights, {channels[1]} in this encoder. "
+        f".\nInput channels: {given[1]} in the weights, {own[1]} in this encoder. "
         "ssl3d_plugins.resunet.nnunet.from_nnunet(weights, backbone=backbone, average_inputs=True) "
         "averages the first convolution over them"
     )

@@ -44,6 +44,8 @@ def test_instance_norm_stages() -> None:
     assert strides(norm="instance") == [1, 2, 4, 8]
     assert strides(norm="batch") == []
     assert strides(norm="group", num_groups=4) == []
+    # Only blocks have norms.
+    assert strides(norm="instance", blocks_down=(0, 1, 0)) == [2]
     # One channel in each group is instance norm.
     assert strides(norm="group", num_groups=8) == [1]
     assert Monai(network="resnet").instance_norm_stages() == ()

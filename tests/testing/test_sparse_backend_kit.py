@@ -32,6 +32,10 @@ FOUND: list[tuple[type[SparseBackend], str, dict[str, Any]]] = [
     (spoiled.WrongGradients, "test_definition", UNEVEN),
     (spoiled.WrongOrder, "test_definition", UNEVEN),
     (spoiled.NotFinite, "test_definition", UNEVEN),
+    (spoiled.NoBias, "test_definition", UNEVEN),
+    (spoiled.DetachedBias, "test_definition", UNEVEN),
+    (spoiled.DetachedBias, "test_frozen", {"frozen": "weight"}),
+    (spoiled.Detached, "test_definition", UNEVEN),
     (spoiled.EmptyRaises, "test_definition", EMPTY),
     (spoiled.EmptyGradient, "test_definition", EMPTY),
     (spoiled.Keeps, "test_definition", EMPTY),
@@ -69,8 +73,15 @@ def test_what_is_wrong_is_found(
     backend: type[SparseBackend], test: str, arguments: dict[str, Any]
 ) -> None:
     call(spoiled.config_of(DenseBackend)(), test, arguments)
-    with pytest.raises((AssertionError, RuntimeError, pytest.fail.Exception)):
+    kinds = RuntimeError if backend is spoiled.EmptyRaises else AssertionError
+    with pytest.raises(kinds):
         call(spoiled.config_of(backend)(), test, arguments)
+
+
+@pytest.mark.parametrize("backend", [spoiled.NoBias, spoiled.DetachedBias])
+def test_the_reason_names_the_bias_that_learns_nothing(backend: type[SparseBackend]) -> None:
+    with pytest.raises(AssertionError, match="gradient of bias is missing"):
+        call(spoiled.config_of(backend)(), "test_definition", UNEVEN)
 
 
 def test_a_config_that_claims_what_has_no_meaning_is_found() -> None:
