@@ -24,6 +24,15 @@ class BackboneConfig(ComponentConfig):
     """
 
     kind: ClassVar[str] = "backbone"
+    makes: ClassVar[str] = "ssl3d.kinds.backbone:Backbone"
+    answers: ClassVar[tuple[str, ...]] = (
+        "stages",
+        "operations",
+        "problems",
+        "warnings",
+        "instance_norm_stages",
+        "batch_norm_stages",
+    )
     exports: ClassVar[tuple[type[ExportConfig], ...]] = ()
 
     @abstractmethod

@@ -24,6 +24,16 @@ class DecoderConfig(ComponentConfig):
     """
 
     kind: ClassVar[str] = "decoder"
+    makes: ClassVar[str] = "ssl3d.kinds.decoder:Decoder"
+    answers: ClassVar[tuple[str, ...]] = (
+        "needs",
+        "problems",
+        "features",
+        "warnings",
+        "operations",
+        "instance_norm_stages",
+        "batch_norm_stages",
+    )
 
     def needs(self) -> frozenset[Beside]:
         """What it reads beside the feature maps; `Decoder.forward` gets it under this name."""

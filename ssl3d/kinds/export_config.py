@@ -41,6 +41,7 @@ class ExportConfig(ComponentConfig):
     """
 
     kind: ClassVar[str] = "export"
+    makes: ClassVar[str] = "ssl3d.kinds.export_config:Written"
 
     def write(
         self, encoder: Backbone, *, backbone: ComponentConfig, about: Mapping[str, Any], out: Path

@@ -33,6 +33,8 @@ class LossConfig(ComponentConfig):
     """Options of a loss term."""
 
     kind: ClassVar[str] = "loss"
+    makes: ClassVar[str] = "ssl3d.kinds.loss:Loss"
+    answers: ClassVar[tuple[str, ...]] = ("needs",)
     draws: ClassVar[bool] = True
     """False where the loss takes no random number: a step is the same program each time then."""
 

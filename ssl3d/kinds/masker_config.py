@@ -16,6 +16,8 @@ class MaskerConfig(ComponentConfig):
     """Options of a masker."""
 
     kind: ClassVar[str] = "masker"
+    makes: ClassVar[str] = "ssl3d.kinds.masker:Masker"
+    answers: ClassVar[tuple[str, ...]] = ("problems", "cautions", "weights", "fewest_visible")
 
     def problems(self, *, grid: Triple) -> Iterable[Problem]:  # noqa: ARG002
         """What cannot work on a grid of this many cells."""

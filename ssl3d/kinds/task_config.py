@@ -24,6 +24,15 @@ class TaskConfig(ComponentConfig):
     """
 
     kind: ClassVar[str] = "task"
+    makes: ClassVar[str] = "ssl3d.kinds.task:DownstreamTask"
+    answers: ClassVar[tuple[str, ...]] = (
+        "outputs",
+        "columns",
+        "column_classes",
+        "legend",
+        "ignored",
+        "problems",
+    )
     per: ClassVar[Literal["voxel", "case"]]
     targets: ClassVar[Literal["class", "number"]] = "number"
     primary: ClassVar[str]

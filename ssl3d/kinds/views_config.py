@@ -27,6 +27,8 @@ class ViewsConfig(ComponentConfig):
     """
 
     kind: ClassVar[str] = "views"
+    makes: ClassVar[str] = "ssl3d.kinds.views:Views"
+    answers: ClassVar[tuple[str, ...]] = ("levels", "extent", "problems")
     places: ClassVar[bool] = False
     partners: ClassVar[bool] = False
     unchanged: ClassVar[str] = ""

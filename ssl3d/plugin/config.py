@@ -10,6 +10,7 @@ import pkgutil
 from abc import ABC
 from typing import Any, ClassVar, NamedTuple
 
+from ssl3d.plugin.answer import judged, made
 from ssl3d.plugin.section import Section
 
 
@@ -25,11 +26,27 @@ class ComponentConfig(Section, ABC):
 
     Subclasses set `name: Literal["..."] = "..."` and `builds = "package.module:Class"`: `build`
     imports that class and calls it with the config and what a component of its kind is told.
+
+    Attributes:
+        makes: base class of what a config of the kind builds, as `package.module:Class`.
+        answers: methods of the kind's base whose overrides are judged by the base's annotation: an
+            answer of another type, or an error, is one that names the component.
     """
 
     kind: ClassVar[str]
     builds: ClassVar[str]
+    makes: ClassVar[str]
+    answers: ClassVar[tuple[str, ...]] = ()
     name: str
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        base = next((one for one in cls.__mro__ if "kind" in vars(one)), cls)
+        if base is cls:
+            return
+        for answer in ("about", *cls.answers):
+            if answer in vars(cls):
+                setattr(cls, answer, judged(vars(cls)[answer], like=getattr(base, answer)))
 
     @classmethod
     def component_name(cls) -> str:
@@ -48,10 +65,11 @@ class ComponentConfig(Section, ABC):
         return ""
 
     def _make(self, **context: Any) -> Any:
-        """The object; raises what its constructor raises.
+        """The object; raises the errors for users that its constructor raises.
 
         Raises:
             ImportError: the module that `builds` names cannot be imported, whatever that raises.
+            AnswerError: its constructor raises another error, or makes no object of the kind.
         """
         try:
             make = pkgutil.resolve_name(self.builds)
@@ -64,4 +82,4 @@ class ComponentConfig(Section, ABC):
                 f"cannot be imported: {type(error).__name__}: {error}",
                 name=getattr(error, "name", None),
             ) from error
-        return make(self, **context)
+        return made(self, make, context, base=self.makes)

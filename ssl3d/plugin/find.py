@@ -134,6 +134,9 @@ def _call(hook: str, point: EntryPoint) -> list[Any]:
                 f"{COMMANDS!r} as well"
             )
     answers = getattr(manager.hook, hook)()
+    # pluggy leaves out None.
+    if len(answers) < sum(caller.name == hook for caller in callers):
+        raise TypeError(f"{point.value}: {hook}() gives None: return a tuple, or yield one by one")
     return [item for answer in answers for item in answer]
 
 

@@ -16,6 +16,8 @@ class SparseBackendConfig(ComponentConfig):
     """Options of a sparse backend, and which operations its library has."""
 
     kind: ClassVar[str] = "sparse_backend"
+    makes: ClassVar[str] = "ssl3d.sparse.volume:SparseBackend"
+    answers: ClassVar[tuple[str, ...]] = ("problems",)
 
     def problems(self, op: Operation) -> Iterable[str]:
         """Why the library cannot do `op` in this project's sense; nothing where it can.

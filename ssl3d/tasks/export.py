@@ -91,8 +91,14 @@ def export(
         inside = Path(unfinished) / "files"
         inside.mkdir()
         written = way.write(encoder, backbone=backbone, about=about, out=inside)
-        compared = _compare(written, encoder=written.encoder or encoder, about=about)
         files = sorted(str(p.relative_to(inside)) for p in inside.rglob("*") if p.is_file())
+        if not files or written.features in (encoder, written.encoder):
+            raise ValueError(
+                f"to: export {to!r} of {type(way).__module__} "
+                f"{'compares the encoder with itself' if files else 'writes no file'}: it must "
+                "write files, and give what is read back from them. Tell its authors"
+            )
+        compared = _compare(written, encoder=written.encoder or encoder, about=about)
         card = {
             "format": FORMAT,
             "to": way.model_dump(mode="json"),

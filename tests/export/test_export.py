@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import importlib
 import json
@@ -86,6 +87,7 @@ class ToScripts(ExportConfig):
     builds = f"{__name__}:write_script"
     name: Literal["script"] = "script"
     factor: float = Field(default=1.0, gt=0)
+    fault: str = ""
 
 
 class Strange(WaveFormer):
@@ -97,7 +99,13 @@ class Strange(WaveFormer):
 def write_script(config: ToScripts, *, encoder: Any, out: Path, **_rest: Any) -> Written:
     with torch.no_grad():
         weights = {name: config.factor * value for name, value in encoder.state_dict().items()}
+    if config.fault == "no file":
+        return Written(copy.deepcopy(encoder))
     torch.save(weights, out / "weights.pth")
+    if config.fault == "not read back":
+        return Written(encoder)
+    if config.fault == "not even that":
+        return None  # type: ignore[return-value]
     again = WaveFormer(**SMALL).build(in_channels=1).eval()
     again.load_state_dict(torch.load(out / "weights.pth", weights_only=True))
     return Written(again, card={"kind": "script"}, notes=("Mind the gap",))
@@ -114,12 +122,28 @@ def test_a_strangers_backbone_brings_a_way_of_its_own(strangers: Path) -> None:
     done = ssl3d.export(strangers, to="script")
     assert done.card["kind"] == "script"
     assert done.card["notes"] == ["Mind the gap"]
-    assert done.card["to"] == {"name": "script", "factor": 1.0}
+    assert done.card["to"] == {"name": "script", "factor": 1.0, "fault": ""}
 
 
 def test_what_computes_something_else_is_not_left(strangers: Path) -> None:
     with pytest.raises(ValueError, match="does not compute what the encoder computes"):
         ssl3d.export(strangers, to="script", factor=1.5)
+    assert list((strangers / "exports").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("no file", "'script' of test_export writes no file"),
+        ("not read back", "'script' of test_export compares the encoder with itself"),
+        ("not even that", "'script' of test_export: .* gives None; must be a .*Written"),
+    ],
+)
+def test_what_is_not_read_back_from_files_is_refused(
+    strangers: Path, fault: str, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        ssl3d.export(strangers, to="script", fault=fault)
     assert list((strangers / "exports").iterdir()) == []
 
 

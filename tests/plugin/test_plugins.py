@@ -47,6 +47,7 @@ UNKNOWN_HOOK = GOOD + "\n@hookimpl\ndef ssl3d_maskers():\n    return []\n"
 UNFINISHED = "from __future__ import annotations\n" + GOOD.replace(
     "    def", "    at: Path = 1\n    def"
 )
+FORGETFUL = GOOD.replace("return [Stripes]", "[Stripes]")
 UNDESCRIBED = "from typing import Callable\n" + GOOD.replace(
     "    def", "    call: Callable[[], int]\n    def"
 )
@@ -73,6 +74,7 @@ def test_a_strangers_component_is_found_with_its_distribution(distribution) -> N
         (SPEECHLESS, "Speechless: an error that cannot say what is wrong"),
         ("raise ValueError('red \\x1b[31m ' + 'x' * 10**6)", "ValueError: red \\x1b[31m xxx"),
         (GENERATOR, "ValueError: midway"),
+        (FORGETFUL, "ssl3d_components() gives None: return a tuple"),
         (UNKNOWN_HOOK, "implements ssl3d_maskers, which is no hook of ssl3d"),
         (UNFINISHED, "Stripes: name 'Path' is not defined: import it where"),
         (UNDESCRIBED, "Cannot generate a JsonSchema"),
