@@ -7,6 +7,7 @@ import pkgutil
 import sys
 import typing
 from collections.abc import Callable, Iterable
+from types import GenericAlias
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -97,4 +98,6 @@ def _annotation(like: Answer) -> Any:
 @functools.cache
 def _adapter(like: Answer) -> TypeAdapter[Any]:
     wanted = _annotation(like)
-    return TypeAdapter(list[typing.get_args(wanted)[0]] if _is_iterable(like) else wanted)  # type: ignore[misc]
+    if _is_iterable(like):
+        wanted = GenericAlias(list, typing.get_args(wanted))
+    return TypeAdapter(wanted)
