@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -65,12 +66,18 @@ class Faults:
         if why is None:
             self._warn(f"Step {step} was skipped: {found}")
             return
-        raise NotFiniteError(f"Stopped at step {step}: {found}\n{why}. {_advice(self._folder)}")
+        advice = _advice(self._folder, before=step - self.streak(step) + 1)
+        raise NotFiniteError(f"Stopped at step {step}: {found}\n{why}. {advice}")
 
-    def _too_many(self, step: int) -> str | None:
+    def streak(self, step: int) -> int:
+        """How many steps in a row were faults, up to `step`."""
         streak = 0
         while step - streak in self._steps:
             streak += 1
+        return streak
+
+    def _too_many(self, step: int) -> str | None:
+        streak = self.streak(step)
         if streak >= self._options.max_skipped_streak:
             return (
                 f"{streak} steps in a row were not finite, and trainer.max_skipped_streak is "
@@ -103,12 +110,18 @@ class Faults:
         self._bad_losses = state["bad_losses"]
 
 
-def _advice(folder: RunFolder) -> str:
-    newest = folder.newest_checkpoint()
+def _advice(folder: RunFolder, *, before: int) -> str:
+    """How to go on from the newest checkpoint from before a step: those since have its fault."""
+    there, first = sorted(folder.checkpoints.glob("step-*.ckpt")), folder.checkpoint(before)
+    good, later = (
+        [path for path in there if path < first],
+        [path for path in there if path >= first],
+    )
     lower = "Look at the sources, or lower optimizer.lr or optimizer.clip"
-    if newest is None:
-        return f"{lower}, and begin anew: there is no checkpoint yet (trainer.checkpoint_every)"
+    if not good:
+        return f"{lower}, and begin anew: there is no checkpoint from before these steps"
+    remove = f"remove the later ones ({shlex.join(['rm', *map(str, later)])}) and " if later else ""
     return (
-        f"{lower} and go on from {newest} with --resume, which takes a changed optimizer.lr and "
-        "optimizer.clip"
+        f"{lower}; {remove}go on from {good[-1]} with --resume, which takes a changed "
+        "optimizer.lr and optimizer.clip"
     )

@@ -77,8 +77,18 @@ def test_a_captured_step_is_replayed(tmp_path: Path) -> None:
 def test_a_streak_ends_the_run_and_names_the_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(NotFiniteError, match="3 steps in a row were not finite") as caught:
         run(Toy(bad=range(12, 40)), tmp_path, steps=9, max_skipped_streak=3, **KEEP)
-    assert f"go on from {tmp_path}/checkpoints/step-000000005.ckpt" in str(caught.value)
-    assert "--resume" in str(caught.value)
+    folder = tmp_path / "checkpoints"
+    remove = f"rm {folder}/step-000000004.ckpt {folder}/step-000000005.ckpt"
+    go_on = f"({remove}) and go on from {folder}/step-000000003.ckpt with --resume"
+    assert go_on in str(caught.value)
+
+
+def test_a_streak_ends_no_checkpoint_from_before_it(tmp_path: Path) -> None:
+    keep = {**KEEP, "keep_checkpoints": 1}
+    with pytest.raises(NotFiniteError, match=r"go on from .*step-000000003\.ckpt"):
+        run(Toy(bad=range(12, 40)), tmp_path, steps=9, max_skipped_streak=4, **keep)
+    with pytest.raises(NotFiniteError, match="there is no checkpoint from before these steps"):
+        run(Toy(bad=range(40)), tmp_path / "b", steps=9, max_skipped_streak=4, **keep)
 
 
 def test_a_share_ends_the_run(tmp_path: Path) -> None:
