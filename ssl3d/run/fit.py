@@ -15,7 +15,6 @@ from rich.console import Console
 
 from ssl3d.folder import RunFolder
 from ssl3d.run.bar import Bar
-from ssl3d.run.best import check_measured
 from ssl3d.run.deterministic import deterministic
 from ssl3d.run.faults import Faults
 from ssl3d.run.launch import launched
@@ -102,6 +101,11 @@ def fit(
             content = read_run_checkpoint(checkpoint)
             training.load_state_dict(content)
             faults.load_state_dict(content["faults"])
+            if training.step > trainer.steps:
+                raise RunError(
+                    f"trainer.steps: given {trainer.steps}, and {run.root} has taken "
+                    f"{training.step} steps: give {training.step} to end it there, or more"
+                )
         file = MetricsFile(run.metrics, last_step=training.step) if main else None
         loggers = start_loggers(
             trainer.loggers, folder=run, last_step=training.step, main=main, say=warn
@@ -109,9 +113,9 @@ def fit(
         rows = Rows(file, loggers=loggers)
         bar = Bar(console, steps=trainer.steps, done=training.step)
         watch = Watch(task, training, faults=faults, rows=rows, bar=bar, setting=setting)
+        if checkpoint is not None and "watch" in content:  # older ones do not say it
+            watch.load_state_dict(content["watch"])  # before anything is written
         loop = Loop(task, training, faults=faults, watch=watch, stop=stop, setting=setting)
-        if main and training.step and trainer.best is not None:
-            check_measured(trainer.best, rows.latest)  # before anything is written
         if main:
             task.begin(step=training.step)
         with loggers, bar.shown():

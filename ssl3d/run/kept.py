@@ -24,6 +24,7 @@ def prune(
         newest: how many of the newest to keep, from 1.
         scores: step to the number that the best is chosen by, as `scores_of` finds it in the
             metrics; none: no best is kept. A checkpoint counts where its own step was measured.
+            Those from before the first score, whose metrics were lost, are all kept.
         highest: True where the highest number is the best, False where the lowest is.
 
     Returns:
@@ -33,7 +34,11 @@ def prune(
     remove_left_behind(folder.root, "*")
     remove_left_behind(folder.checkpoints, "step-*.ckpt")
     there = sorted(folder.checkpoints.glob("step-*.ckpt"))
-    kept = {*there[-newest:], best_checkpoint(folder, scores=scores or {}, highest=highest)}
+    kept = set(there[-newest:])
+    if scores is not None:
+        first = folder.checkpoint(min(scores)) if scores else None
+        kept |= {path for path in there if first is None or path < first}
+        kept |= {best_checkpoint(folder, scores=scores, highest=highest)}
     removed = [path for path in there if path not in kept]
     for path in removed:
         path.unlink()
@@ -44,11 +49,19 @@ def best_checkpoint(
     folder: RunFolder, *, scores: Mapping[int, float], highest: bool = False
 ) -> Path | None:
     """The checkpoint with the best number, the earliest of equal ones; None where none has one."""
-    sign = -1 if highest else 1
-    steps = [step for step in sorted(scores) if math.isfinite(scores[step])]
-    there = [step for step in steps if folder.checkpoint(step).exists()]
-    best = min(there, key=lambda step: sign * scores[step], default=None)
+    there = {step: score for step, score in scores.items() if folder.checkpoint(step).exists()}
+    best = best_step(there, highest=highest)
     return None if best is None else folder.checkpoint(best)
+
+
+def best_step(scores: Mapping[int, float], *, highest: bool) -> int | None:
+    """The step with the best number, from 1, the earliest of equal ones.
+
+    None where there is none: what training starts from has no checkpoint.
+    """
+    sign = -1 if highest else 1
+    steps = [step for step in sorted(scores) if step > 0 and math.isfinite(scores[step])]
+    return min(steps, key=lambda step: sign * scores[step], default=None)
 
 
 def scores_of(rows: Iterable[Mapping[str, float]], name: str) -> dict[int, float]:

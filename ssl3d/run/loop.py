@@ -81,8 +81,9 @@ class Loop:
                     self._settle()
                 if training.step == options.steps:
                     self._end, self.exit_code = "finished", 0
-                if self.watch.after_step(feed=feed, ends=self._end is not None):
-                    self._end = "early"
+                early = self.watch.after_step(feed=feed, ends=self._end is not None)
+                if early and self._end != "finished":
+                    self._end, self.exit_code = "early", 0
         return self._end
 
     def _step(self, feed: Feed) -> None:

@@ -30,7 +30,7 @@ class MetricsFile:
     """
 
     def __init__(self, path: Path, *, last_step: int = 0, text: Collection[str] = ()) -> None:
-        self._path = path
+        self._path, self._a_step_a_row = path, not text
         self.rows: list[dict[str, Any]] = [
             row for row in _read(path, text=text) if last_step > 0 and row["step"] <= last_step
         ]
@@ -41,14 +41,19 @@ class MetricsFile:
     def add(self, row: dict[str, Any]) -> None:
         """Add a row: appended, or the file is written anew where a column is new.
 
+        Where no column holds text, a step has one row: what comes later is put into it.
+
         Raises:
             RunError: it cannot be written.
         """
+        again = self._a_step_a_row and bool(self.rows) and self.rows[-1]["step"] == row["step"]
+        if again:
+            row = self.rows.pop() | row
         self.rows.append(row)
         new = [name for name in row if name not in self._columns]
         self._columns += new
         try:
-            if new:
+            if new or again:
                 self._write()
                 return
             with self._path.open("a", encoding="utf-8", newline="") as file:

@@ -119,7 +119,9 @@ class TrainerSpec(Section):
     )
     keep_checkpoints: int = Field(default=3, ge=1, description="newest checkpoints to keep")
     best: BestSpec | None = Field(
-        default=None, description="number by which the best checkpoint is kept beside the newest"
+        default=None,
+        description="number by which the best checkpoint is kept beside the newest: one is written "
+        "where it is better than before",
     )
     max_skipped_streak: int = Field(
         default=5, ge=1, description="steps in a row whose gradient is not finite that end a run"

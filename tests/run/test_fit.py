@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from test_resume import rows, same
@@ -192,21 +193,108 @@ def test_moments_of_another_device_keep_this_ones_kernels() -> None:
     assert [group["fused"] for group in other.param_groups] == [None, None]
 
 
-def test_it_ends_early_where_a_number_gets_no_better(tmp_path: Path) -> None:
-    class Known(Toy):
-        def evaluate(self, module: Any, **at: int) -> dict[str, float]:  # noqa: ARG002
-            return {"dice": [0.1, 0.2, 0.6, 0.4, 0.5, 0.6, 0.7, 0.8][at["step"]]}
+class Known(Toy):
+    """Its dice is known for each step."""
 
-    best = {"number": "dice", "larger": True, "patience": 3}
-    options = {"validate_every": 1, "checkpoint_every": 1, "keep_checkpoints": 1, "best": best}
+    dice = (0.1, 0.2, 0.6, 0.4, 0.5, 0.6, 0.7, 0.8)
+
+    def evaluate(self, module: Any, **at: int) -> dict[str, float]:  # noqa: ARG002
+        return {"dice": self.dice[at["step"]]}
+
+
+PATIENT = {"number": "dice", "larger": True, "patience": 3}
+
+
+def test_it_ends_early_where_a_number_gets_no_better(tmp_path: Path) -> None:
+    options = {"validate_every": 1, "checkpoint_every": 1, "keep_checkpoints": 1, "best": PATIENT}
     fitted = run(Known(), tmp_path, steps=7, **options)
     assert (fitted.ended, fitted.step, fitted.finished) == ("early", 5, True)
     assert steps(tmp_path) == [2, 5]
     assert measured(tmp_path, "averaged") == [0, 5]
     again = run(Known(), tmp_path, steps=7, resume=True, **options)
     assert (again.ended, again.step) == ("early", 5)
-    more = {**options, "best": {**best, "patience": 9}}
+    more = {**options, "best": {**PATIENT, "patience": 9}}
     assert run(Known(), tmp_path, steps=7, resume=True, **more).ended == "finished"
+
+
+def test_a_run_stopped_where_it_ends_early_ends_so(tmp_path: Path) -> None:
+    """Each step is a start of its own, as where a scheduler stops them."""
+    options: dict[str, Any] = {"steps": 7, "validate_every": 1, "best": PATIENT}
+    run(Known(), tmp_path / "whole", **options)
+    for step in range(1, 6):
+        again = run(Known(), tmp_path / "parts", resume=step > 1, max_hours=1e-9, **options)
+    assert (again.ended, again.step, again.exit_code) == ("early", 5, 0)
+    assert rows(tmp_path / "parts") == rows(tmp_path / "whole")
+
+
+def test_what_is_missing_is_measured_where_a_resume_ends_a_run(tmp_path: Path) -> None:
+    """By fewer steps, by less patience; once."""
+    often: dict[str, Any] = {"validate_every": 1, "checkpoint_every": 1}
+    for name, changed, ended in (
+        ("fewer", {"steps": 4}, "finished"),
+        ("sooner", {"best": {**PATIENT, "patience": 2}}, "early"),
+    ):
+        folder = tmp_path / name
+        for step in range(1, 5):
+            run(Known(), folder, steps=7, max_hours=1e-9, resume=step > 1, **often)
+        assert measured(folder, "averaged") == [0]
+        for _ in range(2):
+            fitted = run(Known(), folder, resume=True, **{"steps": 7, **often, **changed})
+            assert (fitted.ended, fitted.step) == (ended, 4)
+            assert measured(folder, "averaged") == [0, 4]
+            assert [row["step"] for row in rows(folder)] == list("01234")
+
+
+def test_fewer_steps_than_were_taken_are_refused(tmp_path: Path) -> None:
+    run(Toy(), tmp_path, steps=4)
+    before = (tmp_path / "metrics.csv").read_bytes()
+    message = "given 2, and .* has taken 4 steps: give 4 to end it there, or more"
+    with pytest.raises(RunError, match=rf"trainer\.steps: {message}"):
+        run(Toy(), tmp_path, steps=2, resume=True)
+    assert (tmp_path / "metrics.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize(("larger", "best"), [(True, 3), (False, 1)])
+def test_the_best_is_kept_whenever_it_was_measured(tmp_path: Path, larger: bool, best: int) -> None:
+    """Also where no checkpoint is due then."""
+
+    class Wave(Known):
+        dice = (0.5, 0.2, 0.6, 0.9, 0.5, 0.3, 0.7, 0.8)
+
+    options: dict[str, Any] = {"validate_every": 1, "checkpoint_every": 4, "keep_checkpoints": 1}
+    run(Wave(), tmp_path, steps=7, best={"number": "dice", "larger": larger}, **options)
+    assert steps(tmp_path) == [best, 7]
+
+
+def test_lost_metrics_take_no_best_checkpoint_along(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"validate_every": 1, "checkpoint_every": 1, "keep_checkpoints": 1}
+    options |= {"best": {"number": "dice", "larger": True}}
+    run(Known(), tmp_path, steps=4, **options)
+    (tmp_path / "metrics.csv").rename(tmp_path / "metrics.csv.damaged")
+    run(Known(), tmp_path, steps=5, resume=True, **options)
+    assert steps(tmp_path) == [2, 4, 5]
+
+
+def test_what_only_training_gives_is_no_best_number(tmp_path: Path) -> None:
+    run(Toy(), tmp_path, steps=2)
+    for name in ("train/loss", "step"):
+        with pytest.raises(RunError, match=r"Measured are: averaged, held_out/loss$"):
+            run(Toy(), tmp_path, steps=3, resume=True, best={"number": name})
+        with pytest.raises(RunError, match=r"Measured are: averaged, held_out/loss$"):
+            run(Toy(), tmp_path / name, steps=2, best={"number": name})
+
+
+@pytest.mark.parametrize("given", [torch.tensor(2.0), np.float32(2.0), 2])
+def test_any_number_may_be_measured(tmp_path: Path, given: Any) -> None:
+    class Giving(Toy):
+        def evaluate(self, module: Any, **at: int) -> dict[str, float]:  # noqa: ARG002
+            return {"found": given}
+
+    run(Giving(), tmp_path, steps=1)
+    assert [row["found"] for row in rows(tmp_path)] == ["2.0", "2.0"]
+    given = torch.ones(3)
+    with pytest.raises(RunError, match=r"gave 'found': .*; must be one number"):
+        run(Giving(), tmp_path / "b", steps=1)
 
 
 def test_a_number_that_is_not_measured_is_said_at_once(tmp_path: Path) -> None:

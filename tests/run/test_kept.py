@@ -37,15 +37,17 @@ SCORES = {1: 5.0, 2: 1.0, 3: 2.0, 4: math.nan, 6: 2.0, 9: 0.0}
 @pytest.mark.parametrize(
     ("newest", "scores", "highest", "kept"),
     [
-        (2, {}, False, [5, 6]),
-        (9, {}, False, [1, 2, 3, 4, 5, 6]),
+        (2, None, False, [5, 6]),
+        (9, None, False, [1, 2, 3, 4, 5, 6]),
         (1, SCORES, False, [2, 6]),
         (3, SCORES, True, [1, 4, 5, 6]),
-        (1, {4: math.nan}, False, [6]),
+        (1, {0: 1.0, 4: math.nan}, False, [6]),
+        (1, {4: math.nan, 5: 1.0}, False, [1, 2, 3, 5, 6]),  # the metrics before were lost
+        (1, {}, False, [1, 2, 3, 4, 5, 6]),
     ],
 )
 def test_newest_and_best(
-    folder: RunFolder, newest: int, scores: dict[int, float], highest: bool, kept: list[int]
+    folder: RunFolder, newest: int, scores: dict[int, float] | None, highest: bool, kept: list[int]
 ) -> None:
     before = set(left(folder))
     removed = prune(folder, newest=newest, scores=scores, highest=highest)

@@ -47,6 +47,17 @@ def test_what_it_advises_works(tmp_path: Path) -> None:
     assert read_metrics(path) == [{"step": 11.0, "loss": 1.0}]
 
 
+def test_a_step_has_one_row_where_no_column_is_text(tmp_path: Path) -> None:
+    path, volumes = tmp_path / "metrics.csv", tmp_path / "held_out.csv"
+    for last in (0, 1):
+        MetricsFile(path, last_step=last).add({"step": 1.0, f"a{last}": 2.0})
+    assert read_metrics(path) == [{"step": 1.0, "a0": 2.0, "a1": 2.0}]
+    file = MetricsFile(volumes, text=("volume",))
+    for name in ("a", "b"):
+        file.add({"step": 1.0, "volume": name})
+    assert volumes.read_text() == "step,volume\n1,a\n1,b\n"
+
+
 @pytest.mark.parametrize("length", range(1, len(b"20,nan,1.25\n")))
 def test_a_line_that_was_cut_is_left_out(tmp_path: Path, length: int) -> None:
     """Also where what is left of it looks like one: step 2 of 20."""
