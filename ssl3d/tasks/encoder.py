@@ -23,6 +23,9 @@ WEIGHTS = "encoder.safetensors"
 DESCRIPTION = "encoder.json"
 FORMAT = 1
 
+AVERAGED = "the moving average of its weights"
+"""What is said of an encoder that was trained with `optimizer.ema`."""
+
 CHECKPOINT_PREFIX = "model.backbone."
 """What stands before the names of the encoder's tensors in a run's checkpoint."""
 
@@ -90,7 +93,10 @@ def warm_start(backbone: Backbone, *, path: str | os.PathLike[str]) -> Loaded:
             shape: names them all. Nothing was copied then.
     """
     source = Path(path)
-    weights = weights_of_encoder(_files(source)[1] if source.is_dir() else source)
+    file = _files(source)[1] if source.is_dir() else source
+    weights, averaged = _read(file)
+    if file.suffix == ".safetensors" and (file.parent / DESCRIPTION).is_file():
+        averaged = describe_encoder(file)["trained"].get("ema") is not None
     try:
         report = backbone.load_weights(weights)
     except ValueError as error:
@@ -100,24 +106,45 @@ def warm_start(backbone: Backbone, *, path: str | os.PathLike[str]) -> Loaded:
             "backbone = spec.build().backbone; weights = ssl3d.weights.read_weights(file); fill it "
             "by a function named above; torch.save(backbone.state_dict(), 'start.pth')"
         ) from error
-    return Loaded("encoder", str(source), report)
+    return Loaded("encoder", str(source), report, note=AVERAGED if averaged else "")
 
 
 def weights_of_encoder(file: Path) -> dict[str, Tensor]:
     """The tensors of any file of weights; of a run's checkpoint those of the encoder alone.
 
+    Of a run with `optimizer.ema` their moving average, as in what it exports.
+
     Raises:
         ValueError: it cannot be read, or holds no tensors.
     """
-    from ssl3d.weights import read_weights
+    return _read(file)[0]
 
-    weights = read_weights(file)
+
+def encoder_in(checkpoint: Mapping[str, Any]) -> tuple[dict[str, Tensor], bool]:
+    """The encoder's tensors in a run's checkpoint, and whether they are a moving average.
+
+    They are wherever the run has one, so that all who take its encoder take the same.
+    """
     own = {
         name.removeprefix(CHECKPOINT_PREFIX): value
-        for name, value in weights.items()
+        for name, value in checkpoint.get("state_dict", {}).items()
         if name.startswith(CHECKPOINT_PREFIX)
     }
-    return own or weights
+    average = checkpoint.get("average")
+    return (dict(average["weights"]), True) if own and average else (own, False)
+
+
+def _read(file: Path) -> tuple[dict[str, Tensor], bool]:
+    """The tensors of any file of weights, and whether they are a run's moving average."""
+    from ssl3d.run.training import KEY
+    from ssl3d.weights.read import named_tensors, read_content
+
+    content = read_content(file)
+    if isinstance(content, Mapping) and KEY in content:
+        own, averaged = encoder_in(content)
+        if own:
+            return own, averaged
+    return named_tensors(content, path=file), False
 
 
 def describe_encoder(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -24,14 +24,17 @@ class Loaded(NamedTuple):
         part: `encoder` or `decoder`.
         source: where they came from.
         report: of each tensor.
+        note: what else is to be said of them; may be empty.
     """
 
     part: str
     source: str
     report: Adapted | TransferReport
+    note: str = ""
 
     def __str__(self) -> str:
-        return f"{self.part.capitalize()} from {self.source}: {self.report}"
+        note = f", {self.note}" if self.note else ""
+        return f"{self.part.capitalize()} from {self.source}{note}: {self.report}"
 
 
 def write_loaded(folder: Path, parts: Iterable[Loaded]) -> None:

@@ -27,17 +27,30 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     Raises:
         ValueError: there is no such file, it cannot be read, or it holds no tensors.
     """
+    return named_tensors(read_content(path), path=path)
+
+
+def read_content(path: str | Path) -> Any:
+    """What a `.safetensors` file or a PyTorch checkpoint holds, on the CPU.
+
+    Raises:
+        ValueError: there is no such file, or it cannot be read.
+    """
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
     try:
-        content = _read(path)
+        return _read(path)
     except Exception as error:  # a damaged pickle may raise anything
         raise ValueError(
             f"{path}: cannot be read as weights ({type(error).__name__}). It is damaged, or holds "
             "more than tensors and plain values, which is not loaded since it can run code. Give "
             "a .safetensors file, or a checkpoint of tensors and plain values"
         ) from error
+
+
+def named_tensors(content: Any, *, path: str | Path) -> dict[str, Tensor]:
+    """The named tensors in what `path` holds; raises ValueError where there are none."""
     for key in WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]

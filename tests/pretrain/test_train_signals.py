@@ -15,6 +15,7 @@ from run_folders import assert_same_weights, checkpoint, rows_without_time, weig
 
 import ssl3d
 from ssl3d import ExperimentSpec
+from ssl3d.tasks.encoder import warm_start
 from ssl3d.tasks.pretrain.init_remarks import init_remarks
 from ssl3d.tasks.pretrain.result import RunResult
 
@@ -79,6 +80,28 @@ def test_warm_start(make_spec: MakeSpec, tmp_path: Path, what: str) -> None:
     assert "tensors loaded" in console.export_text()
     first = encoder_weights(tmp_path / "first", step=2)
     assert_same_weights(encoder_weights(tmp_path / "second", step=1), first)
+
+
+@pytest.mark.parametrize("what", ["", "encoder.safetensors", "checkpoints/step-000000002.ckpt"])
+def test_warm_start_from_an_average(make_spec: MakeSpec, tmp_path: Path, what: str) -> None:
+    """The encoder of a run is the average wherever it is taken from."""
+    spec = make_spec(optimizer={"ema": 0.9}, trainer={"steps": 2})
+    ssl3d.pretrain(spec, out=tmp_path / "run")
+    backbone = spec.build().backbone
+    said = str(warm_start(backbone, path=tmp_path / "run" / what))
+    assert "the moving average of its weights: " in said
+    assert_same_weights(backbone.state_dict(), ssl3d.load_encoder(tmp_path / "run").state_dict())
+
+
+def test_warm_start_from_an_encoder_that_is_behind(make_spec: MakeSpec, tmp_path: Path) -> None:
+    """As where a run was killed before it wrote the encoder of its last checkpoint."""
+    run, few = tmp_path / "run", {"steps": 2, "checkpoint_every": 1}
+    ssl3d.pretrain(make_spec(trainer=few), out=run)
+    description = run / "encoder.json"
+    description.write_text(description.read_text().replace('"steps": 2', '"steps": 1'))
+    (said,) = init_remarks(make_spec(init=str(run)))
+    assert "This is the encoder of step 1; the run has a checkpoint of step 2" in said
+    assert not list(init_remarks(make_spec(init=str(run / "checkpoints/step-000000002.ckpt"))))
 
 
 @pytest.mark.parametrize("what", ["", "encoder.safetensors", "checkpoints/step-000000001.ckpt"])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl3d.run.run_error import RunError
-from ssl3d.tasks.encoder import DESCRIPTION, describe_encoder
+from ssl3d.tasks.encoder import DESCRIPTION, behind, describe_encoder
 from ssl3d.tasks.pretrain.export import describe
 from ssl3d.tasks.pretrain.spec import ExperimentSpec
 
@@ -24,6 +24,8 @@ def init_remarks(spec: ExperimentSpec) -> Iterator[str]:
     if spec.init is None or (source := _described(Path(spec.init).expanduser())) is None:
         return
     before = describe_encoder(source)
+    if Path(spec.init).expanduser() == source and (later := behind(source)):
+        yield f"init: {spec.init}: {later}, or give init that checkpoint"
     now: dict[str, Any] = json.loads(json.dumps(describe(spec, step=0)))
     was, are = (before.get("input") or {}).get("channels"), now["input"]["channels"]
     if was and are and was != are and sorted(was) == sorted(are):

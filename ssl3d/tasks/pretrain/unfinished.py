@@ -10,7 +10,7 @@ from torch import Tensor
 from ssl3d.folder import RunFolder
 from ssl3d.run.run_checkpoint import read_run_checkpoint
 from ssl3d.run.run_error import RunError
-from ssl3d.tasks.encoder import CHECKPOINT_PREFIX
+from ssl3d.tasks.encoder import encoder_in
 from ssl3d.tasks.pretrain.export import describe
 from ssl3d.tasks.pretrain.resumable import spec_of
 
@@ -29,10 +29,6 @@ def encoder_of_checkpoint(folder: RunFolder) -> tuple[dict[str, Any], dict[str, 
         )
     spec = spec_of(folder)
     content = read_run_checkpoint(newest)
-    weights: dict[str, Tensor] = (content["average"] or {}).get("weights") or {
-        name.removeprefix(CHECKPOINT_PREFIX): value
-        for name, value in content["state_dict"].items()
-        if name.startswith(CHECKPOINT_PREFIX)
-    }
+    weights, _ = encoder_in(content)
     # As it would be read from a file: lists, not tuples.
     return json.loads(json.dumps(describe(spec, step=folder.newest_step()))), weights
