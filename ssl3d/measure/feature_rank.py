@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -18,8 +20,11 @@ def rankme(gram: Tensor) -> float:
         gram: (C, C), features transposed times features, in double precision.
 
     Returns:
-        A number from 1 (one direction) to C; 0 where all features are zero.
+        A number from 1 (one direction) to C; 0 where all features are zero, NaN where one is not
+        finite.
     """
+    if not bool(gram.isfinite().all()):
+        return math.nan
     singular = torch.linalg.eigvalsh(gram).clamp(min=0).sqrt()
     total = singular.sum()
     if not total > 0:

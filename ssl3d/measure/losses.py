@@ -63,7 +63,12 @@ def means(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
     for row in rows:
         for name, value in row.items():
             values.setdefault(name, []).append(value)
-    return {name: math.fsum(found) / len(found) for name, found in values.items()}
+    return {name: _sum(found) / len(found) for name, found in values.items()}
+
+
+def _sum(values: list[float]) -> float:
+    """Exact, and NaN where both infinities are among the values: `fsum` raises there."""
+    return math.fsum(values) if all(map(math.isfinite, values)) else sum(values)
 
 
 def over_crops(

@@ -146,6 +146,16 @@ def test_rankme_of_known_ranks() -> None:
     one = random(50, 1).double() * random(1, 7, seed=1).double()
     assert rankme(one.T @ one) == pytest.approx(1, abs=1e-3)
     assert rankme(torch.zeros(7, 7).double()) == 0
+    for spoilt in (math.nan, math.inf):
+        assert math.isnan(rankme(torch.full((7, 7), spoilt).double()))
+
+
+def test_means_of_what_is_not_finite_are_not_finite() -> None:
+    rows = [{"a": math.inf, "b": math.inf, "c": math.nan}, {"a": -math.inf, "b": 1.0, "c": 1.0}]
+    found = means(rows)
+    assert math.isnan(found["a"])
+    assert found["b"] == math.inf
+    assert math.isnan(found["c"])
 
 
 def test_gram_of_dense_and_visible_features(output: PretrainOutput) -> None:

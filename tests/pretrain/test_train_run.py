@@ -58,6 +58,7 @@ def test_folder_of_a_run(make_spec: MakeSpec, tmp_path: Path) -> None:
     assert summary["trivial_loss"] == result.trivial_loss == pytest.approx(1, abs=0.05)
     assert result.finished
     assert result.step == 6
+    assert (summary["ended"], summary["best_checkpoint"]) == ("finished", None)
     rows = rows_without_time(out)
     assert [row["step"] for row in rows] == [0, 2, 3, 4, 6]
     assert {name.split("/")[0] for name in rows[0]} == {"step", "held_out"}
@@ -81,6 +82,43 @@ def test_the_visible_share_is_that_of_the_masks(
     logged = [row["train/visible_share"] for row in rows_without_time(tmp_path / "a")[1:]]
     assert logged == pytest.approx([float(one) for one in seen])
     assert 0 < logged[0] < 1
+
+
+def test_an_early_end_and_the_best_checkpoint_are_said(make_spec: MakeSpec, tmp_path: Path) -> None:
+    best = {"number": "held_out/mse", "patience": 1}
+    spec = make_spec(
+        optimizer={"lr": 1e-30, "weight_decay": 0.0}, trainer={"validate_every": 2, "best": best}
+    )
+    console = Console(record=True, width=300)
+    result = ssl3d.pretrain(spec, out=tmp_path, console=console)
+    assert (result.ended, result.step, result.finished) == ("early", 2, True)
+    kept = "checkpoints/step-000000002.ckpt"
+    assert result.best_checkpoint == tmp_path / kept
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["ended"], summary["best_checkpoint"]) == ("early", kept)
+    said = console.export_text()
+    assert "Ended early, after step 2" in said
+    assert f"Best checkpoint: {tmp_path / kept}" in said
+
+
+@pytest.mark.parametrize("rank", [True, False])
+def test_a_model_that_diverges_is_said_and_saved(
+    make_spec: MakeSpec, tmp_path: Path, rank: bool
+) -> None:
+    wild = {"name": "sgd", "lr": 1e30, "warmup": 0, "clip": None}
+    options = {"steps": 2, "validate_every": 1, "pictures": 1}
+    spec = make_spec(optimizer=wild, trainer=options, quality={"rank": rank})
+    console = Console(record=True, width=300)
+    result = ssl3d.pretrain(spec, out=tmp_path, console=console)
+    assert result.finished
+    assert math.isnan(result.held_out["mse"])
+    assert checkpoint(tmp_path, step=2)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["held_out_loss"] is summary["held_out"]["mse"] is None
+    assert summary["trivial_loss"] == result.trivial_loss
+    said = re.findall(r"Step 1: (.*): not finite, so the model", console.export_text())
+    names = ["held_out/loss", *(["held_out/rank/stage0", "held_out/rank/stage1"] if rank else [])]
+    assert said == [", ".join(names)]
 
 
 def test_checkpoint_and_encoder(make_spec: MakeSpec, tmp_path: Path) -> None:

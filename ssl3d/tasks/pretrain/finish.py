@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from ssl3d.folder import RunFolder
 from ssl3d.masked.model import PretrainModel
 from ssl3d.masked.restoration import restoration_label
 from ssl3d.report.curves import draw_curves
+from ssl3d.run.kept import best_checkpoint, scores_of
 from ssl3d.run.loggers import log_pictures
 from ssl3d.run.metrics_file import read_metrics
 from ssl3d.run.task import Fitted
@@ -24,6 +26,9 @@ from ssl3d.tasks.pretrain.export import export_encoder
 from ssl3d.tasks.pretrain.pictures import draw_held_out
 from ssl3d.tasks.pretrain.result import RunResult
 from ssl3d.tasks.pretrain.spec import ExperimentSpec
+
+NUMBERS = ("held_out_loss", "trivial_loss", "probe_dice", "untrained_dice")
+"""What of a result is measured."""
 
 
 def finish(
@@ -68,13 +73,17 @@ def finish(
     }
     label = restoration_label(model.labels, losses=model.losses)
     loss, trivial = held_out.get(label or ""), held_out.get(f"{label}/trivial")
-    said = [all_empty_crops(rows, crops=fitted.samples)]
+    said, best = [all_empty_crops(rows, crops=fitted.samples)], spec.trainer.best
     if fitted.finished:
         said.append(no_better_than_trivial(loss, trivial=trivial))
     result = RunResult(
         out=folder.root,
         step=fitted.step,
         finished=fitted.finished,
+        ended=fitted.ended,
+        best_checkpoint=None
+        if best is None
+        else best_checkpoint(folder, scores=scores_of(rows, best.number), highest=best.larger),
         exit_code=fitted.exit_code,
         encoder=encoder,
         held_out_loss=loss,
@@ -104,9 +113,17 @@ def no_better_than_trivial(loss: float | None, *, trivial: float | None) -> str 
 
 
 def _plain(result: RunResult) -> dict[str, Any]:
-    """A result as JSON knows it, with paths from the run's folder."""
+    """A result as JSON knows it, which has no NaN, with paths from the run's folder."""
     return dataclasses.asdict(result) | {
         "out": str(result.out),
         "encoder": result.encoder.name,
         "pictures": [str(path.relative_to(result.out)) for path in result.pictures],
+        "best_checkpoint": result.best_checkpoint
+        and str(result.best_checkpoint.relative_to(result.out)),
+        "held_out": {name: _finite(value) for name, value in result.held_out.items()},
+        **{name: _finite(getattr(result, name)) for name in NUMBERS},
     }
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else value

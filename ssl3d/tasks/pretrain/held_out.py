@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -54,7 +55,7 @@ class HeldOut:
         self._file = file
         self._warn = warn
         self._collapsed: set[int] = set()
-        self._said_empty = False
+        self._said_empty = self._said_not_finite = False
 
     def measure(
         self, module: PretrainModule, *, step: int, rank: int, world: int
@@ -66,6 +67,7 @@ class HeldOut:
         found = over_crops((crop.numbers for crop in crops), weights=weights)
         if found:
             found |= self._ranks(grams, step=step)
+        self._say_not_finite(found, step=step)
         empty = sum(not crop.numbers for crop in crops)
         if empty:
             found["empty_crops"] = float(empty)
@@ -112,6 +114,17 @@ class HeldOut:
                     "weight of contrasting losses may help"
                 )
         return found
+
+    def _say_not_finite(self, found: Mapping[str, float], *, step: int) -> None:
+        """Warn once of a loss or features that are not finite."""
+        names = [one for one in found if one == "loss" or one.startswith("rank/")]
+        names = [f"held_out/{one}" for one in names if not math.isfinite(found[one])]
+        if names and not self._said_not_finite:
+            self._said_not_finite = True
+            self._warn(
+                f"Step {step}: {', '.join(names)}: not finite, so the model has diverged, and its "
+                "encoder is worth nothing. A lower optimizer.lr or optimizer.clip may help"
+            )
 
     def _say_empty(self, crops: list[Crop]) -> None:
         """Warn once of crops that no number is of."""

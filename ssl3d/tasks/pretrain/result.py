@@ -20,7 +20,9 @@ class RunResult:
         out: folder of the run.
         step: optimiser steps taken, over all its resumptions.
         finished: False where it was asked to stop before its last step.
+        ended: `finished`, `early`, `hours` or `asked`.
         encoder: the exported encoder's weights; `load_encoder` reads them.
+        best_checkpoint: the one that is kept by `trainer.best`, of a step from 1; None without it.
         held_out_loss: restoration loss on held-out crops; None where nothing is held out, or where
             no loss restores.
         trivial_loss: the same loss of a prediction that needs no network, on the same patches.
@@ -39,6 +41,8 @@ class RunResult:
     step: int
     finished: bool
     encoder: Path
+    ended: str = "finished"
+    best_checkpoint: Path | None = None
     held_out_loss: float | None = None
     trivial_loss: float | None = None
     held_out: Mapping[str, float] = field(default_factory=dict)
@@ -66,6 +70,12 @@ def print_result(result: RunResult, *, console: Console, said: int = 0) -> None:
             markup=False,
         )
         return
+    if result.ended == "early":
+        console.print(
+            f"Ended early, after step {result.step}: the number of trainer.best was no better for "
+            "trainer.best.patience measurements. The encoder is that of this step",
+            highlight=False,
+        )
     if result.held_out_loss is not None and result.trivial_loss is not None:
         table = Table(title=f"Held-out restoration loss after {result.step} steps")
         table.add_column("of")
@@ -86,6 +96,8 @@ def print_result(result: RunResult, *, console: Console, said: int = 0) -> None:
             highlight=False,
         )
     console.print(f"{result.volumes_per_second:.3g} volumes per second over {result.seconds:.0f} s")
-    where = [("Encoder", result.encoder), *(("Picture", path) for path in result.pictures)]
+    best = [("Best checkpoint", result.best_checkpoint)] if result.best_checkpoint else []
+    pictures = [("Picture", path) for path in result.pictures]
+    where = [("Encoder", result.encoder), *best, *pictures]
     for what, path in where:
         console.print(f"{what}: {shown(path)}", markup=False, highlight=False, soft_wrap=True)

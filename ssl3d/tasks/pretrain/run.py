@@ -175,7 +175,13 @@ def pretrain(
         )
     if not main:
         encoder = folder.root / WEIGHTS
-        return RunResult(folder.root, step=fitted.step, finished=fitted.finished, encoder=encoder)
+        return RunResult(
+            folder.root,
+            step=fitted.step,
+            finished=fitted.finished,
+            encoder=encoder,
+            ended=fitted.ended,
+        )
     print_result(task.result, console=console, said=len(notes))
     return task.result
 
