@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from ssl3d.cli.settings import parse_settings
+from ssl3d.run.signals import stoppable
 
 
+@stoppable()  # torch is imported for seconds
 def finetune(
     spec: Annotated[
         Path,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -51,6 +52,7 @@ def fit(
     resume: bool = False,
     fabric: Fabric | None = None,
     lock: RunLock | None = None,
+    began: float | None = None,
     about: Mapping[str, Any] | None = None,
     parameters: Mapping[str, Any] | None = None,
     console: Console | None = None,
@@ -67,6 +69,8 @@ def fit(
         resume: go on from the newest checkpoint.
         fabric: of `launched`, where the task was built by its ranks; None: it is launched here.
         lock: of the folder, where the caller holds it already; None: it is taken here.
+        began: when this start of the run began, by `time.monotonic`, for `trainer.max_hours`;
+            None: now.
         about: plain values for checkpoints, such as the spec.
         parameters: the spec in plain values, for loggers.
         console: for progress; the terminal by default.
@@ -76,6 +80,7 @@ def fit(
         RunError: the folder, the machine or a checkpoint does not fit, or the gradient was not
             finite too often.
     """
+    began = time.monotonic() if began is None else began
     trainer = with_precision(trainer)
     fabric = launched(trainer) if fabric is None else fabric
     main, run = fabric.global_rank == 0, RunFolder(folder)
@@ -115,7 +120,9 @@ def fit(
         watch = Watch(task, training, faults=faults, rows=rows, bar=bar, setting=setting)
         if checkpoint is not None and "watch" in content:  # older ones do not say it
             watch.load_state_dict(content["watch"])  # before anything is written
-        loop = Loop(task, training, faults=faults, watch=watch, stop=stop, setting=setting)
+        loop = Loop(
+            task, training, faults=faults, watch=watch, stop=stop, setting=setting, began=began
+        )
         if main:
             task.begin(step=training.step)
         with loggers, bar.shown():

@@ -38,6 +38,7 @@ class Loop:
     """Takes the steps of a run.
 
     Attributes:
+        began: when this start of the run began, by `time.monotonic`.
         late: True on a GPU: the numbers of a step are read after the next backward pass is queued
             and before the next update, so nobody waits, and weights are still those of the step.
             They are read at once where something is due that needs them, and on a CPU.
@@ -51,10 +52,10 @@ class Loop:
     watch: Watch
     stop: Signals
     setting: Setting
+    began: float
     late: bool = field(init=False)
     exit_code: int = 0
     feed: Feed | None = None
-    _began: float = field(default_factory=time.monotonic)
     _tally: Tally = field(default_factory=Tally)
     _sent: _Sent | None = None
     _end: End | None = None
@@ -117,7 +118,7 @@ class Loop:
     def _shall_stop(self) -> bool:
         """True where this rank was asked to stop, or its hours are over."""
         hours = self.setting.options.max_hours
-        over = hours is not None and time.monotonic() - self._began > 3600 * hours
+        over = hours is not None and time.monotonic() - self.began > 3600 * hours
         return self.stop.requested or over
 
     def _settle(self) -> None:

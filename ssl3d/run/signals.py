@@ -53,22 +53,11 @@ class Signals:
     def listening(self) -> Iterator[Signals]:
         """Take the signals, and give them back to whom they were before.
 
-        Python has them in the main thread only: elsewhere they go on as they were. Begin before
-        the reading processes start, which must not end by a signal to all of a run's processes.
+        Begin before the reading processes start, which must not end by a signal to all of a run's
+        processes.
         """
-        before = {}
-        if threading.current_thread() is threading.main_thread():
-            numbers = [getattr(signal, name) for name in EXIT_CODES if hasattr(signal, name)]
-            # One that another language has set is None here: Python could not give it back.
-            found = {number: signal.getsignal(number) for number in numbers}
-            before = {number: was for number, was in found.items() if was is not None}
-        try:
-            for number in before:
-                signal.signal(number, self._take)
+        with _handled(self._take, numbers=_numbers(SAVED, INTERRUPTED)):
             yield self
-        finally:
-            for number, was in before.items():
-                signal.signal(number, was)
 
     def _take(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         if os.getpid() != self._process:
@@ -87,6 +76,59 @@ class Signals:
         except RuntimeError:
             # The signal came while a line was being written. Another thread waits for its end.
             threading.Thread(target=self._say, args=(line,)).start()
+
+
+@contextmanager
+def stoppable(say: Callable[[str], None] = print) -> Iterator[None]:
+    """Where no step is under way, SIGTERM and SIGUSR1 end a program at once, as one that is saved.
+
+    For what comes before `Signals` listen, and after: imports, and data that are read. It decorates
+    functions, too.
+
+    Args:
+        say: takes a line for the user.
+    """
+    process, asked = os.getpid(), False
+
+    def leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        nonlocal asked
+        if os.getpid() == process:  # and not one that was forked; its parent decides
+            asked = True
+            raise SystemExit(SAVED)
+
+    with _handled(leave, numbers=_numbers(SAVED)):
+        try:
+            yield
+        except SystemExit:
+            if asked:
+                say("Stopped while no step was under way: nothing is lost. Start it again")
+            raise
+
+
+def _numbers(*codes: int) -> list[int]:
+    """Of the signals with these exit codes that the system has."""
+    names = [name for name, code in EXIT_CODES.items() if code in codes]
+    return [getattr(signal, name) for name in names if hasattr(signal, name)]
+
+
+@contextmanager
+def _handled(
+    take: Callable[[int, FrameType | None], None], *, numbers: list[int]
+) -> Iterator[None]:
+    """Signals go to `take`, and back to whom they went before. Elsewhere than in the main thread
+    they go on as they were."""
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        # One that another language has set is None here: Python could not give it back.
+        found = {number: signal.getsignal(number) for number in numbers}
+        before = {number: was for number, was in found.items() if was is not None}
+    try:
+        for number in before:
+            signal.signal(number, take)
+        yield
+    finally:
+        for number, was in before.items():
+            signal.signal(number, was)
 
 
 def _end(number: int) -> None:

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from torch import Tensor
 
 import ssl3d
 from ssl3d import ExperimentSpec
+from ssl3d.data import RunVolumes
 from ssl3d.kinds.batch import Batch
 from ssl3d.run.run_error import RunError
 from ssl3d.tasks.pretrain.module import PretrainModule
@@ -82,6 +84,35 @@ def test_the_visible_share_is_that_of_the_masks(
     logged = [row["train/visible_share"] for row in rows_without_time(tmp_path / "a")[1:]]
     assert logged == pytest.approx([float(one) for one in seen])
     assert 0 < logged[0] < 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no signals")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+def test_a_signal_while_data_are_read_leaves_as_saved(
+    make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def signalled(self: RunVolumes) -> None:  # noqa: ARG001
+        signal.raise_signal(getattr(signal, name))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunVolumes, "find", signalled)
+        with pytest.raises(SystemExit) as ended:
+            ssl3d.pretrain(make_spec(), out=tmp_path)
+    assert ended.value.code == 85
+    assert ssl3d.pretrain(make_spec(), out=tmp_path).finished
+
+
+def test_hours_count_the_reading_of_data(
+    make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(self: RunVolumes) -> None:
+        time.sleep(1)
+        find(self)
+
+    find = RunVolumes.find
+    monkeypatch.setattr(RunVolumes, "find", slow)
+    result = ssl3d.pretrain(make_spec(trainer={"max_hours": 1 / 3600, "steps": 2}), out=tmp_path)
+    assert (result.ended, result.step) == ("hours", 1)
 
 
 def test_an_early_end_and_the_best_checkpoint_are_said(make_spec: MakeSpec, tmp_path: Path) -> None:

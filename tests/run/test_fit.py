@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -309,6 +310,12 @@ def test_hours_end_a_start_and_the_next_one_goes_on(tmp_path: Path) -> None:
     assert run(Toy(), tmp_path, steps=3, resume=True).ended == "finished"
 
 
+def test_hours_count_from_where_a_start_began(tmp_path: Path) -> None:
+    began = time.monotonic() - 7200  # as where data were read that long
+    fitted = run(Toy(), tmp_path, steps=3, max_hours=1.5, began=began)
+    assert (fitted.ended, fitted.step) == ("hours", 1)
+
+
 def test_a_signal_ends_it_after_the_step_with_its_code(tmp_path: Path) -> None:
     class Signalled(Toy):
         def batches(self, **at: int) -> Iterator[ToyBatch]:  # type: ignore[override]
@@ -326,8 +333,6 @@ def test_a_signal_ends_it_after_the_step_with_its_code(tmp_path: Path) -> None:
 def test_waiting_for_data_is_said_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import time
-
     read = Numbers.__getitem__
 
     def slow(self: Numbers, start: int) -> ToyBatch:

@@ -9,13 +9,14 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from ssl3d.run.signals import ECHO, Signals
+from ssl3d.run.signals import ECHO, Signals, stoppable
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows sends no signals")
 
@@ -156,9 +157,22 @@ def test_a_prompt_lives_on() -> None:
     assert errors.splitlines()[-1] == "KeyboardInterrupt"
 
 
-def test_handlers_are_given_back() -> None:
+@pytest.mark.parametrize("number", TAKEN[1:])
+def test_where_no_step_is_under_way_it_ends_at_once(number: signal.Signals) -> None:
+    said: list[str] = []
+    with pytest.raises(SystemExit) as ended, stoppable(said.append):
+        signal.raise_signal(number)
+    assert ended.value.code == 85
+    assert said == ["Stopped while no step was under way: nothing is lost. Start it again"]
+    with suppress(SystemExit), stoppable(said.append):
+        sys.exit(2)
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("take", [Signals().listening, stoppable])
+def test_handlers_are_given_back(take: Callable[[], AbstractContextManager[Any]]) -> None:
     before = [signal.getsignal(number) for number in TAKEN]
-    with suppress(KeyError), Signals().listening():
+    with suppress(KeyError), take():
         assert signal.getsignal(signal.SIGTERM) not in before
         raise KeyError
     assert [signal.getsignal(number) for number in TAKEN] == before

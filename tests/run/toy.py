@@ -156,6 +156,7 @@ def run(
     *,
     optimizer: dict[str, Any] | None = None,
     resume: bool = False,
+    began: float | None = None,
     **trainer: Any,
 ) -> Fitted:
     """Fit a toy on the CPU."""
@@ -167,4 +168,5 @@ def run(
         seed=1,
         folder=folder,
         resume=resume,
+        began=began,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from ssl3d.run.launch import launched
 from ssl3d.run.lock import RunLock
 from ssl3d.run.precision import with_precision
 from ssl3d.run.resume import check_new, write_spec
+from ssl3d.run.signals import stoppable
 from ssl3d.tasks.finetune.cases import TABLES, seen_before, volumes_of_run
 from ssl3d.tasks.finetune.model import FinetuneModel
 from ssl3d.tasks.finetune.paths import absolute
@@ -39,6 +41,7 @@ from ssl3d.tasks.loaded import Loaded, write_loaded
 from ssl3d.tasks.machine import decided, machine_remarks
 
 
+@stoppable()
 def finetune(
     spec: FinetuneSpec,
     *,
@@ -67,7 +70,7 @@ def finetune(
         RunError: the folder or the spec does not fit, or too many steps were not finite.
         DataError: the volumes cannot be used, or are not those that the run was begun with.
     """
-    folder, notes = RunFolder(out), list[str]()
+    began, folder, notes = time.monotonic(), RunFolder(out), list[str]()
     before: Listing | None = None
     if resume:
         spec, before = resumable(folder, spec)
@@ -139,6 +142,7 @@ def finetune(
             resume=resume,
             fabric=fabric,
             lock=lock,
+            began=began,
             about={
                 "spec": spec.to_json(),
                 "ssl3d": ssl3d.__version__,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import warnings
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from ssl3d.run.precision import HALVES, with_precision
 from ssl3d.run.resume import check_new, write_spec
 from ssl3d.run.run_checkpoint import read_run_checkpoint
 from ssl3d.run.run_error import RunError
+from ssl3d.run.signals import stoppable
 from ssl3d.run.training import KEY
 from ssl3d.tasks.encoder import WEIGHTS, warm_start
 from ssl3d.tasks.loaded import write_loaded
@@ -39,6 +41,7 @@ from ssl3d.tasks.pretrain.spec import ExperimentSpec
 from ssl3d.tasks.pretrain.task import PretrainTask
 
 
+@stoppable()
 def pretrain(
     spec: ExperimentSpec,
     *,
@@ -70,7 +73,7 @@ def pretrain(
         RunError: the folder or the spec does not fit, or the loss is not finite.
         DataError: the volumes cannot be used, or are not those that the run was begun with.
     """
-    folder, notes = RunFolder(out), list[str]()
+    began, folder, notes = time.monotonic(), RunFolder(out), list[str]()
     before = resumable(folder, spec) if resume else None
     if before is not None:
         spec = before.spec
@@ -164,6 +167,7 @@ def pretrain(
             resume=resume,
             fabric=fabric,
             lock=lock,
+            began=began,
             about={
                 "spec": whole.to_json(),
                 "ssl3d": ssl3d.__version__,
