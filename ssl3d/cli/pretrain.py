@@ -61,6 +61,11 @@ def pretrain(
 
     if out is None and not dry_run:
         raise typer.BadParameter("give the folder of the run", param_hint="--out")
+    if dry_run and (resume or accept_changed_data):
+        raise typer.BadParameter(
+            "shows what a new run would be: leave out --resume and --accept-changed-data",
+            param_hint="--dry-run",
+        )
     if time and not dry_run:
         raise typer.BadParameter("goes with --dry-run", param_hint="--time")
     experiment = ExperimentSpec.load(spec)

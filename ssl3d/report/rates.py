@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,8 +28,9 @@ def draw_rates(
     axes.plot(rates, losses, color=TRAIN, label="of each step", lw=1)
     axes.plot(rates, smoothed, color=HELD_OUT, label="smoothed", lw=1.5)
     first, low = smoothed[0], min(smoothed)
-    top = first + (first - low) if low < first else max(smoothed)
-    axes.set_ylim(low - 0.1 * (top - low), top)  # the end, where it shoots up, would hide the rest
+    top = first + (first - low) if low < first else max(filter(math.isfinite, smoothed))
+    if top > low:  # the end, where it shoots up, would hide the rest
+        axes.set_ylim(low - 0.1 * (top - low), top)
     if suggestion is not None:
         text = f"suggestion: {suggestion:.2g}"
         axes.axvline(suggestion, ls="--", color=BASELINE, label=text, lw=1.5)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from lightning.fabric import Fabric
 from torch import nn
 
 from ssl3d.run.bar import Bar
-from ssl3d.run.optimizer import optimizer_of
+from ssl3d.run.optimizer import optimizer_of, set_rates
 from ssl3d.run.optimizer_spec import OptimizerSpec
 from ssl3d.run.run_error import RunError
 from ssl3d.run.task import LOSS, Task
@@ -35,8 +36,8 @@ class RateRange:
 
     Attributes:
         rates: of each step, rising.
-        losses: of each step.
-        smoothed: the same, smoothed.
+        losses: of each step; the last may be NaN or infinite, which ends the test.
+        smoothed: the same, smoothed; infinite where the loss is not finite.
     """
 
     rates: tuple[float, ...]
@@ -91,10 +92,10 @@ def rate_range(
     """
     if fabric.world_size > 1:
         raise RunError("a learning-rate range test runs in one process: start one")
-    if not (0 < lowest < highest and steps >= 2):
+    if not (0 < lowest < highest < math.inf and steps >= 2):
         raise RunError(
             f"given rates from {lowest:g} to {highest:g} in {steps} steps: the first must be above "
-            "0 and below the last, in 2 steps or more"
+            "0 and below the last, which is finite, in 2 steps or more"
         )
     rates = [lowest * (highest / lowest) ** (step / (steps - 1)) for step in range(steps)]
     losses, smoothed, mean = list[float](), list[float](), 0.0
@@ -111,10 +112,12 @@ def rate_range(
                 loss = model(batch.to(fabric.device))[LOSS]
             value = float(loss.detach())
             if not math.isfinite(value):
+                losses.append(value)
+                smoothed.append(math.inf)
                 break
             fabric.backward(loss)
-            for group in rule.param_groups:
-                group["lr"] = rate * group.get("lr_scale", 1.0)
+            at = partial(_scaled, rate=rate)
+            set_rates(rule, spec=optimizer, step=step, steps=steps, rate=at)
             if optimizer.clip is not None:
                 fabric.clip_gradients(
                     model, rule, max_norm=optimizer.clip, error_if_nonfinite=False
@@ -129,11 +132,16 @@ def rate_range(
                 bar.update(step + 1, speed=None, also=f"rate {rate:.2g}")
             if smoothed[-1] - min(smoothed) > (DIVERGED - 1) * abs(min(smoothed)):
                 break
-    if not losses:
+    if not math.isfinite(losses[0]):
         raise RunError(
             "the first loss is not finite: train, and look at the step that is kept in faults/"
         )
     return RateRange(tuple(rates[: len(losses)]), tuple(losses), tuple(smoothed))
+
+
+def _scaled(group: Mapping[str, Any], *, rate: float, **_: Any) -> float:
+    """A rate, for a group that may have its own scale."""
+    return rate * float(group.get("lr_scale", 1.0))
 
 
 @contextmanager

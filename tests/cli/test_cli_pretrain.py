@@ -115,6 +115,13 @@ def test_a_dry_run_without_data_says_what_a_run_would(ssl3d: Command, folder: Pa
     assert [path.name for path in folder.iterdir()] == ["spec.yaml"]
 
 
+@pytest.mark.parametrize("option", ["--resume", "--accept-changed-data"])
+def test_a_dry_run_shows_a_new_run_alone(ssl3d: Command, option: str) -> None:
+    done = ssl3d("pretrain", "spec.yaml", "--dry-run", option)
+    assert done.code == 2
+    assert "leave out --resume and" in " ".join(done.err.split())
+
+
 def test_a_dry_run_measures_the_time_of_a_step(ssl3d: Command) -> None:
     done = ssl3d("pretrain", "spec.yaml", "--dry-run", "--time", "--set", "trainer.steps=1000")
     assert done.code == 0, done.err

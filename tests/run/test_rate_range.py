@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from toy import Toy
 
+from ssl3d.report.rates import draw_rates
 from ssl3d.run.launch import launched
 from ssl3d.run.optimizer import optimizer_of
 from ssl3d.run.optimizer_spec import OptimizerSpec
@@ -74,11 +77,35 @@ def test_nothing_is_suggested_without_a_minimum(smoothed: tuple[float, ...]) -> 
     [
         ({"lowest": 1.0, "highest": 0.1}, "given rates from 1 to 0.1 in 60 steps"),
         ({"lowest": 0.0}, "given rates from 0 to 100"),
+        ({"highest": float("inf")}, "given rates from 0.0001 to inf .* below the last, which is"),
     ],
 )
 def test_rates_must_rise(options: dict[str, float], message: str) -> None:
     with pytest.raises(RunError, match=message):
         found(Toy(), **options)
+
+
+def test_a_loss_that_ceases_to_be_finite_is_the_end(tmp_path: Path) -> None:
+    """It counts as a rise, also where the loss fell until there."""
+    test = found(Toy(bad={4 * 20}), highest=1e-3)
+    assert len(test.rates) == len(test.losses) == len(test.smoothed) == 21
+    assert math.isnan(test.losses[-1])
+    assert test.smoothed[-1] == math.inf
+    rates, losses, smoothed = (1e-3, 1e-2, 1e-1), (3.0, 2.0, math.nan), (3.0, 2.0, math.inf)
+    assert RateRange(rates, losses, smoothed).suggestion == 1e-3
+    for n in (2, 3):
+        given = {"losses": losses[-n:], "smoothed": smoothed[-n:]}
+        draw_rates(rates[-n:], **given, suggestion=None, path=tmp_path / "lr.png")
+
+
+def test_lamb_corrects_its_moments_as_in_training() -> None:
+    pytest.importorskip("pytorch_optimizer")
+    plain, corrected = (
+        found(Toy(), optimizer=OptimizerSpec(name="lamb", bias_correction=on), steps=5).losses
+        for on in (False, True)
+    )
+    assert plain[0] == corrected[0]
+    assert plain[2:] != corrected[2:]
 
 
 def test_a_loss_that_is_not_finite_is_said() -> None:
