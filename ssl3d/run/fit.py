@@ -24,9 +24,10 @@ from ssl3d.run.loggers import start_loggers
 from ssl3d.run.loop import Loop
 from ssl3d.run.lost import errors_of_lost_ranks
 from ssl3d.run.metrics_file import MetricsFile
-from ssl3d.run.optimizer_spec import OptimizerSpec
+from ssl3d.run.optimizer_spec import OptimizerSpec, rule_of
 from ssl3d.run.precision import tf32, with_precision
 from ssl3d.run.ranks import of_all_ranks
+from ssl3d.run.resume import check_rule
 from ssl3d.run.rows import Rows
 from ssl3d.run.run_checkpoint import read_run_checkpoint
 from ssl3d.run.run_error import RunError
@@ -35,7 +36,7 @@ from ssl3d.run.setting import Setting
 from ssl3d.run.signals import Signals
 from ssl3d.run.task import Fitted, Task
 from ssl3d.run.trainer_spec import TrainerSpec
-from ssl3d.run.training import Training
+from ssl3d.run.training import KEY, Training
 from ssl3d.run.watch import Watch
 
 PLAIN: dict[str, Any] = {"markup": False, "highlight": False, "soft_wrap": True}
@@ -66,7 +67,8 @@ def fit(
         optimizer: by which rule.
         seed: of what layers draw at random.
         folder: of the run: `metrics.csv`, checkpoints and what the task writes.
-        resume: go on from the newest checkpoint.
+        resume: go on from the newest checkpoint, by the same seed and optimizer, `lr`, `min_lr` and
+            `clip` aside.
         fabric: of `launched`, where the task was built by its ranks; None: it is launched here.
         lock: of the folder, where the caller holds it already; None: it is taken here.
         began: when this start of the run began, by `time.monotonic`, for `trainer.max_hours`;
@@ -87,7 +89,7 @@ def fit(
     console = (console or Console()) if main else Console(quiet=True)
     warn = partial(console.print, style="yellow", **PLAIN) if warn is None else warn
     checkpoint = run.newest_checkpoint()
-    if checkpoint is not None and not resume:
+    if run.holds_a_run and not resume:
         raise RunError(f"{run.root} holds another run: resume it, or give another folder")
     with ExitStack() as held:
         held.enter_context(errors_of_lost_ranks())
@@ -99,11 +101,14 @@ def fit(
         if lock is None:
             held.enter_context(RunLock(run, main=main, say=warn))
         stop = held.enter_context(Signals(partial(console.print, **PLAIN)).listening())
-        setting = Setting(fabric, trainer, run, seed=seed, about=about or {}, warn=warn)
+        rule = rule_of(optimizer, seed=seed)
+        about = {**(about or {}), "rule": rule}
+        setting = Setting(fabric, trainer, run, seed=seed, about=about, warn=warn)
         training = Training(task, fabric=fabric, trainer=trainer, optimizer=optimizer)
         faults = Faults(setting)
         if checkpoint is not None:
             content = read_run_checkpoint(checkpoint)
+            check_rule(checkpoint, content[KEY].get("rule", rule), rule=rule)
             training.load_state_dict(content)
             faults.load_state_dict(content["faults"])
             if training.step > trainer.steps:

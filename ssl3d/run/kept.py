@@ -34,11 +34,11 @@ def prune(
     remove_left_behind(folder.root, "*")
     remove_left_behind(folder.checkpoints, "step-*.ckpt")
     there = sorted(folder.checkpoints.glob("step-*.ckpt"))
-    kept = set(there[-newest:])
+    kept: set[Path | None] = set(there[-newest:])
     if scores is not None:
         first = folder.checkpoint(min(scores)) if scores else None
         kept |= {path for path in there if first is None or path < first}
-        kept |= {best_checkpoint(folder, scores=scores, highest=highest)}
+        kept.add(best_checkpoint(folder, scores=scores, highest=highest))
     removed = [path for path in there if path not in kept]
     for path in removed:
         path.unlink()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from ssl3d.plugin.section import Section
 
 OF_OTHERS = {"adamw": "always corrects its moments", "sgd": "has none of its moments to correct"}
+
+FREE_ON_RESUME = frozenset({"lr", "min_lr", "clip"})
+"""What a run may change that goes on: how large steps are, and not by which rule they are taken."""
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
@@ -68,3 +71,8 @@ class OptimizerSpec(Section):
                 f"bias_correction is LAMB's: {self.name} {OF_OTHERS[self.name]}; leave it out"
             )
         return self
+
+
+def rule_of(spec: OptimizerSpec, *, seed: int) -> dict[str, Any]:
+    """What a run that goes on keeps, in plain values: how it learns and what it draws."""
+    return {"seed": seed, "optimizer": spec.model_dump(mode="json", exclude=set(FREE_ON_RESUME))}

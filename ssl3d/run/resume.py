@@ -85,6 +85,15 @@ def check_checkpoint(
         )
 
 
+def check_rule(path: Path, was: Mapping[str, Any], *, rule: Mapping[str, Any]) -> None:
+    """Raise RunError where a checkpoint's run learned by another rule than it would go on by."""
+    if found := differences(was, rule):
+        raise RunError(
+            f"{path} was trained by another rule:\n{lines_of(found)}\nSet these back, or start a "
+            "new run"
+        )
+
+
 def write_spec(folder: RunFolder, spec: Spec) -> None:
     """Make the folders and write the resolved spec."""
     folder.checkpoints.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,27 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ssl3d.run.run_error import RunError
 from ssl3d.run.task import COUNT, LOSS, SHARE
+
+
+def loss_of(outputs: Mapping[str, Tensor]) -> Tensor:
+    """The loss in the answer of a task's module.
+
+    Raises:
+        RunError: it is not there, or a value is no scalar.
+    """
+    if LOSS not in outputs:
+        given = ", ".join(outputs) or "nothing"
+        raise RunError(f"the task's module returned {given}: it must return {LOSS!r} too")
+    for name, value in outputs.items():
+        if not isinstance(value, Tensor) or value.dim():
+            what = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+            raise RunError(
+                f"the task's module returned {name!r} as {what}: it must be a tensor that holds "
+                "one number, without axes"
+            )
+    return outputs[LOSS]
 
 
 class Tally:
@@ -29,11 +49,17 @@ class Tally:
         """Count a micro-batch in.
 
         Raises:
-            ValueError: its names are not those of the first one.
+            RunError: its names are not those of the first one.
         """
         if not self._given:
             self._name(outputs)
-        assert outputs.keys() == self._given, "a module's answer has the same names every time"
+        if changed := outputs.keys() ^ self._given:
+            raise RunError(
+                f"the task's module returned {', '.join(outputs)}, and before "
+                f"{', '.join(sorted(self._given))}: all must be there every time. Where there is "
+                f"nothing to measure for {', '.join(sorted(changed))}, give any number and a "
+                f"{SHARE}/<name> of 0"
+            )
         loss = outputs[LOSS].detach()
         exact = torch.float32 if loss.device.type == "mps" else torch.float64  # Apple has none
         one = loss.new_ones(())
@@ -53,10 +79,6 @@ class Tally:
         return sums
 
     def _name(self, outputs: Mapping[str, Tensor]) -> None:
-        if LOSS not in outputs:
-            raise ValueError(
-                f"a task's module returned {', '.join(outputs)}: it must have {LOSS!r}"
-            )
         names = {name for name in outputs if name != SHARE and not name.startswith(f"{SHARE}/")}
         counts = {name for name in names if name.startswith(COUNT)}
         self._given = frozenset(outputs)

@@ -17,8 +17,8 @@ from ssl3d.run.graph import GraphedStep, check_graph
 from ssl3d.run.optimizer import load_optimizer, optimizer_of, set_rates
 from ssl3d.run.optimizer_spec import OptimizerSpec
 from ssl3d.run.run_error import RunError
-from ssl3d.run.tally import Means
-from ssl3d.run.task import LOSS, Batch, Task
+from ssl3d.run.tally import Means, loss_of
+from ssl3d.run.task import Batch, Task
 from ssl3d.run.trainer_spec import TrainerSpec
 
 KEY = "ssl3d"
@@ -82,7 +82,7 @@ class Training:
 
     def _eager_step(self, batch: Batch) -> Mapping[str, Tensor]:
         outputs: Mapping[str, Tensor] = self.model(batch)
-        self._fabric.backward(outputs[LOSS] / self._trainer.accumulate)
+        self._fabric.backward(loss_of(outputs) / self._trainer.accumulate)
         return outputs
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import signal
@@ -352,6 +353,38 @@ def test_waiting_for_data_is_said_once(
     said = capsys.readouterr().out
     assert said.count("of the time training waits for data") == 1
     assert "data.workers" in said
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda out: out.pop("loss"), "returned fit, positive.*: it must return 'loss' too"),
+        (lambda out: out.update(fit=torch.ones(3)), r"returned 'fit' as shape \(3,\): it must be"),
+        (lambda out: out.update(fit=0.5), "returned 'fit' as 0.5: it must be a tensor"),
+    ],
+)
+def test_an_answer_that_is_none_is_said(tmp_path: Path, change: Any, message: str) -> None:
+    def changed(module: nn.Module, *call: Any) -> None:
+        if module.training:
+            change(call[-1])
+
+    task = Toy()
+    task.module.register_forward_hook(changed)
+    with pytest.raises(RunError, match=message):
+        run(task, tmp_path, steps=1)
+
+
+def test_names_that_vary_are_said(tmp_path: Path) -> None:
+    """As those of what is measured only where something is hidden."""
+    task, calls = Toy(), itertools.count(1)
+
+    def vary(*call: Any) -> None:
+        if next(calls) == 4:
+            call[-1]["late"] = call[-1].pop("fit")
+
+    task.module.register_forward_hook(vary)
+    with pytest.raises(RunError, match="nothing to measure for fit, late, give any number and a"):
+        run(task, tmp_path, steps=5)
 
 
 def test_batches_that_end_are_said(tmp_path: Path) -> None:

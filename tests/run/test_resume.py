@@ -94,6 +94,34 @@ def test_a_new_run_does_not_take_over_another(tmp_path: Path) -> None:
         run(Toy(), tmp_path, steps=1)
 
 
+def test_no_run_begins_in_the_metrics_of_another(tmp_path: Path) -> None:
+    """As those of one that was ended before its first checkpoint."""
+    metrics = tmp_path / "metrics.csv"
+    metrics.write_text("step,a\n5,1\n")
+    with pytest.raises(RunError, match="holds another run: resume it"):
+        run(Toy(), tmp_path, steps=1)
+    assert metrics.read_text() == "step,a\n5,1\n"
+    assert run(Toy(), tmp_path, steps=1, resume=True).finished
+
+
+@pytest.mark.parametrize(
+    ("now", "what"),
+    [
+        ({"name": "sgd"}, "optimizer.name: was 'adamw', is 'sgd'"),
+        ({"betas": (0.5, 0.95)}, r"optimizer.betas.0: was 0.9, is 0.5"),
+        ({"ema": 0.9}, "optimizer.ema: was None, is 0.9"),
+        ({"seed": 2}, "seed: was 1, is 2"),
+    ],
+)
+def test_another_rule_is_said(tmp_path: Path, now: dict[str, Any], what: str) -> None:
+    path = run(Toy(), tmp_path, steps=1).checkpoint
+    seed = now.pop("seed", 1)
+    with pytest.raises(RunError, match=rf"{path} was trained by another rule:\n  {what}\nSet"):
+        run(Toy(), tmp_path, steps=2, resume=True, optimizer=now, seed=seed)
+    free = {"lr": 0.1, "min_lr": 0.01, "clip": 2.0}
+    assert run(Toy(), tmp_path, steps=2, resume=True, optimizer=free).finished
+
+
 def test_another_optimiser_is_said(tmp_path: Path) -> None:
     run(Toy(), tmp_path, steps=1)
     task = Toy()

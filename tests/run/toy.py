@@ -157,6 +157,7 @@ def run(
     optimizer: dict[str, Any] | None = None,
     resume: bool = False,
     began: float | None = None,
+    seed: int = 1,
     **trainer: Any,
 ) -> Fitted:
     """Fit a toy on the CPU."""
@@ -165,7 +166,7 @@ def run(
         task,
         trainer=TrainerSpec(**options),
         optimizer=OptimizerSpec(**{"lr": 0.05, **(optimizer or {})}),
-        seed=1,
+        seed=seed,
         folder=folder,
         resume=resume,
         began=began,
