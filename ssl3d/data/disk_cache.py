@@ -20,7 +20,7 @@ from ssl3d.files import sha256_of_start, written_whole
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 5
+FORMAT = 6
 """Of prepared volumes and of stores. To be raised when files are laid out otherwise, or volumes
 prepared otherwise: older ones are not looked at then, and older stores refused."""
 
