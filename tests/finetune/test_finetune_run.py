@@ -190,11 +190,15 @@ def test_tiles_are_measured_a_few_at_a_time(
     assert seen == [3, 3, 2] * 4
 
 
-def test_the_best_weights_are_the_result(make_spec: MakeSpec, tmp_path: Path) -> None:
+@pytest.mark.parametrize("checkpoint_every", [2, 5])
+def test_the_best_weights_are_the_result(
+    checkpoint_every: int, make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    """However seldom checkpoints are written."""
     spec = make_spec(
         select="best",
         optimizer={"lr": 0.05},
-        trainer={"steps": 8, "keep_checkpoints": 1},
+        trainer={"steps": 8, "keep_checkpoints": 1, "checkpoint_every": checkpoint_every},
     )
     result = ssl3d.finetune(spec, out=tmp_path / "run")
     rows = [row for row in rows_of(tmp_path / "run") if row["step"] > 0]

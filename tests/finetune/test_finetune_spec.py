@@ -61,10 +61,6 @@ def test_validation_imports_nothing_heavy(run_python) -> None:
         ({"patch": 15}, "patch: given 15 × 15 × 15 voxels; must be a multiple of"),
         ({"decoder": "unet", "task": CLASSES}, "decoder: the task classification predicts for"),
         (
-            {"select": "best", "trainer": {"validate_every": 3, "checkpoint_every": 2}},
-            "trainer.validate_every: given 3; must be a multiple of trainer.checkpoint_every, 2",
-        ),
-        (
             {"task": {"name": "segmentation", "labels": {"left lung": 1, "right lung": 2}}},
             "augment.flips: labels 'left lung' and 'right lung' change places",
         ),

@@ -32,13 +32,6 @@ def problems(spec: FinetuneFields) -> Iterator[tuple[str, str]]:
     for option in OF_ENCODER:
         if spec.encoder is None and getattr(spec, option) is not None:
             yield option, "it is about an encoder, and there is none: leave it out"
-    steps = spec.trainer
-    if spec.select == "best" and steps.validate_every % steps.checkpoint_every:
-        yield (
-            "trainer.validate_every",
-            f"given {steps.validate_every}; must be a multiple of trainer.checkpoint_every, "
-            f"{steps.checkpoint_every}, since the best weights are those of a checkpoint",
-        )
     if spec.encoder is None and spec.how.name != "scratch":
         yield (
             "recipe",
