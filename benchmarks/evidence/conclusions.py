@@ -14,8 +14,8 @@ Intervals are of three seeds where no other number is named.
   beforehand: see the last point but one.
 - **Longer fine-tuning leaves less of it.** On the final atria `x5` brings {x5_1200} after 1,200
   steps and {x5_3600} after 3,600; `x20` {x20_1200} and {x20_3600}. `x5-again`, which is the same
-  pre-training on a processor that rounds otherwise, brings {again_1200} after 1,200: the aim's
-  lower end above 0 is met there too. Against `x5`, on the seeds that both have, it brings
+  pre-training on a processor that rounds otherwise, brings {again_1200} after 1,200: a lower
+  end above 0 there too. Against `x5`, on the seeds that both have, it brings
   {again_x5}. Scratch gains {scratch_1200} from 400 to 1,200 steps and {scratch_3600} from there to
   3,600. The aim was +3 where scratch no longer improves: it still does, so that is not shown. It
   would take 10,000 steps and more; gpu.py is prepared for 6,000. On the final hippocampi `x5`
