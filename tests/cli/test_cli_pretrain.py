@@ -102,7 +102,7 @@ def test_a_dry_run_looks_at_resampling_and_groups(ssl3d: Command) -> None:
     )  # fmt: skip
     assert done.code == 0, done.err
     text = " ".join(done.out.split())
-    assert "to 2 × 1 × 0.5 mm: 8 to 10 (median 8.5) × 18 × 40 voxels" in text
+    assert "to 2 × 1 × 0.5 mm: 8 to 10 (median 9.5) × 18 × 39 voxels" in text
     assert "4 to train on, 0 held out, in 1 groups" in text
 
 

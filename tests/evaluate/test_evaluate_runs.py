@@ -41,10 +41,11 @@ def test_a_run_and_what_it_predicts_have_the_same_numbers(runs: Path, tmp_path, 
     found = evaluate_maps(predicted.out, runs / "labels", allow_missing=True, console=quiet)
     by_case = {Path(name).name.partition(".")[0]: row for name, row in found.rows.items()}
     assert len(by_case) == len(own.rows) == 4
+    # Predicting keeps half precision: a voxel of two classes that are equal in it may be either.
     for name, row in own.rows.items():
-        assert by_case[Path(name).stem] == pytest.approx(row, nan_ok=True)
+        assert by_case[Path(name).stem] == pytest.approx(row, rel=5e-3, nan_ok=True)
     assert any(0 < row["dice"] < 1 for row in own.rows.values())
-    assert found.numbers == pytest.approx(own.numbers, nan_ok=True)
+    assert found.numbers == pytest.approx(own.numbers, rel=5e-3, nan_ok=True)
 
 
 def test_a_run_is_measured_from_any_folder(
