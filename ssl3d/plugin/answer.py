@@ -12,8 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from ssl3d.plugin.declared import one_line_of
-from ssl3d.plugin.shown import shown
+from ssl3d.plugin.shown import one_line_of, shown
 
 TOLD = (ValueError, OSError, ImportError, MemoryError)
 """What a constructor may raise in its own words."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ssl3d.plugin.shown import one_line
+from ssl3d.plugin.shown import one_line_of
 from ssl3d.plugin.stdout import stdout_to_stderr
 
 if TYPE_CHECKING:
@@ -83,12 +83,3 @@ def check_check(item: Any) -> tuple[str, Callable[[], str], str]:
     if not (isinstance(name, str) and callable(run) and isinstance(advice, str)):
         raise TypeError(f"ssl3d_checks() gave {item!r}; must be (name, function, advice)")
     return name, run, advice
-
-
-def one_line_of(error: BaseException) -> str:
-    """An error on one line of a readable length."""
-    try:
-        text = str(error)
-    except Exception:  # a stranger's error may fail even here
-        text = "an error that cannot say what is wrong"
-    return one_line(f"{type(error).__name__}: {' '.join(text.split())}")

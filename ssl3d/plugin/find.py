@@ -16,9 +16,9 @@ from ssl3d.plugin.declared import (
     Registered,
     check_check,
     check_command,
-    one_line_of,
 )
 from ssl3d.plugin.hooks import COMMANDS, GROUP, Hooks
+from ssl3d.plugin.shown import one_line_of
 from ssl3d.plugin.stdout import stdout_to_stderr
 
 EntryPoint = importlib.metadata.EntryPoint

@@ -52,3 +52,12 @@ def one_line(text: str, *, most: int = LONGEST_TEXT) -> str:
         return start
     escaped = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in start)
     return cut("".join(escaped), most=most)
+
+
+def one_line_of(error: BaseException) -> str:
+    """An error on one line of a readable length."""
+    try:
+        text = str(error)
+    except Exception:  # a stranger's error may fail even here
+        text = "an error that cannot say what is wrong"
+    return one_line(f"{type(error).__name__}: {' '.join(text.split())}")
