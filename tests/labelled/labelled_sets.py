@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from ssl3d.data.labelled.augment_spec import AugmentSpec
+from ssl3d.data.labelled.crops import LabelledCrops
 from ssl3d.data.labelled.preparation import preparation
 from ssl3d.data.labelled.spec import LabelledData
 from ssl3d.data.labelled.truth import LabelMap, Targets
 from ssl3d.data.labelled.volumes import LabelledVolumes
 
 Write = Callable[..., Path]
+OFF = AugmentSpec.off()
 TISSUE = LabelMap(values=(0, 1, 2), names=("background", "front", "back"))
 
 
@@ -34,3 +37,16 @@ def found(
     )
     volumes.find()
     return volumes
+
+
+def training(volumes, *, patch=(8, 8, 8), augment=OFF, seed=0) -> LabelledCrops:
+    """Training crops of volumes that are found."""
+    return LabelledCrops(
+        volumes.sides.training,
+        data=volumes.data,
+        patch=patch,
+        seed=seed,
+        augment=augment,
+        store=volumes.training_store,
+        policy=volumes.policy,
+    )
