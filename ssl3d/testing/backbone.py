@@ -24,7 +24,7 @@ class BackboneConformance(Kit, checks=CHECKS):
         in_channels: of the volumes; default 2.
         multiples: sizes of cells to try, in total strides; the first only where that is slow.
         tolerance: largest difference between results that must agree, in float64; default 1e-9.
-        position_table: True where features depend on the size of the grid; default False.
+        depends_on_grid_size: True where features depend on the size of the grid; default False.
         device: where it computes; default "cpu".
     """
 
@@ -33,5 +33,5 @@ class BackboneConformance(Kit, checks=CHECKS):
     in_channels: ClassVar[int]
     multiples: ClassVar[tuple[int, ...]]
     tolerance: ClassVar[float]
-    position_table: ClassVar[bool]
+    depends_on_grid_size: ClassVar[bool]
     device: ClassVar[str]

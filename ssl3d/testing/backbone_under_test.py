@@ -56,7 +56,7 @@ class BackboneUnderTest:
         training: mode of the module.
         gradients: are compared too.
         randomised: with other parameters than an initialisation gives.
-        position_table: True where features depend on the size of the grid, as with a table of
+        depends_on_grid_size: True where features depend on the size of the grid, as with a table of
             positions that is interpolated to it: then hidden cells cannot be added around it.
         device: where it computes.
     """
@@ -72,7 +72,7 @@ class BackboneUnderTest:
     training: bool = True
     gradients: bool = True
     randomised: bool = True
-    position_table: bool = False
+    depends_on_grid_size: bool = False
     device: str = "cpu"
 
     @cached_property

@@ -10,14 +10,14 @@ from ssl3d_plugins.primus import Eva, Primus
 
 class TestPrimus(BackboneConformance):
     config = Primus(width=12, depth=2, heads=2, patch=4, volume=(8, 12, 8))
-    position_table = True
+    depends_on_grid_size = True
 
 
 class TestThickSlicesOfAnotherSize(BackboneConformance):
     """The table of positions is interpolated."""
 
     config = Primus(width=12, depth=1, heads=1, patch=(1, 2, 2), volume=(3, 4, 10))
-    position_table = True
+    depends_on_grid_size = True
 
 
 class TestEva(DecoderConformance):

@@ -51,7 +51,7 @@ class TestPublished(BackboneConformance):
         mlp_ratio=2,
     )
     multiples = (1,)
-    position_table = True  # what windows give is put back by the size of the grid
+    depends_on_grid_size = True  # what windows give is put back by the size of the grid
 
 
 class TestOutputNorm(BackboneConformance):
