@@ -48,6 +48,11 @@ class Arm:
     seeds: tuple[int, ...] = TUNING
 
     @property
+    def on_gpu(self) -> bool:
+        """True where it needs one."""
+        return bool(self.values.get("trainer.accelerator") == "gpu")
+
+    @property
     def course(self) -> dict[str, Any]:
         """The recipe with its peak; `optimizer.lr` is that peak unless the arm says otherwise."""
         name = "scratch" if self.weights is None else "plain"

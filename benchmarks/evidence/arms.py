@@ -33,6 +33,7 @@ CHOSEN: Mapping[str, Mapping[str, tuple[int, ...]]] = {
         **dict.fromkeys(("x20", "x20-1200", "x20-3600"), TUNING),
         **dict.fromkeys(("x5-seed1", "x5-seed1-zeroed", "x5-seed1-zeroed-short"), CONFIRMING),
         **dict.fromkeys(("resunet-scratch", "resunet-x5"), TUNING),
+        **dict.fromkeys(("gpu-scratch", "gpu-pretrained"), COURSE),
         **dict.fromkeys((f"scratch{ALL}", f"x5{ALL}"), TUNING),
         **dict.fromkeys((f"scratch-1200{ALL}", f"x5-1200{ALL}"), TUNING),
     },

@@ -64,7 +64,9 @@ def machine() -> dict[str, Any]:
 
     from ssl3d import __version__
 
+    gpu = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
     return {
+        **gpu,
         "cpu": _cpu(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
@@ -88,8 +90,11 @@ def _cpu() -> str:
 def commit() -> str:
     """Of the code as it was when this was first called, which is before anything runs.
 
-    It ends with "+" where files of the package or of this benchmark differ from it.
+    It ends with "+" where files of the package or of this benchmark differ from it. A copy without
+    its repository is told by `EVIDENCE_COMMIT`.
     """
+    if (told := os.environ.get("EVIDENCE_COMMIT")) is not None:
+        return told
     git = ["git", "-C", str(Path(__file__).parent)]
     changed = ["status", "--short", ":/ssl3d", ":/ssl3d_plugins", ":/benchmarks/evidence"]
     said = [

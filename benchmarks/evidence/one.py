@@ -167,7 +167,8 @@ def tested(arm: Arm, *, seed: int, data: Path, work: Path, results: Path) -> Non
             raise SystemExit(f"{key} has finished, but its model is not in {out}: give its --work")
         table = write_manifest(arm.of, tested="final", data=data, path=out / "final.csv")
         final = ssl3d.LabelledData(manifest=str(table), workers=0)
-        evaluate_run(out, data=final, out=out / "final", device="cpu")
+        device = "cuda" if arm.on_gpu else "cpu"
+        evaluate_run(out, data=final, out=out / "final", device=device)
         write(path, {**result, "final": dice(out / "final")})
 
 

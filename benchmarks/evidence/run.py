@@ -25,7 +25,12 @@ from one import finetuned, tested
 from specs import NOTHING
 
 RESULTS = Path(__file__).parents[1] / "results" / "evidence"
-TINY = {"trainer.steps": 2, "trainer.accelerator": "cpu", "trainer.precision": "32"}
+TINY = {
+    "trainer.steps": 2,
+    "trainer.accelerator": "cpu",
+    "trainer.precision": "32",
+    "trainer.cuda_graph": False,
+}
 
 
 def chosen(only: list[str]) -> list[tuple[Arm, int]]:

@@ -19,7 +19,12 @@ RATE = 1e-3
 
 QUIET = {"loggers": [], "pictures": 0, "validate_every": 1_000_000, "log_every": 100}
 
-ON_GPU = {"trainer.accelerator": "gpu", "trainer.precision": "bf16", "data.workers": 2}
+ON_GPU = {
+    "trainer.accelerator": "gpu",
+    "trainer.precision": "bf16",
+    "trainer.cuda_graph": True,
+    "data.workers": 2,
+}
 
 PRETRAIN: Mapping[str, Any] = {
     "backbone": NETWORK,
@@ -94,6 +99,7 @@ WEIGHTS: Mapping[str, Mapping[str, Any]] = {
     "narrow-x1": {"backbone": NARROW},
     # Its norms are over all sites, those of narrow-x1 over visible ones.
     "narrow-x1-zeroed": {"encoder_input": "zeroed", "backbone": NARROW},
-    "gpu": {"trainer.steps": 12_000, "data.batch_size": 32, **ON_GPU},
+    # As many crops as x20.
+    "gpu": {**ON_GPU, "trainer.steps": 6000, "data.batch_size": 32, "data.workers": 8},
 }
 """Pre-trainings: what each changes in `PRETRAIN`. x1, x5, x20: their length."""

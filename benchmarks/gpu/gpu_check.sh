@@ -69,7 +69,7 @@ env_part() {
     part env 30 bash -c '[ "$1" = cpu ] || nvidia-smi; "$0" -V; "$0" -m pip list 2> /dev/null | grep -iE "^(torch|triton|numpy|lightning|pytorch-lightning|nvidia-cudnn|nvidia-cublas|pytest|scipy)"; nproc; uname -r' "$py" "$DEVICE"
 }
 marked() { # marked NAME LIMIT PICK: tests that are marked gpu, of those that PICK names (-k)
-    local n=8
+    local n=$(($(nproc) - 2))  # each is a process of its own on the card
     [ "$DEVICE" = cpu ] && n=2
     TAIL=40 SSL3D_TEST_DEVICE=$DEVICE part "$1" "$2" "$py" -m pytest -m gpu tests/gpu tests/maskers -n "$n" -q -r fE --tb=short -p no:cacheprovider --maxfail=60 -k "$3"
 }

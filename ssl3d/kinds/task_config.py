@@ -21,6 +21,8 @@ class TaskConfig(ComponentConfig):
         targets: what the columns of a case hold: a `class`, a whole number from 0, or a `number`.
         primary: which number of `summary` says how good a model is.
         larger_is_better: of the primary number.
+        static: True where crops and losses are computed on the device alone, by the same operations
+            for each batch of one shape: `trainer.cuda_graph` then launches a step as a whole.
     """
 
     kind: ClassVar[str] = "task"
@@ -37,6 +39,7 @@ class TaskConfig(ComponentConfig):
     targets: ClassVar[Literal["class", "number"]] = "number"
     primary: ClassVar[str]
     larger_is_better: ClassVar[bool] = True
+    static: ClassVar[bool] = False
 
     @abstractmethod
     def outputs(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from ssl3d.folder import RunFolder
 from ssl3d.run.bar import Bar
 from ssl3d.run.deterministic import deterministic
 from ssl3d.run.faults import Faults
+from ssl3d.run.graph import graphed
 from ssl3d.run.launch import launched
 from ssl3d.run.lock import RunLock
 from ssl3d.run.loggers import start_loggers
@@ -93,8 +94,9 @@ def fit(
         raise RunError(f"{run.root} holds another run: resume it, or give another folder")
     with ExitStack() as held:
         held.enter_context(errors_of_lost_ranks())
-        # The one case in which it is known that no batch has another shape.
-        held.enter_context(searching(trainer.cuda_graph))
+        graph = graphed(trainer, fabric=fabric, task=task)
+        # The one case in which it is known that batches have one shape.
+        held.enter_context(searching(graph))
         held.enter_context(deterministic(trainer.deterministic))
         held.enter_context(tf32(bool(trainer.tf32), device=fabric.device))
         held.enter_context(torch.random.fork_rng(devices=[]))  # loaders draw from the global one
@@ -104,7 +106,9 @@ def fit(
         rule = rule_of(optimizer, seed=seed)
         about = {**(about or {}), "rule": rule}
         setting = Setting(fabric, trainer, run, seed=seed, about=about, warn=warn)
-        training = Training(task, fabric=fabric, trainer=trainer, optimizer=optimizer)
+        training = Training(
+            task, fabric=fabric, trainer=trainer, optimizer=optimizer, graph=graph, say=warn
+        )
         faults = Faults(setting)
         if checkpoint is not None:
             content = read_run_checkpoint(checkpoint)
@@ -135,6 +139,8 @@ def fit(
             ended = loop.run()
         if loop.feed is not None:
             console.print(loop.feed.in_words(), **PLAIN)
+        if training.graph is not None and (told := training.graph.in_words()) is not None:
+            console.print(told, **PLAIN)
         fitted = Fitted(
             training.step,
             samples=training.samples,

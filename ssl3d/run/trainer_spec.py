@@ -81,10 +81,10 @@ class TrainerSpec(Section):
         default="auto", description="how ranks share the work; auto: ddp where there are more"
     )
     compile: bool = Field(default=False, description="compile the model with torch.compile")
-    cuda_graph: bool = Field(
-        default=False,
-        description="launch forward and backward as one CUDA graph, where all batches have one "
-        "shape: on one GPU, with a fixed ratio and volumes without padding. Not measured yet",
+    cuda_graph: bool | Literal["auto"] = Field(
+        default="auto",
+        description="launch forward and backward as one CUDA graph; auto: on one GPU, the batches "
+        "that have the shape of the one before them; true: all, or an error",
     )
     checkpoint_activations: bool = Field(
         default=False,
@@ -137,12 +137,12 @@ class TrainerSpec(Section):
     )
     pictures: int = Field(default=4, ge=0, description="held-out volumes to draw at the end")
 
-    @model_validator(mode="after")
-    def _can_be_a_graph(self) -> TrainerSpec:
-        """What a CUDA graph of one micro-batch on one device leaves out."""
+    @property
+    def not_graphed(self) -> tuple[str, ...]:
+        """Options that a CUDA graph of one micro-batch on one device leaves out."""
         others = {
             "accelerator": self.accelerator == "cpu",
-            "devices": self.devices not in ("auto", 1),
+            "devices": self.devices not in ("auto", 1, -1),
             "nodes": self.nodes > 1,
             "strategy": self.strategy != "auto",
             "accumulate": self.accumulate > 1,
@@ -150,13 +150,16 @@ class TrainerSpec(Section):
             "compile": self.compile,
             "checkpoint_activations": self.checkpoint_activations,
         }
-        found = [name for name, other in others.items() if other]
-        if self.cuda_graph and found:
-            given = ", ".join(f"{name} {getattr(self, name)}" for name in found)
+        return tuple(name for name, other in others.items() if other)
+
+    @model_validator(mode="after")
+    def _can_be_a_graph(self) -> TrainerSpec:
+        if self.cuda_graph is True and self.not_graphed:
+            given = ", ".join(f"{name} {getattr(self, name)}" for name in self.not_graphed)
             raise ValueError(
                 f"cuda_graph is true, with {given}: a graph is one micro-batch on one GPU, in "
                 "precision 32 or bf16, neither compiled nor with activations computed again; set "
-                "it to false, or leave these out"
+                "it to auto or false, or leave these out"
             )
         return self
 

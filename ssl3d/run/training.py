@@ -13,7 +13,7 @@ from torch.nn.utils import clip_grad_norm_
 from ssl3d.run.average import Average
 from ssl3d.run.clock import Clock
 from ssl3d.run.gate import Buffers, take_step
-from ssl3d.run.graph import GraphedStep, check_graph
+from ssl3d.run.graph import GraphedStep
 from ssl3d.run.optimizer import load_optimizer, optimizer_of, set_rates
 from ssl3d.run.optimizer_spec import OptimizerSpec
 from ssl3d.run.run_error import RunError
@@ -36,8 +36,11 @@ class Training:
         fabric: launched.
         trainer: how.
         optimizer: by which rule.
+        graph: whether a step is launched as one CUDA graph, see `graphed`.
+        say: takes a line for the user.
 
     Attributes:
+        graph: the step as a CUDA graph; None where it is none.
         model: the module as Fabric wraps it: what is called.
         step: optimiser steps taken.
         samples: fed over all ranks.
@@ -49,7 +52,14 @@ class Training:
     """
 
     def __init__(
-        self, task: Task, *, fabric: Fabric, trainer: TrainerSpec, optimizer: OptimizerSpec
+        self,
+        task: Task,
+        *,
+        fabric: Fabric,
+        trainer: TrainerSpec,
+        optimizer: OptimizerSpec,
+        graph: bool,
+        say: Callable[[str], None],
     ) -> None:
         if trainer.checkpoint_activations:
             task.checkpoint_activations()
@@ -72,9 +82,11 @@ class Training:
         self._trainer, self._optimizer, self._rate = trainer, optimizer, task.rate
         self._fabric = fabric
         self._step: Callable[[Batch], Mapping[str, Tensor]] = self._eager_step
-        if trainer.cuda_graph:
-            check_graph(fabric, task=task)
-            self._step = GraphedStep(self._eager_step, module=task.module)
+        self.graph: GraphedStep | None = None
+        if graph:
+            self._step = self.graph = GraphedStep(
+                self._eager_step, module=task.module, always=trainer.cuda_graph is True, say=say
+            )
 
     def forward_backward(self, batch: Batch) -> Mapping[str, Tensor]:
         """The module's answer for a micro-batch on the device; gradients are added up."""

@@ -16,7 +16,14 @@ from ssl3d.sparse.hidden import cells_to_voxels
 from ssl3d.sparse.layers import OneSiteError
 from ssl3d.tasks.export import ways_of
 from ssl3d.testing.backbone_under_test import BackboneUnderTest, as_announced, sparse_backend
-from ssl3d.testing.check import check, checks_of, refused, require, survives_json
+from ssl3d.testing.check import (
+    check,
+    checks_of,
+    refused,
+    require,
+    same_bits_asked_of,
+    survives_json,
+)
 from ssl3d.testing.recorder import Recorder
 
 BACKENDS = ("cells", "dense")
@@ -69,8 +76,9 @@ def no_leak(b: BackboneUnderTest, *, training: bool, finite: bool, backend: str)
     volume, other = b.volume(cells), 100 * b.volume(cells, seed=1)
     if not finite:
         other = torch.where(other > 0, torch.inf, torch.nan)
-    first = b.results(volume, cells=cells, backend=backend)
-    second = b.results(torch.where(hidden, other, volume), cells=cells, backend=backend)
+    with same_bits_asked_of(b.device):
+        first = b.results(volume, cells=cells, backend=backend)
+        second = b.results(torch.where(hidden, other, volume), cells=cells, backend=backend)
     for name, value in first.items():
         changed = second[name]
         if value is None or changed is None:

@@ -9,10 +9,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Generic, ParamSpec, TypeVar
+from unittest import SkipTest
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from ssl3d.run.deterministic import deterministic
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -78,6 +81,22 @@ def refused(what: str, *, naming: str = "") -> Iterator[None]:
         require(found is not None, f"{what}: the error does not name {naming!r}: {error}")
         return
     raise AssertionError(f"{what} must raise a ValueError")
+
+
+@contextmanager
+def same_bits_asked_of(device: str) -> Iterator[None]:
+    """What is inside computes the same bits each time, as it does on a CPU without being asked.
+
+    Raises:
+        SkipTest: CUDA has no such way for one of the operations.
+    """
+    with deterministic(device.startswith("cuda")):
+        try:
+            yield
+        except RuntimeError as error:
+            if "does not have a deterministic implementation" not in str(error):
+                raise
+            raise SkipTest(str(error).split(",")[0]) from error
 
 
 @contextmanager

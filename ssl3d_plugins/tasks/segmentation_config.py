@@ -24,6 +24,7 @@ class Segmentation(TaskConfig):
     builds = "ssl3d_plugins.tasks.segmentation_task:SegmentationTask"
     per: ClassVar[Literal["voxel", "case"]] = "voxel"
     primary: ClassVar[str] = "dice"
+    static: ClassVar[bool] = True
     name: Literal["segmentation"] = "segmentation"
     labels: dict[str, Value] = Field(
         min_length=1,

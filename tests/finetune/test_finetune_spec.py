@@ -16,6 +16,7 @@ GOOD: dict[str, Any] = {
     "data": {"images": "images/*.nii.gz", "labels": "labels/*.nii.gz"},
 }
 CLASSES = {"name": "classification", "labels": ("find",)}
+ON_CASES = {"task": CLASSES, "data": {"images": "a/*.nii", "manifest": "cases.csv"}}
 
 VALIDATE = """
 import sys
@@ -59,6 +60,14 @@ def test_validation_imports_nothing_heavy(run_python) -> None:
         ({"data": {"images": "a/*.nii"}}, "data.labels: the task segmentation learns label maps"),
         ({"task": CLASSES}, "data.manifest: the task classification learns find"),
         ({"patch": 15}, "patch: given 15 × 15 × 15 voxels; must be a multiple of"),
+        (
+            {**ON_CASES, "trainer": {"cuda_graph": True}},
+            "trainer.cuda_graph: the task 'classification' does not say that its batches have one",
+        ),
+        (
+            {"encoder": "runs/ct", "recipe": "sawtooth", "trainer": {"cuda_graph": True}},
+            "trainer.cuda_graph: the recipe 'sawtooth' trains the encoder in some steps and not",
+        ),
         ({"decoder": "unet", "task": CLASSES}, "decoder: the task classification predicts for"),
         (
             {"task": {"name": "segmentation", "labels": {"left lung": 1, "right lung": 2}}},
@@ -86,6 +95,14 @@ def test_what_does_not_fit_is_said_with_its_place(changes: dict[str, Any], messa
     with pytest.raises(SpecError) as found:
         FinetuneSpec(**{**GOOD, **changes})
     assert message in str(found.value)
+
+
+def test_a_cuda_graph_is_for_labels_of_voxels_and_steps_that_are_alike() -> None:
+    for recipe in ("plain", "frozen"):
+        parts = {**GOOD, "backbone": None, "encoder": "runs/ct", "recipe": recipe}
+        FinetuneSpec(**parts, trainer={"cuda_graph": True})
+    FinetuneSpec(**{**GOOD, **ON_CASES})  # auto
+    FinetuneSpec(**{**GOOD, "backbone": None}, encoder="runs/ct", recipe="sawtooth")
 
 
 @pytest.mark.parametrize("given", [{}, {"recipe": "scratch"}, {"recipe": {"warmup": 0.1}}])

@@ -12,7 +12,7 @@ import torch
 from gpu_device import DEVICE, MARKS, ON_GPU
 
 import ssl3d
-from ssl3d import ExperimentSpec
+from ssl3d import ExperimentSpec, FinetuneSpec
 from ssl3d.run.metrics_file import read_metrics
 
 pytestmark = MARKS
@@ -82,3 +82,55 @@ def test_a_run_that_goes_on_is_the_run_it_was(precision: str, tmp_path: Path) ->
     bound = 1e-4 if precision == "32" else 1e-2
     for name in ("train/loss", "held_out/mse", "gradient_norm"):
         assert last[0][name] == pytest.approx(last[1][name], rel=bound), name
+
+
+# Volumes have 24 voxels and more: crops of 32 have padding in some batches.
+GRAPHS = [(True, 24), ("auto", 32)] if ON_GPU else [("auto", 32)]
+
+
+@pytest.mark.parametrize(("graph", "patch"), GRAPHS)
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_a_cuda_graph_computes_what_its_operations_do(
+    backbone: dict[str, Any], graph: Any, patch: int, tmp_path: Path
+) -> None:
+    """Losses of each step, of pre-training."""
+    spec = spec_of(tmp_path, backbone=backbone, precision="32", cuda_graph=False)
+    spec = spec.replace(masker="random", losses=["mse"], optimizer={})
+    spec = spec.with_values({"data.patch": patch})
+    ssl3d.pretrain(spec, out=tmp_path / "without")
+    ssl3d.pretrain(spec.with_values({"trainer.cuda_graph": graph}), out=tmp_path / "with")
+    compare_losses(tmp_path, names=("train/loss", "gradient_norm", "held_out/mse"))
+
+
+@pytest.mark.parametrize("graph", [True, "auto"] if ON_GPU else ["auto"])
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_fine_tuning_in_a_cuda_graph(backbone: dict[str, Any], graph: Any, tmp_path: Path) -> None:
+    """Crops that are turned at the border of a volume have padding, and others have none."""
+    data = ROOT / "examples/data"
+    spec = FinetuneSpec(
+        backbone=backbone,
+        task={"name": "segmentation", "labels": {"anterior": 1, "posterior": 2}},
+        patch=32,
+        data={
+            "images": str(data / "hippocampus/*.nii.gz"),
+            "labels": str(data / "hippocampus_labels/*.nii.gz"),
+            "folds": 2,
+            "fold": 0,
+            "subjects": 2,
+            "batch_size": 2,
+            "workers": 0,
+        },
+        trainer={**spec_of(tmp_path).trainer.model_dump(), "precision": "32", "cuda_graph": False},
+    )
+    ssl3d.finetune(spec, out=tmp_path / "without")
+    ssl3d.finetune(spec.with_values({"trainer.cuda_graph": graph}), out=tmp_path / "with")
+    compare_losses(tmp_path, names=("train/loss", "gradient_norm"))
+
+
+def compare_losses(folder: Path, *, names: tuple[str, ...]) -> None:
+    """Of two runs, step by step; sums of gradients scatter in the last bits."""
+    without, graph = (read_metrics(folder / name / "metrics.csv") for name in ("without", "with"))
+    assert [row["step"] for row in without] == [row["step"] for row in graph]
+    for one, other in zip(without, graph, strict=True):
+        for name in set(names) & set(one):
+            assert other[name] == pytest.approx(one[name], rel=1e-3), name

@@ -17,6 +17,7 @@ from ssl3d.masked.inputs import given_batch
 from ssl3d.masked.model import PretrainModel
 from ssl3d.run.precision import autocast
 from ssl3d.sparse import SparseVolume
+from ssl3d.testing.check import same_bits_asked_of
 
 pytestmark = MARKS
 
@@ -57,14 +58,16 @@ def numbers_of(model: PretrainModel, batch: Batch) -> dict[str, Tensor]:
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_hidden_voxels_change_no_bit(backbone: Any, precision: str) -> None:
     model = no_leak.build(backbone=backbone, sparse_backend="cells")
-    for training in (False, True):
-        no_leak.check(model, training=training, device=DEVICE, precision=precision)
+    with same_bits_asked_of(DEVICE):
+        for training in (False, True):
+            no_leak.check(model, training=training, device=DEVICE, precision=precision)
 
 
 @pytest.mark.parametrize("views", VIEWS)
 def test_hidden_voxels_change_no_bit_of_any_view(views: Any) -> None:
     model = no_leak.build(backbone=RES, sparse_backend="cells", masker="mim", views=views)
-    no_leak.check(model, training=True, device=DEVICE)
+    with same_bits_asked_of(DEVICE):
+        no_leak.check(model, training=True, device=DEVICE)
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
@@ -108,12 +111,12 @@ def test_with_nothing_hidden_a_step_is_dense(backbone: Any) -> None:
 @pytest.mark.parametrize("precision", ["32", "bf16"])
 @TWO
 def test_gradients_repeat_bit_for_bit(backbone: Any, precision: str) -> None:
-    """What resuming bitwise rests on. cuDNN's weight gradients may break it: then say so."""
+    """What resuming bitwise rests on, with `trainer.deterministic`: without it they do not."""
     model = no_leak.build(backbone=backbone, sparse_backend="cells", masker="mim").to(DEVICE)
     batch = made(model).to(DEVICE)
     found = []
     for _ in range(3):
-        with autocast(precision, device=torch.device(DEVICE)):
+        with same_bits_asked_of(DEVICE), autocast(precision, device=torch.device(DEVICE)):
             found.append(numbers_of(model, batch))
     for other in found[1:]:
         assert all(torch.equal(value, other[name]) for name, value in found[0].items())

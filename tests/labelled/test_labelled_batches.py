@@ -23,6 +23,8 @@ from ssl3d.data.labelled.truth import Targets
 from ssl3d.data.listing import Listing
 from ssl3d.data.spec import DataSpec
 from ssl3d.data.volumes import RunVolumes
+from ssl3d.kinds.task import IGNORE
+from ssl3d.run.layout import laid_out
 
 FIND = Targets(("find", "other"))
 
@@ -59,6 +61,21 @@ def test_workers_ranks_and_pauses_change_nothing(write_set, tmp_path: Path) -> N
     ranks = [first_rows(batches(data).training(rank=r, world=2), 6) for r in range(2)]
     assert all(map(torch.equal, expected[0:2] + expected[4:6], ranks[0][:4]))
     assert all(map(torch.equal, expected[2:4] + expected[6:8], ranks[1][:4]))
+
+
+def test_batches_of_label_maps_are_laid_out_alike(write_set, tmp_path: Path) -> None:
+    """With padding and without: one CUDA graph computes them all."""
+    write_set(6)
+    data = patterns(tmp_path, folds=2)
+    volumes = found(data, truth=TISSUE)
+    turning = AugmentSpec(share=0.5)
+    shown = LabelledBatches(volumes, patch=(8, 8, 8), augment=turning, seed=3).training()
+    some = list(islice(shown, 12))
+    whole = [bool(batch.valid.all()) for batch in some]
+    assert set(whole) == {True, False}, "some batches have padding, and some have none"
+    assert len({laid_out(batch)[0] for batch in some}) == 1
+    for batch in some:
+        assert torch.equal(batch.labels == IGNORE, ~batch.valid)
 
 
 def test_a_batch_goes_anywhere_whole(write_set, tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -15,7 +17,8 @@ from toy import Toy, run
 
 from ssl3d import ExperimentSpec, SpecError
 from ssl3d.kinds.batch import Batch
-from ssl3d.run.graph import GraphedStep
+from ssl3d.run.cuda_capture import draws_refused
+from ssl3d.run.graph import GraphedStep, graphed
 from ssl3d.run.run_error import RunError
 from ssl3d.run.search import searching
 from ssl3d.run.trainer_spec import TrainerSpec
@@ -57,6 +60,11 @@ def recorded(module: nn.Module) -> Callable[[Run], tuple[Any, Callable[[], None]
     return capture
 
 
+def graph_of(step: Any, *, module: nn.Module, always: bool = True, **more: Any) -> GraphedStep:
+    more = {"capture": recorded(module), "say": [].append, **more}
+    return GraphedStep(step, module=module, always=always, **more)
+
+
 def test_each_batch_is_copied_in_and_its_tables_are_made_anew() -> None:
     model = spec_of().build()
 
@@ -68,7 +76,7 @@ def test_each_batch_is_copied_in_and_its_tables_are_made_anew() -> None:
     def gradients() -> list[Tensor]:
         return [one.grad.clone() for one in model.parameters() if one.grad is not None]
 
-    graph = GraphedStep(step, module=model, capture=recorded(model))
+    graph = graph_of(step, module=model)
     batches = [
         noise_batch(model, spec=spec_of(seed=seed), samples=2, patch=(16, 16, 16))
         for seed in range(3)
@@ -91,9 +99,7 @@ def test_each_batch_is_copied_in_and_its_tables_are_made_anew() -> None:
 def test_the_first_step_draws_what_any_other_would() -> None:
     """So a resumed run, whose first step is a later one, is the run that was not stopped."""
     model = nn.Sequential(nn.Linear(64, 64), nn.Dropout(0.5))
-    graph = GraphedStep(
-        lambda batch: {"loss": step_of(model, batch)}, module=model, capture=recorded(model)
-    )
+    graph = graph_of(lambda batch: {"loss": step_of(model, batch)}, module=model)
     batch = SimpleNamespace(volume=torch.ones(1, 64), samples=(0,), sources=("",))
     found: list[Tensor] = []
     for _ in range(2):
@@ -119,7 +125,7 @@ def test_a_batch_that_has_more_tensors_or_fewer_is_refused(name: str, *, first: 
     more = copy.copy(views)
     setattr(more, name, torch.ones(shape, dtype=torch.bool))
     other = Batch((more,), samples=whole.samples, sources=whole.sources)
-    graph = GraphedStep(
+    graph = graph_of(
         lambda batch: {"loss": model.step(batch, generator=torch.Generator()).loss},
         module=model,
         capture=lambda run: (run(), lambda: None),
@@ -127,6 +133,161 @@ def test_a_batch_that_has_more_tensors_or_fewer_is_refused(name: str, *, first: 
     graph(whole if first else other)
     with pytest.raises(RunError, match="has padding or lacks channels"):
         graph(other if first else whole)
+
+
+def line(*values: float) -> SimpleNamespace:
+    """A batch of so many numbers."""
+    return SimpleNamespace(volume=torch.tensor(values), samples=(0,), sources=("",))
+
+
+class Weight(nn.Module):
+    """A weight, its steps, and how many of them were without a graph."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(2.0))
+        self.captures = self.steps = 0
+        self.say: list[str] = []
+
+    def step(self, batch: Any) -> dict[str, Tensor]:
+        self.steps += 1
+        loss = (self.weight * batch.volume).sum()
+        torch.autograd.backward(loss)
+        return {"loss": loss}
+
+    def capture(self, run: Run) -> tuple[Any, Callable[[], None]]:
+        self.captures += 1
+        return recorded(self)(run)
+
+
+def test_auto_captures_what_comes_twice_and_computes_the_rest_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    searched: list[bool] = []
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    model = Weight()
+
+    def step(batch: Any) -> dict[str, Tensor]:
+        searched.append(torch.backends.cudnn.benchmark)
+        return model.step(batch)
+
+    graph = graph_of(step, module=model, always=False, capture=model.capture, say=model.say.append)
+    sizes = [2, 3, 3, 2, 3, 2, 2]
+    captures = [0, 0, 1, 1, 1, 1, 1]
+    for n, (size, captured) in enumerate(zip(sizes, captures, strict=True), start=1):
+        model.weight.grad = None
+        values = [float(n)] * size
+        found = graph(line(*values))["loss"].detach()
+        assert float(found) == 2 * sum(values)
+        assert model.weight.grad is not None
+        assert float(model.weight.grad) == sum(values)
+        assert model.captures == captured
+    assert searched == [False, False, True, True, False, True, False, False]
+    assert torch.backends.cudnn.benchmark
+    said = graph.in_words()
+    assert said is not None
+    assert said.startswith("5 of 7 steps were not launched as one CUDA graph")
+    assert not model.say
+
+
+def test_auto_says_nothing_where_all_batches_but_the_first_are_alike() -> None:
+    model = Weight()
+    graph = graph_of(model.step, module=model, always=False)
+    for _ in range(3):
+        graph(line(1.0))
+    assert graph.in_words() is None
+
+
+@pytest.mark.parametrize("always", [True, False])
+def test_a_step_that_cannot_be_captured(*, always: bool) -> None:
+    """An error, or said once and computed without, from statistics that it has not changed."""
+
+    class Counting(Weight):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("seen", torch.zeros(()))
+
+        def step(self, batch: Any) -> dict[str, Tensor]:
+            self.seen += 1
+            return super().step(batch)
+
+    model = Counting()
+
+    def capture(run: Run) -> tuple[Any, Callable[[], None]]:
+        run()
+        raise RuntimeError("called a synchronizing CUDA operation\nmore")
+
+    graph = graph_of(model.step, module=model, always=always, capture=capture, say=model.say.append)
+    if always:
+        with pytest.raises(RuntimeError, match="called a synchronizing"):
+            graph(line(1.0))
+        return
+    for step in range(1, 5):
+        model.weight.grad = None
+        assert float(graph(line(1.0, 2.0))["loss"].detach()) == 6
+        assert float(model.weight.grad) == 3
+        assert float(model.seen) == step
+    (said,) = model.say
+    assert "one by one, for called a synchronizing CUDA operation" in said
+    assert "more" not in said
+    assert graph.in_words() is None
+
+
+def test_memory_that_is_too_small_is_an_error_in_auto_too() -> None:
+    def capture(_run: Run) -> tuple[Any, Callable[[], None]]:
+        raise torch.OutOfMemoryError("out of memory")
+
+    model = Weight()
+    graph = graph_of(model.step, module=model, always=False, capture=capture)
+    graph(line(1.0))
+    with pytest.raises(torch.OutOfMemoryError):
+        graph(line(1.0))
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [lambda: torch.rand(1), random.random, lambda: np.random.rand()],
+    ids=["torch", "Python", "NumPy"],
+)
+def test_what_draws_on_the_host_is_not_captured(draw: Callable[[], Any]) -> None:
+    """In a graph it would be what the first batch drew."""
+    with draws_refused():
+        torch.zeros(1) + 1
+        torch.rand(1, generator=torch.Generator())
+    with pytest.raises(RuntimeError, match="draws at random on the host"), draws_refused():
+        draw()
+
+
+def fabric_of(device: str, *, ranks: int = 1) -> Any:
+    return SimpleNamespace(device=torch.device(device), world_size=ranks)
+
+
+class Static(Toy):
+    def not_static(self) -> str | None:
+        return None
+
+
+@pytest.mark.parametrize("given", ["auto", True, False])
+def test_where_steps_are_graphs(given: Any) -> None:
+    trainer = TrainerSpec(cuda_graph=given)
+    assert graphed(trainer, fabric=fabric_of("cuda"), task=Static()) is (given is not False)
+    for fabric, task in (
+        (fabric_of("cpu"), Static()),
+        (fabric_of("cuda", ranks=2), Static()),
+        (fabric_of("cuda"), Toy()),
+    ):
+        if given is True:
+            with pytest.raises(RunError, match="set it to auto or false"):
+                graphed(trainer, fabric=fabric, task=task)
+        else:
+            assert not graphed(trainer, fabric=fabric, task=task)
+
+
+@pytest.mark.parametrize("options", [{"accumulate": 2}, {"compile": True}, {"precision": "16"}])
+def test_auto_leaves_out_what_a_graph_cannot_hold(options: dict[str, Any]) -> None:
+    trainer = TrainerSpec(**options)
+    assert trainer.cuda_graph == "auto"
+    assert not graphed(trainer, fabric=fabric_of("cuda"), task=Static())
 
 
 @pytest.mark.parametrize(
@@ -152,6 +313,7 @@ def test_what_a_graph_cannot_hold_is_refused_by_name(options: dict[str, Any]) ->
 
 def test_a_spec_without_one_shape_is_refused_by_name() -> None:
     spec_of(trainer={"cuda_graph": True})
+    spec_of(ratio=(0.5, 0.75))  # auto
     with pytest.raises(SpecError, match=r"trainer.cuda_graph.*masker 'random'"):
         spec_of(trainer={"cuda_graph": True}, ratio=(0.5, 0.75))
     with pytest.raises(SpecError, match=r"trainer.cuda_graph.*'info_nce' draws"):

@@ -15,7 +15,7 @@ class LabelledBatch:
 
     Attributes:
         volume: (R, C, D, H, W), 0 where not valid.
-        valid: (R, D, H, W) bool; None where all voxels are valid.
+        valid: (R, D, H, W) bool; None where all voxels are valid, and targets are of cases.
         labels: (R, D, H, W) int16, classes and IGNORE; None for targets.
         targets: (B, columns) float32, NaN where nobody knows; None for labels.
         counts: rows of each case.
@@ -85,7 +85,8 @@ def collate(samples: Sequence[LabelledSample]) -> LabelledBatch:
     assert len(targets) in (0, len(samples)), "some samples have targets"
     return LabelledBatch(
         torch.stack([crop.volume for crop in crops]),
-        valid=None if bool(valid.all()) else valid,
+        # Batches of label maps are all of one kind, as a CUDA graph needs them.
+        valid=None if not labels and bool(valid.all()) else valid,
         labels=torch.stack(labels) if labels else None,
         targets=torch.stack(targets) if targets else None,
         counts=tuple(len(sample.crops) for sample in samples),

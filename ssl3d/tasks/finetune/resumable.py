@@ -22,6 +22,7 @@ FREE_ON_RESUME = (
     "trainer.keep_checkpoints",
     "trainer.loggers",
     "trainer.compile",
+    "trainer.cuda_graph",
     "trainer.checkpoint_activations",
     "trainer.deterministic",
     "trainer.tf32",

@@ -10,6 +10,7 @@ from ssl3d.kinds.backbone_config import BackboneConfig
 from ssl3d.run.optimizer_spec import OptimizerSpec
 from ssl3d.tasks.finetune.build import model_problems
 from ssl3d.tasks.finetune.spec_fields import FinetuneFields
+from ssl3d.tasks.finetune.static_shapes import why_not_static
 
 COURSE = ("schedule", "warmup", "min_lr")
 """Options of the optimiser that the recipe stands in for."""
@@ -46,6 +47,8 @@ def problems(spec: FinetuneFields) -> Iterator[tuple[str, str]]:
                 "the recipe says how rates go over the steps: leave it out, and set recipe.warmup "
                 "or recipe.peak",
             )
+    if spec.trainer.cuda_graph is True and (why := why_not_static(spec)) is not None:
+        yield "trainer.cuda_graph", f"{why}: set it to auto or false"
     if spec.task.per == "voxel" and spec.data.labels is None and spec.data.manifest is None:
         yield "data.labels", f"the task {spec.task.name} learns label maps: give them"
     if spec.task.per == "case" and spec.data.manifest is None and spec.data.points is None:

@@ -20,6 +20,7 @@ from ssl3d.tasks.finetune.measure import measure
 from ssl3d.tasks.finetune.model import FinetuneModel
 from ssl3d.tasks.finetune.resolved import Resolved
 from ssl3d.tasks.finetune.result import FinetuneResult
+from ssl3d.tasks.finetune.static_shapes import why_not_static
 
 
 class FinetuneTask(Task):
@@ -108,6 +109,10 @@ class FinetuneTask(Task):
         for part in (self.module.backbone, self.module.decoder):
             if part is not None:
                 part.compile()
+
+    def not_static(self) -> str | None:
+        """A task on cases, whose crops differ in number, or a recipe in parts."""
+        return why_not_static(self._resolved.spec)
 
     def checkpoint_activations(self) -> None:
         """Those of each stage of the encoder and of the decoder."""

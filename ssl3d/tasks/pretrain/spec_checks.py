@@ -21,8 +21,8 @@ def problems(spec: ExperimentFields) -> Iterator[tuple[str, str]]:
     """(path, message) of everything in `spec` that cannot work together."""
     yield from _losses(spec)
     yield from _features(spec)
-    if spec.trainer.cuda_graph and (why := why_not_static(spec)) is not None:
-        yield "trainer.cuda_graph", f"{why}: set it to false"
+    if spec.trainer.cuda_graph is True and (why := why_not_static(spec)) is not None:
+        yield "trainer.cuda_graph", f"{why}: set it to auto or false"
     sizes = list(_sizes(spec))
     yield from sizes
     if spec.views.partners and not spec.data.pairs:
