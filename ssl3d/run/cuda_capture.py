@@ -38,7 +38,8 @@ def on_cuda(*, checked: bool) -> Capture:
                     run()
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # The thread that pins batches allocates meanwhile: by default that spoils a capture.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             outputs = run()
         return outputs, graph.replay
 

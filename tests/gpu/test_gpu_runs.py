@@ -96,7 +96,7 @@ def test_a_cuda_graph_computes_what_its_operations_do(
     """Losses of each step, of pre-training."""
     spec = spec_of(tmp_path, backbone=backbone, precision="32", cuda_graph=False)
     spec = spec.replace(masker="random", losses=["mse"], optimizer={})
-    spec = spec.with_values({"data.patch": patch})
+    spec = spec.with_values({"data.patch": patch, "data.workers": 1})
     ssl3d.pretrain(spec, out=tmp_path / "without")
     ssl3d.pretrain(spec.with_values({"trainer.cuda_graph": graph}), out=tmp_path / "with")
     compare_losses(tmp_path, names=("train/loss", "gradient_norm", "held_out/mse"))
@@ -118,7 +118,7 @@ def test_fine_tuning_in_a_cuda_graph(backbone: dict[str, Any], graph: Any, tmp_p
             "fold": 0,
             "subjects": 2,
             "batch_size": 2,
-            "workers": 0,
+            "workers": 1,  # a thread pins what they make while the graph is captured
         },
         trainer={**spec_of(tmp_path).trainer.model_dump(), "precision": "32", "cuda_graph": False},
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +18,7 @@ from toy import Toy, run
 
 from ssl3d import ExperimentSpec, SpecError
 from ssl3d.kinds.batch import Batch
-from ssl3d.run.cuda_capture import draws_refused
+from ssl3d.run.cuda_capture import WARM_UP, draws_refused, on_cuda
 from ssl3d.run.graph import GraphedStep, graphed
 from ssl3d.run.run_error import RunError
 from ssl3d.run.search import searching
@@ -256,6 +257,33 @@ def test_what_draws_on_the_host_is_not_captured(draw: Callable[[], Any]) -> None
         torch.rand(1, generator=torch.Generator())
     with pytest.raises(RuntimeError, match="draws at random on the host"), draws_refused():
         draw()
+
+
+def test_a_thread_that_pins_batches_does_not_spoil_the_capture(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Seen on a GPU: two of ten fine-tunings ended at their first step."""
+    modes: list[str] = []
+
+    @contextmanager
+    def graph_context(_graph: object, *, capture_error_mode: str) -> Iterator[None]:
+        modes.append(capture_error_mode)
+        yield
+
+    stream = SimpleNamespace(wait_stream=lambda _other: None)
+    of_cuda = {
+        "Stream": lambda: stream,
+        "current_stream": lambda: stream,
+        "stream": lambda _stream: nullcontext(),
+        "CUDAGraph": lambda: SimpleNamespace(replay=lambda: None),
+        "graph": graph_context,
+    }
+    for name, value in of_cuda.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    runs: list[int] = []
+    on_cuda(checked=False)(lambda: runs.append(1) or {})
+    assert modes == ["thread_local"]
+    assert len(runs) == WARM_UP + 1
 
 
 def fabric_of(device: str, *, ranks: int = 1) -> Any:
