@@ -78,9 +78,10 @@ def machines(results: Path) -> str:
         result = read(file)
         assert result is not None
         at = result["machine"]
+        card = f"{at['gpu']} beside " if "gpu" in at else ""
         found.add(
-            f"{at['cpu']}, {at['threads']} thread, Python {at['python']}, torch {at['torch']}, "
-            f"ssl3d {at['ssl3d']}"
+            f"{card}{at['cpu']}, {at['threads']} thread, Python {at['python']}, "
+            f"torch {at['torch']}, ssl3d {at['ssl3d']}"
         )
     return "; ".join(sorted(found))
 

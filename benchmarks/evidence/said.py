@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from arm import ALL, TUNING
+from arm import ALL, COURSE, TUNING
 from compare import by_name, difference, mean, scores
 from kept import read
 from probed import probe_numbers
@@ -45,6 +45,9 @@ SAID: Mapping[str, Told] = {
     "x20_1200": Told(LA, "x20-1200", "scratch-1200"),
     "x5_3600": Told(LA, "x5-3600", "scratch-3600"),
     "x20_3600": Told(LA, "x20-3600", "scratch-3600"),
+    "gpu": Told(LA, "gpu-pretrained", "gpu-scratch"),
+    "gpu_inner": Told(LA, "gpu-pretrained", "gpu-scratch", "inner"),
+    "gpu_scratch": Told(LA, "gpu-scratch", "scratch-3600"),
     "scratch_1200": Told(LA, "scratch-1200", "scratch"),
     "scratch_3600": Told(LA, "scratch-3600", "scratch-1200"),
     "hippocampi_1200": Told(HC, "x5-1200", "scratch-1200"),
@@ -120,7 +123,7 @@ def said(results: Path) -> dict[str, str]:
         **probe_numbers(results),
         **{
             f"dice_{steps}": f"{mean(scores(arms[name], 'final', results=results)):.1f}"
-            for steps, name in ((400, "scratch"), (3600, "scratch-3600"))
+            for steps, name in ((400, "scratch"), (3600, "scratch-3600"), (6000, "gpu-scratch"))
         },
     }
 
@@ -161,6 +164,9 @@ def costs(results: Path) -> dict[str, str]:
     as_long = {name: number * of["visible"] / of["finetune"] for name, number in steps.items()}
     return {
         "unet_time": _slower(["pretrain-x5-unet"], ["pretrain-x5"], results=results),
+        "gpu_time": _slower(
+            ["pretrain-gpu"], [f"gpu-scratch-s{seed}" for seed in COURSE], results=results
+        ),
         "resunet_cost": _slower(["pretrain-resunet-x5"], ["pretrain-x5"], results=results),
         "resunet_time": _slower(
             [f"resunet-scratch-s{seed}" for seed in TUNING],
@@ -184,8 +190,9 @@ def _from_to(kind: str, *, times: Mapping[str, Any]) -> str:
 
 
 def _slower(first: list[str], second: list[str], *, results: Path) -> str:
-    """How many times as long runs on the atria took; others ran beside them."""
+    """How many times as long a run on the atria took; others ran beside them."""
     rows = [[read(results / LA / f"{name}.json") for name in names] for names in (first, second)]
     seconds = [[row and row["cpu_seconds"] for row in each] for each in rows]
     assert all(all(each) for each in seconds), "all have run without a stop"
-    return f"{sum(seconds[0]) / sum(seconds[1]):.1f}"
+    means = [sum(each) / len(each) for each in seconds]
+    return f"{means[0] / means[1]:.1f}"

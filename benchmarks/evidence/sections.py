@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from arm import ALL, Arm
-from arms import CHOSEN, arms, peers
+from arms import CHOSEN, arms, gpu_arms, peers
 from compare import by_name, by_rate, difference, mean, restored, scores, tuned
 from kept import read
 from probed import probe_table
@@ -66,7 +66,7 @@ def _tuned(of: str, results: Path) -> Iterator[str]:
 
 
 def _inner(of: str, results: Path) -> Iterator[str]:
-    mine = [arm for arm in arms() if arm.of == of and ALL not in arm.name]
+    mine = [arm for arm in (*arms(), *gpu_arms()) if arm.of == of and ALL not in arm.name]
     pool = len(set(persons(of, "pool").values()))
     yield INNER.format(**_sizes(of, "inner"), pool=pool)
     yield _table(mine, of=of, side="inner", results=results)
@@ -91,7 +91,7 @@ def _apart(of: str, results: Path) -> Iterator[str]:
 
 def _table(mine: list[Arm], *, of: str, side: Side, results: Path) -> str:
     """Of those that have finished; empty where none has."""
-    found = {arm.name: scores(arm, side, results=results) for arm in arms() if arm.of == of}
+    found = {name: scores(arm, side, results=results) for name, arm in by_name(of).items()}
     there = [arm for arm in mine if found[arm.name]]
     return arms_table(there, found, of=of, side=side) if there else ""
 

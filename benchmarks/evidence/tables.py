@@ -8,6 +8,7 @@ from typing import Any
 from arm import Arm
 from compare import Difference, Scores, difference, mean, spread
 from sets import Side
+from settings import ON_GPU
 
 
 def arms_table(shown: Sequence[Arm], found: Mapping[str, Scores], *, of: str, side: Side) -> str:
@@ -82,8 +83,11 @@ def worst(found: Scores) -> dict[str, float]:
 
 def changes(values: Mapping[str, Any]) -> str:
     """What a pre-training changes, but for its length."""
-    shown = []
+    on_gpu = "trainer.accelerator" in values
+    shown = ["on a GPU"] if on_gpu else []
     for name, value in values.items():
+        if on_gpu and name in ON_GPU:
+            continue
         if isinstance(value, Mapping):
             value = value["name"]
         if "steps" not in name:
