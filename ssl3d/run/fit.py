@@ -94,7 +94,7 @@ def fit(
         raise RunError(f"{run.root} holds another run: resume it, or give another folder")
     with ExitStack() as held:
         held.enter_context(errors_of_lost_ranks())
-        graph = graphed(trainer, fabric=fabric, task=task)
+        graph = graphed(trainer, fabric=fabric, not_static=task.not_static())
         # The one case in which it is known that batches have one shape.
         held.enter_context(searching(graph))
         held.enter_context(deterministic(trainer.deterministic))

@@ -18,7 +18,7 @@ from ssl3d.run.gate import Buffers
 from ssl3d.run.layout import Layout, laid_out
 from ssl3d.run.run_error import RunError
 from ssl3d.run.search import not_searching
-from ssl3d.run.task import Batch, Task
+from ssl3d.run.task import Batch
 from ssl3d.run.trainer_spec import TrainerSpec
 
 
@@ -129,19 +129,32 @@ class GraphedStep:
             parameter.grad = None
 
 
-def graphed(trainer: TrainerSpec, *, fabric: Fabric, task: Task) -> bool:
-    """Whether steps are launched as CUDA graphs.
+def why_not_graphed(trainer: TrainerSpec, *, fabric: Fabric, not_static: str | None) -> str | None:
+    """Why steps cannot be CUDA graphs; None where they can.
+
+    Args:
+        trainer: how.
+        fabric: launched.
+        not_static: of the task.
+    """
+    if fabric.device.type != "cuda":
+        return "there is no CUDA here"
+    if fabric.world_size > 1:
+        return f"{fabric.world_size} ranks train together, and a graph is of one device"
+    if trainer.not_graphed:
+        return f"{trainer.not_graphed[0]} is {getattr(trainer, trainer.not_graphed[0])}"
+    return not_static
+
+
+def graphed(trainer: TrainerSpec, *, fabric: Fabric, not_static: str | None) -> bool:
+    """Whether steps are launched as CUDA graphs; see `why_not_graphed`.
 
     Raises:
         RunError: they must be, and cannot.
     """
     if trainer.cuda_graph is False:
         return False
-    problem = task.not_static()
-    if fabric.device.type != "cuda":
-        problem = "there is no CUDA here"
-    if fabric.world_size > 1:
-        problem = f"{fabric.world_size} ranks train together, and a graph is of one device"
-    if problem is not None and trainer.cuda_graph is True:
-        raise RunError(f"trainer.cuda_graph: {problem}: set it to auto or false")
-    return problem is None and not trainer.not_graphed
+    why = why_not_graphed(trainer, fabric=fabric, not_static=not_static)
+    if why is not None and trainer.cuda_graph is True:
+        raise RunError(f"trainer.cuda_graph: {why}: set it to auto or false")
+    return why is None

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
 
 import ssl3d
 from ssl3d import ExperimentSpec
 from ssl3d.run.slow_torch import slow_torch
 from ssl3d.run.trainer_spec import TrainerSpec
-from ssl3d.tasks.machine import machine_remarks
+from ssl3d.tasks.machine import decided, machine_remarks
 from ssl3d.tasks.pretrain.batch_bytes import batch_bytes
 
 MakeSpec = Callable[..., ExperimentSpec]
@@ -49,6 +52,27 @@ def test_a_run_goes_on_in_the_precision_that_it_was_begun_in(
     ssl3d.pretrain(make_spec(trainer={"steps": 4}), out=tmp_path / "run", resume=True)
     assert last_start(tmp_path / "run")["precision"] == "bf16"
     assert ExperimentSpec.load(tmp_path / "run" / "spec.yaml").trainer.precision == "bf16"
+
+
+@pytest.mark.parametrize(
+    ("options", "not_static", "words"),
+    [
+        ({}, None, "steps are CUDA graphs (auto), "),
+        ({"cuda_graph": True}, None, "steps are CUDA graphs, "),
+        ({"cuda_graph": False}, None, "no CUDA graphs, "),
+        ({}, "the loss draws", "no CUDA graphs (auto): the loss draws, "),
+        ({"accumulate": 4}, None, "no CUDA graphs (auto): accumulate is 4, "),
+    ],
+)
+def test_whether_steps_are_cuda_graphs_is_said(
+    options: dict[str, object], not_static: str | None, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _device: "a card")
+    fabric: Any = SimpleNamespace(device=torch.device("cuda", 0), world_size=1)
+    trainer = TrainerSpec(precision="bf16", **options)
+    found = decided(trainer, asked="bf16", workers=2, batch=1, not_static=not_static, fabric=fabric)
+    assert f", {words}2 reading processes" in found.words
+    assert found.entry["cuda_graph"] is ("steps are" in words)
 
 
 def test_a_slow_torch_is_said_where_it_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,7 @@ from ssl3d.tasks.finetune.result import FinetuneResult, print_result
 from ssl3d.tasks.finetune.resumable import resumable
 from ssl3d.tasks.finetune.spec import FinetuneSpec
 from ssl3d.tasks.finetune.start import starting_model
+from ssl3d.tasks.finetune.static_shapes import why_not_static
 from ssl3d.tasks.finetune.task import FinetuneTask
 from ssl3d.tasks.loaded import Loaded, write_loaded
 from ssl3d.tasks.machine import decided, machine_remarks
@@ -90,6 +91,7 @@ def finetune(
         asked=asked,
         workers=data.workers,
         batch=voxels * (4 * made.in_channels + 1),
+        not_static=why_not_static(spec),
         fabric=fabric,
     )
     # The folder keeps `auto`: the run may go on where there are more or fewer CPUs.

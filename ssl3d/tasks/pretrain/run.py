@@ -38,6 +38,7 @@ from ssl3d.tasks.pretrain.paths import absolute
 from ssl3d.tasks.pretrain.result import RunResult, print_result
 from ssl3d.tasks.pretrain.resumable import check_same_run, resumable
 from ssl3d.tasks.pretrain.spec import ExperimentSpec
+from ssl3d.tasks.pretrain.static_shapes import why_not_static
 from ssl3d.tasks.pretrain.task import PretrainTask
 
 
@@ -101,6 +102,7 @@ def pretrain(
         asked=asked,
         workers=spec.data.workers,
         batch=batch_bytes(spec),
+        not_static=why_not_static(spec),
         fabric=fabric,
     )
     # The folder keeps `auto`: the run may go on where there are more or fewer CPUs.
