@@ -18,7 +18,7 @@ from ssl3d.folder import RunFolder
 from ssl3d.run.bar import Bar
 from ssl3d.run.deterministic import deterministic
 from ssl3d.run.faults import Faults
-from ssl3d.run.graph import graphed
+from ssl3d.run.graphed import graphed
 from ssl3d.run.launch import launched
 from ssl3d.run.lock import RunLock
 from ssl3d.run.loggers import start_loggers
@@ -32,7 +32,6 @@ from ssl3d.run.resume import check_rule
 from ssl3d.run.rows import Rows
 from ssl3d.run.run_checkpoint import read_run_checkpoint
 from ssl3d.run.run_error import RunError
-from ssl3d.run.search import searching
 from ssl3d.run.setting import Setting
 from ssl3d.run.signals import Signals
 from ssl3d.run.task import Fitted, Task
@@ -95,8 +94,6 @@ def fit(
     with ExitStack() as held:
         held.enter_context(errors_of_lost_ranks())
         graph = graphed(trainer, fabric=fabric, not_static=task.not_static())
-        # The one case in which it is known that batches have one shape.
-        held.enter_context(searching(graph))
         held.enter_context(deterministic(trainer.deterministic))
         held.enter_context(tf32(bool(trainer.tf32), device=fabric.device))
         held.enter_context(torch.random.fork_rng(devices=[]))  # loaders draw from the global one

@@ -7,19 +7,25 @@ docs/gpu.md has the figures.
 from __future__ import annotations
 
 import copy
+import pickle
+from collections import Counter
 from collections.abc import Callable
 
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from ssl3d.run.cuda_capture import Capture, Outputs, on_cuda
 from ssl3d.run.gate import Buffers
 from ssl3d.run.layout import Layout, laid_out
 from ssl3d.run.run_error import RunError
-from ssl3d.run.search import not_searching
+from ssl3d.run.search import searching
 from ssl3d.run.task import Batch
-from ssl3d.run.trainer_spec import TrainerSpec
+
+OFTEN = 8
+"""Batches of one layout after which it is captured, where others go without the graph."""
+
+LOOK = 200
+"""Steps after which it is said that most go without."""
 
 
 class GraphedStep:
@@ -30,15 +36,15 @@ class GraphedStep:
     Args:
         step: forward and backward of a batch; gives the module's answer.
         module: whose gradients and statistics these are.
-        always: True: the first batch is captured, and one of another shape is an error. False: the
-            first one that is laid out as the one before it is captured, and all others are computed
-            without the graph, as are all where a step cannot be captured.
+        always: True: the first batch is captured, and one of another layout is an error. False: the
+            layout that comes `OFTEN` times first is captured, and batches of others are computed
+            without the graph, as are all where a step cannot be captured or memory does not do.
         say: takes a line for the user.
         capture: gives what a run answers, and what runs it again.
 
     Raises:
-        RunError: `always`, and a batch has other shapes, or other numbers on the host, than the
-            first one.
+        RunError: `always`, and a step cannot be captured, or a batch has other shapes, or other
+            numbers on the host, than the first one.
     """
 
     def __init__(
@@ -51,38 +57,50 @@ class GraphedStep:
         capture: Capture | None = None,
     ) -> None:
         self._step, self._module, self._always, self._say = step, module, always, say
-        self._capture = on_cuda(checked=not always) if capture is None else capture
+        self._capture = on_cuda(module) if capture is None else capture
         self._taken = self._alone = 0
-        self._captured: Layout | None = None
-        self._before: Layout | None = None
+        self._seen = Counter[int]()
         self._can = True
+        self._captured: Layout | None = None
         self._memory: tuple[Tensor, ...] = ()
         self._gradients: dict[nn.Parameter, Tensor | None] = {}
+        self._outputs: Outputs = {}
+        self._replay: Callable[[], None] | None = None
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
         """The module's answer, without gradient; gradients lie at the parameters."""
         self._taken += 1
-        layout, tensors = laid_out(batch)
-        if self._captured is None and self._can and (self._always or layout == self._before):
+        if self._can:
+            try:
+                layout, tensors = laid_out(batch)
+            except (pickle.PicklingError, TypeError, AttributeError) as error:
+                self._give_up(f"a batch holds what cannot be compared: {error}")
+        if self._can and self._captured is None and self._is_time(layout):
             self._begin(batch, layout=layout)
-        self._before = layout
-        if layout != self._captured:
+        if not self._can or layout != self._captured:
             return self._without(batch)
         for memory, tensor in zip(self._memory, tensors, strict=True):
             memory.copy_(tensor, non_blocking=True)
+        assert self._replay is not None
         self._replay()
         for parameter, gradient in self._gradients.items():
             parameter.grad = gradient
-        return {name: value.detach().clone() for name, value in self._outputs.items()}
+        return {name: value.clone() for name, value in self._outputs.items()}
 
     def in_words(self) -> str | None:
-        """Said at the end, where batches had other shapes than the graph's."""
-        if not self._can or self._alone <= 1:
+        """Said at the end, where batches had other layouts than the graph's."""
+        others = self._alone - (OFTEN - 1)
+        if not self._can or others <= 0:
             return None
         return (
             f"{self._alone} of {self._taken} steps were not launched as one CUDA graph: their "
-            "batches had padding, lacked channels or showed another number of cells"
+            "batches had padding, lacked channels or showed another number of cells. A data.patch "
+            "that is in all volumes has one shape"
         )
+
+    def _is_time(self, layout: Layout) -> bool:
+        self._seen[hash(layout)] += 1
+        return self._always or self._seen[hash(layout)] == OFTEN
 
     def _without(self, batch: Batch) -> dict[str, Tensor]:
         if self._always:
@@ -92,7 +110,19 @@ class GraphedStep:
                 "volumes of the patch and more, with all channels, or set it to auto"
             )
         self._alone += 1
-        with not_searching():  # each other shape would be tried anew
+        if self._taken == LOOK and 2 * self._alone > LOOK and (said := self.in_words()):
+            self._say(said)
+        buffers = Buffers(self._module)
+        if self._captured is not None:
+            buffers.keep()
+        try:
+            return dict(self._step(batch))
+        except torch.OutOfMemoryError:
+            if self._captured is None:
+                raise
+            # The graph holds memory for itself: without it there is more.
+            self._give_up("memory is short beside the graph's")
+            buffers.put_back(unless=self._never())
             return dict(self._step(batch))
 
     def _begin(self, batch: Batch, *, layout: Layout) -> None:
@@ -111,50 +141,38 @@ class GraphedStep:
         devices = {one.device for one in parameters if one.is_cuda}
         try:
             # What layers draw in the first step is what they would draw in one that was not first.
-            with torch.random.fork_rng(devices=devices):
-                self._outputs, self._replay = self._capture(run)
+            # Shapes stay, so cuDNN may try its kernels.
+            with torch.random.fork_rng(devices=devices), searching():
+                outputs, self._replay = self._capture(run)
         except RuntimeError as error:
-            if self._always or isinstance(error, torch.OutOfMemoryError):
+            if isinstance(error, RunError):
                 raise
-            self._can = False
-            why = str(error).splitlines()[0]
-            self._say(f"trainer.cuda_graph auto: operations are launched one by one, for {why}")
+            if self._always and isinstance(error, torch.OutOfMemoryError):
+                raise
+            self._give_up(str(error).splitlines()[0])
         else:
             self._captured = layout
+            self._outputs = {name: value.detach() for name, value in outputs.items()}
             self._gradients = {one: one.grad for one in parameters}
         finally:
-            never = torch.zeros_like(self._memory[0].flatten()[0], dtype=torch.bool)
-            buffers.put_back(unless=never)
-        for parameter in parameters:
+            buffers.put_back(unless=self._never())
+            for parameter in parameters:
+                parameter.grad = None
+
+    def _never(self) -> Tensor:
+        device = next(self._module.parameters()).device
+        return torch.zeros((), dtype=torch.bool, device=device)
+
+    def _give_up(self, why: str) -> None:
+        """Go on without the graph, and without its memory."""
+        if self._always:
+            raise RunError(f"trainer.cuda_graph: {why}: set it to auto or false")
+        self._can, self._captured, self._replay = False, None, None
+        self._memory, self._outputs, self._gradients = (), {}, {}
+        for parameter in self._module.parameters():
             parameter.grad = None
-
-
-def why_not_graphed(trainer: TrainerSpec, *, fabric: Fabric, not_static: str | None) -> str | None:
-    """Why steps cannot be CUDA graphs; None where they can.
-
-    Args:
-        trainer: how.
-        fabric: launched.
-        not_static: of the task.
-    """
-    if fabric.device.type != "cuda":
-        return "there is no CUDA here"
-    if fabric.world_size > 1:
-        return f"{fabric.world_size} ranks train together, and a graph is of one device"
-    if trainer.not_graphed:
-        return f"{trainer.not_graphed[0]} is {getattr(trainer, trainer.not_graphed[0])}"
-    return not_static
-
-
-def graphed(trainer: TrainerSpec, *, fabric: Fabric, not_static: str | None) -> bool:
-    """Whether steps are launched as CUDA graphs; see `why_not_graphed`.
-
-    Raises:
-        RunError: they must be, and cannot.
-    """
-    if trainer.cuda_graph is False:
-        return False
-    why = why_not_graphed(trainer, fabric=fabric, not_static=not_static)
-    if why is not None and trainer.cuda_graph is True:
-        raise RunError(f"trainer.cuda_graph: {why}: set it to auto or false")
-    return why is None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        self._say(
+            f"trainer.cuda_graph auto: operations are launched one by one from here, for {why}"
+        )

@@ -29,18 +29,19 @@ def laid_out(batch: Batch) -> tuple[Layout, tuple[Tensor, ...]]:
     for name in WHICH:
         if hasattr(other, name):
             setattr(other, name, ())
-    tensors: list[Tensor] = []
+    tensors: dict[int, Tensor] = {}
 
     class Pickler(pickle.Pickler):
         def persistent_id(self, held: Any) -> int | None:
+            """Its number: one tensor at two places is another layout than two."""
             if not isinstance(held, Tensor):
                 return None
-            tensors.append(held)
-            return len(tensors)
+            tensors.setdefault(id(held), held)
+            return list(tensors).index(id(held))
 
     written = io.BytesIO()
     pickler = Pickler(written)
     pickler.fast = True  # by value: what is one object here and two there is alike
     pickler.dump(other)
-    shapes = tuple((tensor.shape, tensor.dtype) for tensor in tensors)
-    return Layout(written.getvalue(), shapes), tuple(tensors)
+    shapes = tuple((tensor.shape, tensor.dtype) for tensor in tensors.values())
+    return Layout(written.getvalue(), shapes), tuple(tensors.values())

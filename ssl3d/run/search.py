@@ -9,25 +9,13 @@ import torch
 
 
 @contextmanager
-def searching(wanted: bool) -> Iterator[None]:
-    """Have cuDNN try its kernels inside, where it is `wanted`: for shapes that stay, since each new
-    shape is tried anew.
+def searching() -> Iterator[None]:
+    """Have cuDNN try its kernels inside: for shapes that stay, since each new shape is tried anew.
+
+    Not where operations must give the same bits each time: a trial may choose another kernel.
     """
-    with _benchmark(wanted or torch.backends.cudnn.benchmark):
-        yield
-
-
-@contextmanager
-def not_searching() -> Iterator[None]:
-    """Have cuDNN take the kernels inside that it holds for the best, without a trial."""
-    with _benchmark(False):
-        yield
-
-
-@contextmanager
-def _benchmark(value: bool) -> Iterator[None]:
     before = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = value
+    torch.backends.cudnn.benchmark = before or not torch.are_deterministic_algorithms_enabled()
     try:
         yield
     finally:

@@ -83,8 +83,8 @@ class TrainerSpec(Section):
     compile: bool = Field(default=False, description="compile the model with torch.compile")
     cuda_graph: bool | Literal["auto"] = Field(
         default="auto",
-        description="launch forward and backward as one CUDA graph; auto: on one GPU, the batches "
-        "that have the shape of the one before them; true: all, or an error",
+        description="launch forward and backward as one CUDA graph; auto: on one GPU, for "
+        "batches of the shape that most have; true: all, or an error",
     )
     checkpoint_activations: bool = Field(
         default=False,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from lightning.fabric import Fabric
 
 from ssl3d.data.workers import workers_of
-from ssl3d.run.graph import graphed, why_not_graphed
+from ssl3d.run.graphed import graphed, why_not_graphed
 from ssl3d.run.precision import HALVES, in_words
 from ssl3d.run.ranks import ranks_here
 from ssl3d.run.slow_torch import slow_torch

@@ -12,6 +12,8 @@ def why_not_static(spec: ExperimentFields) -> str | None:
     """
     if not spec.masker.fixed_count:
         return f"masker {spec.masker.name!r} does not hide equally many cells of each crop here"
+    if spec.views_at_once is not None:
+        return "views_at_once computes parts of a step again, which a CUDA graph cannot hold"
     drawing = [loss.title for loss in spec.losses if loss.draws]
     if drawing:
         return f"the loss {drawing[0]!r} draws at random on the host in each step"
