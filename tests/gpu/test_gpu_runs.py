@@ -13,6 +13,7 @@ from gpu_device import DEVICE, MARKS, ON_GPU
 
 import ssl3d
 from ssl3d import ExperimentSpec, FinetuneSpec
+from ssl3d.run.graph import OFTEN
 from ssl3d.run.metrics_file import read_metrics
 
 pytestmark = MARKS
@@ -85,26 +86,56 @@ def test_a_run_that_goes_on_is_the_run_it_was(precision: str, tmp_path: Path) ->
 
 
 # Volumes have 24 voxels and more: crops of 32 have padding in some batches.
-GRAPHS = [(True, 24), ("auto", 32)] if ON_GPU else [("auto", 32)]
+GRAPHS = [(True, 24), ("auto", 24), ("auto", 32)] if ON_GPU else [("auto", 32)]
+LENGTH = {"trainer.steps": OFTEN + 6}
+"""So that `auto` captures."""
+
+WAVE = {"name": "waveformer", **no_leak.SMALL["waveformer"]["default"], "drop_path": 0.3}
+DROPPING = pytest.param(WAVE, id="waveformer-drop path")
 
 
 @pytest.mark.parametrize(("graph", "patch"), GRAPHS)
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", [*BACKBONES, DROPPING])
 def test_a_cuda_graph_computes_what_its_operations_do(
-    backbone: dict[str, Any], graph: Any, patch: int, tmp_path: Path
+    backbone: dict[str, Any],
+    graph: Any,
+    patch: int,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Losses of each step, of pre-training."""
-    spec = spec_of(tmp_path, backbone=backbone, precision="32", cuda_graph=False)
-    spec = spec.replace(masker="random", losses=["mse"], optimizer={})
-    spec = spec.with_values({"data.patch": patch, "data.workers": 1})
+    """Losses of each step of pre-training, what its layers drop, and its average."""
+    spec = pre_training(tmp_path, backbone=backbone, patch=patch)
     ssl3d.pretrain(spec, out=tmp_path / "without")
     ssl3d.pretrain(spec.with_values({"trainer.cuda_graph": graph}), out=tmp_path / "with")
+    assert "one by one" not in capsys.readouterr().out
+    compare_losses(tmp_path, names=("train/loss", "gradient_norm", "held_out/mse"))
+
+
+def pre_training(folder: Path, *, backbone: dict[str, Any], patch: int) -> ExperimentSpec:
+    """A run without graphs, whose batches have one shape where the patch is in all volumes."""
+    spec = spec_of(folder, backbone=backbone, precision="32", cuda_graph=False)
+    spec = spec.replace(masker="random", losses=["mse"])
+    return spec.with_values({"data.patch": patch, "data.workers": 1, **LENGTH})
+
+
+@pytest.mark.parametrize("graph", [True, "auto"] if ON_GPU else ["auto"])
+def test_a_run_of_graphs_that_goes_on_is_the_run_it_was(graph: Any, tmp_path: Path) -> None:
+    """It is stopped after a step, and captures anew."""
+    spec = pre_training(tmp_path, backbone=WAVE, patch=24).with_values(
+        {"trainer.cuda_graph": graph}
+    )
+    ssl3d.pretrain(spec, out=tmp_path / "without")
+    stopped = spec.with_values({"trainer.max_hours": 1e-9})
+    assert not ssl3d.pretrain(stopped, out=tmp_path / "with").finished
+    assert ssl3d.pretrain(spec, out=tmp_path / "with", resume=True).finished
     compare_losses(tmp_path, names=("train/loss", "gradient_norm", "held_out/mse"))
 
 
 @pytest.mark.parametrize("graph", [True, "auto"] if ON_GPU else ["auto"])
 @pytest.mark.parametrize("backbone", BACKBONES)
-def test_fine_tuning_in_a_cuda_graph(backbone: dict[str, Any], graph: Any, tmp_path: Path) -> None:
+def test_fine_tuning_in_a_cuda_graph(
+    backbone: dict[str, Any], graph: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Crops that are turned at the border of a volume have padding, and others have none."""
     data = ROOT / "examples/data"
     spec = FinetuneSpec(
@@ -121,9 +152,10 @@ def test_fine_tuning_in_a_cuda_graph(backbone: dict[str, Any], graph: Any, tmp_p
             "workers": 1,  # a thread pins what they make while the graph is captured
         },
         trainer={**spec_of(tmp_path).trainer.model_dump(), "precision": "32", "cuda_graph": False},
-    )
+    ).with_values(LENGTH)
     ssl3d.finetune(spec, out=tmp_path / "without")
     ssl3d.finetune(spec.with_values({"trainer.cuda_graph": graph}), out=tmp_path / "with")
+    assert "one by one" not in capsys.readouterr().out
     compare_losses(tmp_path, names=("train/loss", "gradient_norm"))
 
 
