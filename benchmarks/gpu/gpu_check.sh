@@ -26,8 +26,8 @@ done
 cd "$root" || exit 1
 BUDGET=${BUDGET:-450} DEVICE=${DEVICE:-cuda} TINY=${TINY:-}
 case ${CALL:-1} in
-1) parts="install env ceilings leak wave res tests train waits layers" ;;
-2) parts="env triton loader compile res_more wave_more runs doctor bench_step spconv minkowski bench_conv" ;;
+1) parts="install env ceilings wave res tests train layers waits" ;;
+2) parts="env leak triton loader compile res_more wave_more runs doctor bench_step spconv minkowski bench_conv" ;;
 *) echo "CALL is 1 or 2"; exit 1 ;;
 esac
 PARTS=${PARTS:-$parts}
@@ -88,8 +88,8 @@ train() { # the quick start as a user would run it on a GPU, then the default ba
     part train_hippocampus 60 "$py" -m ssl3d pretrain examples/hippocampus.py --out "$work/runs/hippocampus" --set trainer.accelerator=$acc \
         --set trainer.devices=1 --set trainer.precision=bf16 --set trainer.steps=$steps --set data.workers=6 --set trainer.validate_every=200 --set trainer.checkpoint_every=600
     part train_wave96 45 "$py" -m ssl3d pretrain "$here/tof96.yaml" --out "$work/runs/wave96" --set trainer.accelerator=$acc --set trainer.devices=1 "${size[@]}"
-    if "$py" -m ssl3d schema 2> /dev/null | grep -q '"cuda_graph"' && [ "$DEVICE" = cuda ]; then
-        part train_graph 45 "$py" -m ssl3d pretrain "$here/tof96.yaml" --out "$work/runs/wave96_graph" --set trainer.accelerator=$acc --set trainer.devices=1 "${size[@]}" --set trainer.cuda_graph=true
+    if [ "$DEVICE" = cuda ]; then # and without CUDA graphs
+        part train_one_by_one 45 "$py" -m ssl3d pretrain "$here/tof96.yaml" --out "$work/runs/wave96_one_by_one" --set trainer.accelerator=$acc --set trainer.devices=1 "${size[@]}" --set trainer.cuda_graph=false
     fi
     cp "$work/runs/hippocampus/pictures/losses.png" "$OUT/losses.png" 2> /dev/null || say "-- train: no picture of the losses"
 }
