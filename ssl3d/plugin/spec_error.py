@@ -113,6 +113,8 @@ def _message(found: Any, *, model: type[BaseModel]) -> str:
         return _choice(given["name"] if named else given, allowed=allowed)
     if kind == "literal_error":
         return _choice(given, allowed=found["ctx"]["expected"])
+    if kind in ("bool_parsing", "bool_type"):
+        return f"given {shown(given)}; must be true or false"
     text = str(found["msg"])
     if not text.startswith("Input should be "):
         return f"given {shown(given)}; {text[:1].lower()}{text[1:]}"

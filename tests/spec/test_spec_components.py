@@ -160,6 +160,8 @@ def test_options_without_text_names_are_refused() -> None:
             "data.normalise",
             "lower must be below upper",
         ),
+        ({"trainer": {"compile": "x"}}, "trainer.compile", "given 'x'; must be true or false"),
+        ({"trainer": {"cuda_graph": "x"}}, "trainer.cuda_graph", "must be true or false or 'auto'"),
         ({"trainer": {"devices": "x"}}, "trainer.devices", "must be a valid integer or 'auto'"),
         (
             {"trainer": {"precision": "bf61"}},
