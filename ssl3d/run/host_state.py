@@ -45,6 +45,6 @@ def _of(value: Any) -> tuple[Any, ...]:
     written = io.BytesIO()
     try:
         Pickler(written).dump(value)
-    except (pickle.PicklingError, TypeError, AttributeError):  # a function, a lock: which it is
+    except Exception:  # whatever cannot be written, such as a function or a lock: which it is
         return (id(value),)
     return (written.getvalue(), *held)
