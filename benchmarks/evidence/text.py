@@ -133,9 +133,9 @@ on other cases: 90 and 89 Dice for the two labels (arXiv 1809.10486).
 LEFT = """## Not measured yet
 
 On the GPU seed 2 of `gpu-pretrained` ended at its first step, by a fault that is mended since, and
-the card's time was over. Not planned on a CPU: the other changes one at a time on ResUNet and on
-the hippocampus. The same command goes on with these, in minutes of the faster processor below; the
-slower took three times as long:
+the card's time was over. Not planned: the other changes one at a time on ResUNet and on the
+hippocampus. Named and not run, for nothing above rests on them; the same command goes on with
+these, in minutes of the faster processor below, of which the slower took three times as many:
 """
 
 END = """## Again
