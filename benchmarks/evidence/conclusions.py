@@ -53,12 +53,12 @@ Intervals are of three seeds where no other number is named.
   hippocampus subjects (inner: {zeroed_inner_hippocampi}), {zeroed_of_20} with 20, {zeroed_atria}
   on the atria; in the same time {zeroed_short_hippocampi} on the hippocampi and
   {zeroed_short_atria} on the atria. The aim was equal within ±1 in at most half of the time. The
-  hippocampi are within ±1, with 5 subjects and with 20, for two pairs of encoders, on the set that
-  tells encoders apart least; the atria spread too much to show it; and the time is about half, on
-  the wrong side of it in the median. So 75 % hidden was looked at afterwards: a step of visible
-  cells then takes {ratio_of_time_75} of the time of zeroed volumes ({ratios_of_time_75}), and on
-  the final hippocampi that brings {ratio_zeroed_hippocampi} against zeroed volumes with 60 %
-  hidden, in as many steps.
+  hippocampi are within ±1, with 5 subjects and with 20, for two encoders of zeroed volumes and one
+  of visible cells, on the set that tells encoders apart least; the atria spread too much to show
+  it; and the time is about half, on the wrong side of it in the median. So 75 % hidden was looked
+  at afterwards: a step of visible cells then takes {ratio_of_time_75} of the time of zeroed
+  volumes ({ratios_of_time_75}), and on the final hippocampi that brings {ratio_zeroed_hippocampi}
+  against zeroed volumes with 60 % hidden, in as many steps.
 - **One change of pre-training at a time** (inner atria, 400 steps): voxels as they are for targets
   in place of normalised patches {voxels}, 75 % hidden in place of 60 {ratio}, cells of 16 in place
   of 8 {cell16}, flips left to right alone {flipped}, decoder `unet` {unet} at {unet_time} times
